@@ -1,0 +1,1 @@
+fn main() { rehost_app::run() }

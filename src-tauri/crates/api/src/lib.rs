@@ -1,0 +1,2 @@
+//! Every use case as a plain async function.
+pub mod wire;

@@ -1,0 +1,260 @@
+//! What crosses the border to a window, a browser under test or a script. Types of `plan`, `engine` and `report` cross
+//! as they are; these are the rest. All of it is generated into TypeScript.
+
+use engine::state::{RunState, TaskState};
+use plan::{Address, Connections, Design, Inventory, Plan, Vm, diagram::Diagram};
+use serde::{Deserialize, Serialize};
+
+/// An error as people see it. `code` is a closed set, see [`ErrorCode`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct UiError {
+    pub code: ErrorCode,
+    /// What happened, to what.
+    pub title: String,
+    /// Why.
+    pub detail: String,
+    /// Who can fix it, the exact command or click.
+    pub hint: String,
+    /// The task or thing it is about.
+    pub address: Option<String>,
+    pub retryable: bool,
+    pub correlation_id: Option<String>,
+}
+
+/// Errors that a front end treats differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum ErrorCode {
+    /// Bad input; nothing was changed.
+    Invalid,
+    NotFound,
+    /// The project is open in another process.
+    OpenElsewhere,
+    /// Not a project file, or a damaged one, or of another version.
+    ProjectFile,
+    Disk,
+    /// No keyring, or locked.
+    Keyring,
+    /// The server's certificate is not trusted yet, or has changed.
+    Certificate,
+    Unreachable,
+    SignIn,
+    Refused,
+    /// The plan has blocking findings, or has changed since it was approved.
+    Plan,
+    /// Not possible in the run's present state.
+    State,
+    /// The person closed the dialog; not shown.
+    Cancelled,
+    Internal,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct AppInfo {
+    pub version: String,
+    pub secrets: SecretsInfo,
+    /// Where new projects go.
+    pub projects_folder: String,
+    /// `light`, `dark` or `system`, as set last.
+    pub theme: String,
+}
+
+/// Where secrets are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "kept", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[ts(export)]
+pub enum SecretsInfo {
+    Keyring { name: String },
+    /// No keyring, or a locked one: secrets last until the program ends. Must be visible.
+    ThisStartOnly { reason: String, hint: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct ProjectSummary {
+    /// The file's path; also the project's handle in every command.
+    pub path: String,
+    pub name: String,
+    pub application: String,
+    pub rehearsal: bool,
+    /// RFC 3339.
+    pub opened: String,
+    /// `no run yet`, `running, 41 of 84 tasks`, `done`, `stopped`…; none when the file can't be read.
+    pub state: Option<String>,
+    pub percent: Option<f64>,
+    pub problem: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct ProjectView {
+    pub path: String,
+    pub id: String,
+    pub name: String,
+    pub rehearsal: bool,
+    pub rehearsal_speed: u32,
+    pub connections: ConnectionsView,
+    pub design: Design,
+    pub inventory: Option<InventorySummary>,
+    /// The newest run, if any: its state when the project was opened.
+    pub run: Option<RunState>,
+    /// The run is being executed by this process now.
+    pub live: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct InventorySummary {
+    pub vcenter_name: String,
+    pub read_at: String,
+    pub vms: u32,
+}
+
+/// Connections without their secrets; only whether one is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct ConnectionsView {
+    pub connections: Connections,
+    pub vcenter_password_stored: bool,
+    pub azure_secret_stored: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum ConnectionKind {
+    Vcenter,
+    Azure,
+}
+
+/// Result of the Test button: the steps in order, up to and including the first that failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct ConnectionTest {
+    pub ok: bool,
+    pub steps: Vec<ConnectionStep>,
+    /// Present when the person must decide whether to trust the server.
+    pub certificate: Option<CertificateView>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct ConnectionStep {
+    /// `Reach vcenter.contoso.com:443`, `Check the certificate`, `Sign in`…
+    pub title: String,
+    pub ok: bool,
+    pub detail: String,
+    /// What to do when it failed.
+    pub hint: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct CertificateView {
+    pub sha256: String,
+    pub sha1: String,
+    pub subject: String,
+    pub issuer: String,
+    pub not_before: String,
+    pub not_after: String,
+    /// The thumbprint trusted before, when it has changed.
+    pub changed_from: Option<String>,
+}
+
+/// Messages of a streamed discovery.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[ts(export)]
+pub enum InventoryMessage {
+    Connected { vcenter_name: String, api_version: String },
+    Page { vms: Vec<Vm> },
+    Done { vms: u32, millis: u32 },
+    Failed { error: UiError },
+}
+
+/// A plan with what the window needs to show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct PlanView {
+    pub hash: String,
+    pub plan: Plan,
+    pub diagram: Diagram,
+}
+
+/// The lab's clock, in a rehearsal, or the computer's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct ClockView {
+    /// RFC 3339.
+    pub now: String,
+    /// 1 in a real run.
+    pub speed: u32,
+}
+
+/// Messages of a run: the snapshot first, then what changed, at most 10 a second for each task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[ts(export)]
+pub enum RunMessage {
+    Snapshot { plan: PlanView, state: RunState, clock: ClockView },
+    Task {
+        #[ts(type = "number")]
+        seq: u64,
+        task: TaskState,
+        clock: ClockView,
+    },
+    /// Phase or facts changed; `state.tasks` is left empty.
+    Run {
+        #[ts(type = "number")]
+        seq: u64,
+        state: RunState,
+        clock: ClockView,
+    },
+}
+
+/// A saved file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct SavedReport {
+    pub html: String,
+    pub json: String,
+}
+
+/// What closing the window would mean.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct CloseQuestion {
+    /// True when a run is live.
+    pub ask: bool,
+    /// What goes on in Azure and vCenter without us, as sentences.
+    pub goes_on: Vec<String>,
+}
+
+/// A person's script with its secrets filled in; shown or copied on request only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct FilledScript {
+    pub address: Address,
+    pub language: String,
+    pub text: String,
+}
+
+#[allow(dead_code)]
+type Keep = Inventory;

@@ -1,0 +1,6 @@
+//! Who runs when.
+
+/// Runs a plan.
+pub struct Engine {}
+/// Options of a run.
+pub struct RunOptions {}

@@ -1,0 +1,22 @@
+//! The plan: what will be done, to what, in which order, why, and how to get back.
+//!
+//! Pure: no network, no clock, no files. Given the same design, inventory and rule pack it computes the same
+//! [`Plan`], byte for byte, and therefore the same hash. It knows no other crate of the workspace.
+//!
+//! Begin with [`task`] (what a plan is made of), then [`graph`] (how the eight steps are computed).
+
+pub mod address;
+pub mod design;
+pub mod diagram;
+pub mod exchange;
+pub mod graph;
+pub mod inventory;
+pub mod rules;
+pub mod smarthotel;
+pub mod task;
+
+pub use address::{Address, ResourceId};
+pub use design::{Connections, DatabaseMethod, Design, Project, ReplicationMethod};
+pub use exchange::{Exchange, Trace};
+pub use inventory::{Inventory, Vm};
+pub use task::{Action, Actor, Condition, Duration, Expect, Plan, Step, Task};
