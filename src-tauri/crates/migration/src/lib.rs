@@ -1,1 +1,121 @@
-//! migration
+//! The eight steps: for each kind of task what it observes, does, waits for, verifies and undoes.
+//!
+//! Knows `plan` (what), `engine` (when) and the clients `azure`, `vsphere`, `sqlserver` (how). The engine asks
+//! [`Migration`] for the [`engine::TaskKind`] of a task; each kind is a small struct in one of the modules below.
+//!
+//! Decisions: a task never sleeps or retries by itself but through [`engine::Ctx::sleep`] and the engine's retry
+//! policy; a storage SAS is never stored but computed anew from the account's key and the recorded parameters; long
+//! operations are followed without any time limit.
+//!
+//! Begin with [`arm`] (most tasks), then [`words`] (how failures are put into words).
+
+mod arm;
+mod checks;
+mod database;
+mod ledger;
+mod run_command;
+mod storage;
+mod template;
+mod vcenter;
+mod words;
+
+use azure::Arm;
+use engine::{Runner, TaskKind};
+use plan::{Action, Task, design::VCenterConnection};
+use secrets::Secret;
+use std::sync::Arc;
+use vsphere::VCenter;
+
+pub use template::secret_names;
+
+/// Finds a secret by the name used in `${secret:name}`.
+pub type SecretLookup = Arc<dyn Fn(&str) -> Option<Secret<String>> + Send + Sync>;
+
+/// The systems that the tasks of a run work on.
+pub struct Systems {
+    pub arm: Arm,
+    pub vcenter: VCenterConnection,
+    pub vcenter_password: Secret<String>,
+    /// Answers `${secret:…}` in bodies and parameters.
+    pub secrets: SecretLookup,
+}
+
+/// Finds the kind for each task of a plan.
+pub struct Migration {
+    systems: Arc<Links>,
+}
+
+/// The systems, with the vCenter session opened when first needed.
+pub(crate) struct Links {
+    pub(crate) arm: Arm,
+    pub(crate) secrets: SecretLookup,
+    vcenter: VCenterConnection,
+    password: Secret<String>,
+    session: tokio::sync::Mutex<Option<VCenter>>,
+}
+
+impl Links {
+    /// Returns the vCenter session with exchanges going to the task's trace; signs in when there is none yet.
+    pub(crate) async fn vcenter(&self, ctx: &engine::Ctx) -> Result<VCenter, engine::Failure> {
+        let mut session = self.session.lock().await;
+        if let Some(open) = session.as_ref() {
+            return Ok(open.traced(ctx.trace()));
+        }
+        let open = VCenter::connect(&self.vcenter, &self.password, ctx.trace()).await.map_err(words::vsphere)?;
+        let traced = open.traced(ctx.trace());
+        *session = Some(open);
+        Ok(traced)
+    }
+
+    pub(crate) fn arm(&self, ctx: &engine::Ctx) -> Arm {
+        self.arm.traced(ctx.trace())
+    }
+}
+
+impl Migration {
+    /// Binds the tasks to the systems they work on. Makes no connection yet.
+    pub fn new(systems: Systems) -> Self {
+        Self {
+            systems: Arc::new(Links {
+                arm: systems.arm,
+                secrets: systems.secrets,
+                vcenter: systems.vcenter,
+                password: systems.vcenter_password,
+                session: tokio::sync::Mutex::new(None),
+            }),
+        }
+    }
+
+    /// Ends the vCenter session, if one was opened.
+    pub async fn close(&self) {
+        if let Some(open) = self.systems.session.lock().await.take() {
+            open.logout().await;
+        }
+    }
+}
+
+impl Runner for Migration {
+    fn kind(&self, task: &Task) -> Arc<dyn TaskKind> {
+        let links = self.systems.clone();
+        match &task.action {
+            Action::RegisterProvider { .. } => Arc::new(arm::Register(links)),
+            Action::Put { .. } => Arc::new(arm::Put(links)),
+            Action::Post { .. } => Arc::new(arm::Post(links)),
+            Action::Delete { .. } => Arc::new(arm::Delete(links)),
+            Action::Check { .. } | Action::Find { .. } => Arc::new(checks::Judge(links)),
+            Action::CheckName { .. } | Action::CheckSize { .. } | Action::CheckSqlCapability { .. } => {
+                Arc::new(checks::Offer(links))
+            }
+            Action::IssueSas { .. } | Action::RotateKey { .. } | Action::CheckBlobs { .. } => {
+                Arc::new(storage::Storage(links))
+            }
+            Action::StartLogReplay { .. } | Action::FollowLogReplay { .. } | Action::CompleteLogReplay { .. } => {
+                Arc::new(database::LogReplay(links))
+            }
+            Action::RunCommand { .. } => Arc::new(run_command::RunCommand(links)),
+            Action::CheckLedger { .. } => Arc::new(ledger::Ledger(links)),
+            // Gates, waits and what isn't needed are the engine's own; it never asks for their kind.
+            _ => Arc::new(vcenter::OnPremises(links)),
+        }
+    }
+}

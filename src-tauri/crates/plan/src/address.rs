@@ -45,7 +45,10 @@ impl FromStr for Address {
     type Err = AddressError;
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         let mut parts = s.splitn(3, '/');
-        let step = parts.next().and_then(|p| p.strip_prefix("step-")).and_then(|n| n.parse::<u8>().ok());
+        let step = parts
+            .next()
+            .and_then(|p| p.strip_prefix("step-"))
+            .and_then(|n| n.parse::<u8>().ok());
         match (step, parts.next(), parts.next()) {
             (Some(1..=8), Some(kind), Some(name)) if !kind.is_empty() && !name.is_empty() => Ok(Self(s.to_owned())),
             _ => Err(AddressError(s.to_owned())),
@@ -180,8 +183,13 @@ mod tests {
     #[test]
     fn resource_ids_ignore_case_and_name_their_type() {
         let rg = ResourceId::group("s", "ContosoRG");
-        let id = rg.resource("Microsoft.Sql/managedInstances", "mi").child("databases", "db");
-        assert_eq!(id.resource_type().as_deref(), Some("Microsoft.Sql/managedInstances/databases"));
+        let id = rg
+            .resource("Microsoft.Sql/managedInstances", "mi")
+            .child("databases", "db");
+        assert_eq!(
+            id.resource_type().as_deref(),
+            Some("Microsoft.Sql/managedInstances/databases")
+        );
         assert_eq!(id.part("resourcegroups"), Some("ContosoRG"));
         assert_eq!(id, ResourceId::new(id.as_str().to_uppercase()));
     }

@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod graph;
 pub mod inventory;
 pub mod rules;
+pub mod scripts;
 pub mod smarthotel;
 pub mod task;
 

@@ -132,9 +132,13 @@ pub struct Script {
 #[ts(export)]
 pub enum Action {
     /// Is in the seed, and not needed today or with the chosen method. Ends as Skipped with this reason.
-    NotNeeded { reason: String },
+    NotNeeded {
+        reason: String,
+    },
     /// Registers a resource provider for the subscription.
-    RegisterProvider { namespace: String },
+    RegisterProvider {
+        namespace: String,
+    },
     /// Creates or adopts an ARM resource: GET, compare `body` as a subset, PUT, follow, verify. Records `facts` from
     /// the final resource.
     Put {
@@ -154,7 +158,7 @@ pub enum Action {
         #[ts(type = "unknown")]
         body: Option<Value>,
         observe: ResourceId,
-        /// Holds when the action's effect is there.
+        /// Holds when the action's effect is there. Empty: the effect is that `observe` is gone.
         done: Condition,
         /// Holds while it is in progress.
         #[serde(default)]
@@ -168,7 +172,10 @@ pub enum Action {
         follow: Follow,
     },
     /// Deletes a resource when it is there and this project created it (or `always`).
-    Delete { id: ResourceId, always: bool },
+    Delete {
+        id: ResourceId,
+        always: bool,
+    },
     /// Reads one resource and judges it. A person's task repeats it until it holds; `wait` does the same for Rehost's
     /// own (waiting for a service). Otherwise it must hold at once.
     Check {
@@ -195,55 +202,150 @@ pub enum Action {
         otherwise: String,
     },
     /// The name must be free, or the resource ours already.
-    CheckName { id: ResourceId },
+    CheckName {
+        id: ResourceId,
+    },
     /// The VM size must be offered in the region without restriction, and the quota must suffice.
-    CheckSize { location: String, size: String, vcpus: u32 },
+    CheckSize {
+        location: String,
+        size: String,
+        vcpus: u32,
+    },
     /// The region must offer the managed instance's SKU, cores and storage.
-    CheckSqlCapability { location: String, sku: String, vcores: u16, storage_gib: u32 },
+    CheckSqlCapability {
+        location: String,
+        sku: String,
+        vcores: u16,
+        storage_gib: u32,
+    },
     /// Computes a service SAS for the container, proves that it does what it must and no more, and records only its
     /// parameters (start, expiry, permissions): it is computed anew where needed.
-    IssueSas { name: String, account: ResourceId, container: String, permissions: String, days: u16 },
+    IssueSas {
+        name: String,
+        account: ResourceId,
+        container: String,
+        permissions: String,
+        days: u16,
+    },
     /// Blobs whose names match must be in the container: a person's backup has arrived.
-    CheckBlobs { account: ResourceId, container: String, suffix: String, min: u32, fact: String },
+    CheckBlobs {
+        account: ResourceId,
+        container: String,
+        suffix: String,
+        min: u32,
+        fact: String,
+    },
     /// Starts Log Replay Service in continuous mode on a database that does not exist yet.
-    StartLogReplay { database: ResourceId, location: String, account: ResourceId, container: String, sas: String },
+    StartLogReplay {
+        database: ResourceId,
+        location: String,
+        account: ResourceId,
+        container: String,
+        sas: String,
+    },
     /// Follows the restore until the file named by the fact (or any full backup when empty) is restored.
-    FollowLogReplay { database: ResourceId, until_fact: String },
+    FollowLogReplay {
+        database: ResourceId,
+        until_fact: String,
+    },
     /// Ends Log Replay Service after the last backup file (named by the fact) was restored.
-    CompleteLogReplay { database: ResourceId, last_file_fact: String },
+    CompleteLogReplay {
+        database: ResourceId,
+        last_file_fact: String,
+    },
     /// Regenerates a storage key; SAS signed with it must be refused afterwards.
-    RotateKey { account: ResourceId, container: String, key: String, sas: String },
+    RotateKey {
+        account: ResourceId,
+        container: String,
+        key: String,
+        sas: String,
+    },
     /// vCenter answers, and its version is supported.
-    CheckVCenter { min_version: String },
+    CheckVCenter {
+        min_version: String,
+    },
     /// A machine of the inventory meets the support rules of the rule pack.
-    CheckVm { vm: String },
+    CheckVm {
+        vm: String,
+    },
     /// Creates or completes a vCenter role.
-    EnsureRole { role: String, privileges: Vec<String> },
-    RemoveRole { role: String },
+    EnsureRole {
+        role: String,
+        privileges: Vec<String>,
+    },
+    RemoveRole {
+        role: String,
+    },
     /// The principal exists in vCenter's directories.
-    CheckPrincipal { principal: String },
+    CheckPrincipal {
+        principal: String,
+    },
     /// Grants the role on the datacenter, propagated.
-    GrantRole { role: String, principal: String, datacenter: String },
-    RevokeRole { principal: String, datacenter: String },
+    GrantRole {
+        role: String,
+        principal: String,
+        datacenter: String,
+    },
+    RevokeRole {
+        principal: String,
+        datacenter: String,
+    },
     /// A machine with this name exists and is powered on.
-    CheckVmRuns { vm: String },
+    CheckVmRuns {
+        vm: String,
+    },
     /// `guestinfo.rehost.readiness` of the machine says `key=value` (published by the readiness script).
-    CheckReadiness { vm: String, key: String, value: String },
+    CheckReadiness {
+        vm: String,
+        key: String,
+        value: String,
+    },
     /// Shuts the guest down (through VMware Tools), powers off when that does not help.
-    ShutDownVm { vm: String },
-    CheckPower { vm: String, state: String },
-    RenameVm { vm: String, to: String },
+    ShutDownVm {
+        vm: String,
+    },
+    CheckPower {
+        vm: String,
+        state: String,
+    },
+    RenameVm {
+        vm: String,
+        to: String,
+    },
     /// Unregisters and deletes a machine with its disks. No return.
-    DestroyVm { vm: String },
+    DestroyVm {
+        vm: String,
+    },
+    /// The VM's boot diagnostics hold a screenshot and a serial log.
+    CheckBoot {
+        vm: ResourceId,
+    },
     /// A managed run command on an Azure VM; the script prints `key=value` lines, and all of `expect` must be among
     /// them.
-    RunCommand { vm: ResourceId, name: String, location: String, script: String, parameters: Vec<Parameter>, expect: Vec<String> },
+    RunCommand {
+        vm: ResourceId,
+        name: String,
+        location: String,
+        script: String,
+        parameters: Vec<Parameter>,
+        expect: Vec<String>,
+    },
     /// A person decides; accepting goes on, rejecting stops everything that depends on it.
-    Gate { question: String, accept: String, reject: String, safe_because: String },
+    Gate {
+        question: String,
+        accept: String,
+        reject: String,
+        safe_because: String,
+    },
     /// Waits until `days` after the task at `since` was done.
-    WaitDays { since: Address, days: u16 },
+    WaitDays {
+        since: Address,
+        days: u16,
+    },
     /// Compares the ledger of created things with what is still there.
-    CheckLedger { keep: Vec<ResourceId> },
+    CheckLedger {
+        keep: Vec<ResourceId>,
+    },
 }
 
 /// A parameter of a run command; protected ones are never shown by Azure.
@@ -315,17 +417,26 @@ pub enum Is {
 impl Expect {
     /// Shorthand for [`Is::Equal`].
     pub fn equal(at: &str, value: impl Into<Value>) -> Self {
-        Self { at: at.into(), is: Is::Equal(value.into()) }
+        Self {
+            at: at.into(),
+            is: Is::Equal(value.into()),
+        }
     }
 
     /// Shorthand for [`Is::OneOf`].
     pub fn one_of(at: &str, values: &[&str]) -> Self {
-        Self { at: at.into(), is: Is::OneOf(values.iter().map(|v| Value::from(*v)).collect()) }
+        Self {
+            at: at.into(),
+            is: Is::OneOf(values.iter().map(|v| Value::from(*v)).collect()),
+        }
     }
 
     /// Shorthand for [`Is::Present`].
     pub fn present(at: &str) -> Self {
-        Self { at: at.into(), is: Is::Present }
+        Self {
+            at: at.into(),
+            is: Is::Present,
+        }
     }
 
     /// Tells whether the document meets this expectation.
@@ -338,11 +449,13 @@ impl Expect {
             Is::OneOf(wants) => found.iter().any(|v| wants.iter().any(|w| same(v, w))),
             Is::AtLeast(min) => found.iter().any(|v| number(v).is_some_and(|n| n >= *min)),
             Is::StartsWith(s) => found.iter().any(|v| {
-                v.as_str().is_some_and(|t| t.to_ascii_lowercase().starts_with(&s.to_ascii_lowercase()))
+                v.as_str()
+                    .is_some_and(|t| t.to_ascii_lowercase().starts_with(&s.to_ascii_lowercase()))
             }),
-            Is::EndsWith(s) => {
-                found.iter().any(|v| v.as_str().is_some_and(|t| t.to_ascii_lowercase().ends_with(&s.to_ascii_lowercase())))
-            }
+            Is::EndsWith(s) => found.iter().any(|v| {
+                v.as_str()
+                    .is_some_and(|t| t.to_ascii_lowercase().ends_with(&s.to_ascii_lowercase()))
+            }),
         }
     }
 }
@@ -408,9 +521,27 @@ mod tests {
         let d = json!({"a": [{"b": "Succeeded"}, {"b": "x"}], "n": "42", "e": null});
         assert!(Expect::equal("/a/*/b", "succeeded").holds(&d));
         assert!(!Expect::equal("/a/1/b", "succeeded").holds(&d));
-        assert!(Expect { at: "/n".into(), is: Is::AtLeast(42.0) }.holds(&d));
-        assert!(Expect { at: "/e".into(), is: Is::Absent }.holds(&d));
-        assert!(Expect { at: "/zz".into(), is: Is::Absent }.holds(&d));
+        assert!(
+            Expect {
+                at: "/n".into(),
+                is: Is::AtLeast(42.0)
+            }
+            .holds(&d)
+        );
+        assert!(
+            Expect {
+                at: "/e".into(),
+                is: Is::Absent
+            }
+            .holds(&d)
+        );
+        assert!(
+            Expect {
+                at: "/zz".into(),
+                is: Is::Absent
+            }
+            .holds(&d)
+        );
         assert!(!Expect::present("/e").holds(&d));
     }
 }

@@ -1,0 +1,224 @@
+//! Scripts that a person runs, and the ones that run inside the migrated VM. They are data of the plan: shown before
+//! they run, hashed with it. Names are quoted here, never pasted.
+//!
+//! The readiness script publishes its findings through VMware Tools (`guestinfo.rehost.readiness`), so that Rehost
+//! can read them with nothing but the vCenter session. It uses only what PowerShell 2.0 has, and no localized names.
+
+/// Privileges of the vCenter role for Site Recovery modernized. Source: VMware's privilege ids, mapped from
+/// Microsoft's "Prepare an account for automatic discovery" (2019-05, modernized 2023-08).
+pub const SITE_RECOVERY_PRIVILEGES: &[&str] = &[
+    "Datastore.AllocateSpace",
+    "Datastore.Browse",
+    "Datastore.FileManagement",
+    "Datastore.DeleteFile",
+    "Datastore.UpdateVirtualMachineFiles",
+    "Network.Assign",
+    "Resource.AssignVMToPool",
+    "Resource.ColdMigrate",
+    "Resource.HotMigrate",
+    "Task.Create",
+    "Task.Update",
+    "VirtualMachine.Config.*",
+    "VirtualMachine.Interact.AnswerQuestion",
+    "VirtualMachine.Interact.DeviceConnection",
+    "VirtualMachine.Interact.SetCDMedia",
+    "VirtualMachine.Interact.SetFloppyMedia",
+    "VirtualMachine.Interact.PowerOff",
+    "VirtualMachine.Interact.PowerOn",
+    "VirtualMachine.Interact.ToolsInstall",
+    "VirtualMachine.Inventory.Create",
+    "VirtualMachine.Inventory.Register",
+    "VirtualMachine.Inventory.Unregister",
+    "VirtualMachine.Provisioning.GetVmFiles",
+    "VirtualMachine.Provisioning.PutVmFiles",
+    "VirtualMachine.State.RemoveSnapshot",
+    "VirtualMachine.State.CreateSnapshot",
+    "VirtualMachine.State.RevertToSnapshot",
+];
+
+/// Quotes a name for T-SQL: `]` is doubled.
+fn name(s: &str) -> String {
+    format!("[{}]", s.replace(']', "]]"))
+}
+
+/// Quotes a text for T-SQL: `'` is doubled.
+fn text(s: &str) -> String {
+    format!("N'{}'", s.replace('\'', "''"))
+}
+
+/// Quotes a text for PowerShell.
+fn ps(s: &str) -> String {
+    format!("'{}'", s.replace('\'', "''"))
+}
+
+fn container_url(account: &str, container: &str) -> String {
+    // `${blob:account}` is the account's blob address in the connected cloud.
+    format!("${{blob:{account}}}/{container}")
+}
+
+fn credential(account: &str, container: &str) -> String {
+    let url = container_url(account, container);
+    format!(
+        "IF EXISTS (SELECT 1 FROM sys.credentials WHERE name = {url_text})\n    DROP CREDENTIAL {url_name};\n\
+         CREATE CREDENTIAL {url_name}\n    WITH IDENTITY = 'SHARED ACCESS SIGNATURE', SECRET = {secret};\nGO\n",
+        url_text = text(&url),
+        url_name = name(&url),
+        secret = text("${secret:sas/backup}"),
+    )
+}
+
+/// Credential, recovery model and full backup to the container.
+pub fn full_backup(database: &str, account: &str, container: &str) -> String {
+    let url = container_url(account, container);
+    format!(
+        "{credential}ALTER DATABASE {db} SET RECOVERY FULL;\nGO\nBACKUP DATABASE {db}\n    TO URL = {to}\n    WITH COMPRESSION, CHECKSUM, STATS = 5;\n",
+        credential = credential(account, container),
+        db = name(database),
+        to = text(&format!("{url}/{database}_full_01.bak")),
+    )
+}
+
+/// One log backup whose file name holds the time.
+pub fn log_backup(database: &str, account: &str, container: &str) -> String {
+    let url = container_url(account, container);
+    format!(
+        "DECLARE @file nvarchar(400) = {prefix} + FORMAT(SYSUTCDATETIME(), 'yyyyMMddHHmmss') + N'.trn';\nBACKUP LOG {db}\n    TO URL = @file\n    WITH COMPRESSION, CHECKSUM;\n",
+        prefix = text(&format!("{url}/{database}_log_")),
+        db = name(database),
+    )
+}
+
+/// The last log backup; it leaves the source in RESTORING.
+pub fn tail_backup(database: &str, account: &str, container: &str) -> String {
+    let url = container_url(account, container);
+    format!(
+        "USE [master];\nALTER DATABASE {db} SET SINGLE_USER WITH ROLLBACK IMMEDIATE;\nBACKUP LOG {db}\n    TO URL = {to}\n    WITH NORECOVERY, COMPRESSION, CHECKSUM;\n",
+        db = name(database),
+        to = text(&format!("{url}/{database}_tail.trn")),
+    )
+}
+
+/// Enables Remote Desktop and its firewall rules, sets the SAN policy, counts pending updates, publishes the result.
+pub fn readiness() -> String {
+    r#"$found = @{}
+$ts = 'HKLM:\SYSTEM\CurrentControlSet\Control\Terminal Server'
+if ((Get-ItemProperty $ts).fDenyTSConnections -ne 0) {
+    Set-ItemProperty $ts -Name fDenyTSConnections -Value 0 -Type DWord -Force
+    'Remote Desktop: was off, is on now. Way back: set fDenyTSConnections to 1.'
+} else { 'Remote Desktop: is on.' }
+$found.rdp = 1 - (Get-ItemProperty $ts).fDenyTSConnections
+
+$profiles = @{ domain = 1; private = 2; public = 4 }
+$rules = (New-Object -ComObject HNetCfg.FwPolicy2).Rules |
+    Where-Object { $_.Grouping -eq '@FirewallAPI.dll,-28752' -and $_.Direction -eq 1 }
+foreach ($rule in $rules) {
+    if (-not $rule.Enabled -or ($rule.Profiles -band 7) -ne 7) {
+        $rule.Profiles = 7; $rule.Enabled = $true
+        "Firewall: enabled '$($rule.Name)' for all profiles. Way back: disable this rule."
+    }
+}
+$open = @('domain', 'private', 'public') | Where-Object { $bit = $profiles[$_]
+    @($rules | Where-Object { $_.Enabled -and ($_.Profiles -band $bit) }).Count -gt 0 }
+$found.firewall = $open -join ','
+
+'san policy=onlineall' | diskpart | Out-Null
+$san = (Get-ItemProperty 'HKLM:\SYSTEM\CurrentControlSet\Services\partmgr\Parameters' -ErrorAction SilentlyContinue).SanPolicy
+$found.san = if ($san -eq 1) { 'OnlineAll' } else { "policy$san" }
+"SAN policy: $($found.san). Way back: diskpart, san policy=offlineshared."
+
+$search = (New-Object -ComObject Microsoft.Update.Session).CreateUpdateSearcher()
+$found.updates = $search.Search('IsInstalled=0 and IsHidden=0').Updates.Count
+"Pending updates: $($found.updates). Install them before the change window."
+$reboot = (Test-Path 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending') -or
+    (Test-Path 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired')
+$found.reboot = [int]$reboot
+"Restart pending: $reboot."
+
+$tools = Join-Path $env:ProgramFiles 'VMware\VMware Tools\vmtoolsd.exe'
+$mark = (& $tools --cmd 'info-get guestinfo.rehost.mobility' 2>$null)
+if ($mark) { $found.mobility = $mark }
+$line = 'script=1'
+foreach ($key in 'rdp', 'firewall', 'san', 'updates', 'reboot', 'mobility') {
+    if ($found.ContainsKey($key)) { $line += ";$key=$($found[$key])" }
+}
+& $tools --cmd "info-set guestinfo.rehost.readiness $line"
+"Published: $line"
+"#
+    .to_owned()
+}
+
+/// Tells vCenter that the account for the Mobility service is a local administrator. The person creates the account
+/// itself, so that its password never passes through a script.
+pub fn mobility_account(account: &str) -> String {
+    format!(
+        r#"$account = {account}
+$admins = (New-Object Security.Principal.SecurityIdentifier 'S-1-5-32-544').Translate([Security.Principal.NTAccount]).Value.Split('\')[1]
+net localgroup $admins $account /add 2>$null
+if (-not (net localgroup $admins | Where-Object {{ $_ -eq $account }})) {{ throw "$account is not a member of $admins. Create it first." }}
+$policy = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System'
+Set-ItemProperty $policy -Name LocalAccountTokenFilterPolicy -Value 1 -Type DWord -Force
+$tools = Join-Path $env:ProgramFiles 'VMware\VMware Tools\vmtoolsd.exe'
+& $tools --cmd "info-set guestinfo.rehost.mobility $account"
+'Now run the readiness script again.'
+"#,
+        account = ps(account)
+    )
+}
+
+/// Runs in the migrated VM: backs up web.config and replaces one connection string. Idempotent: the first backup is
+/// kept, and the string is set to the same value again.
+pub fn switch_connection() -> String {
+    r#"param([string]$Path, [string]$Name, [string]$ConnectionString)
+$ErrorActionPreference = 'Stop'
+$backup = "$Path.rehost-backup"
+if (-not (Test-Path $backup)) { Copy-Item $Path $backup }
+'backup=ok'
+$xml = New-Object Xml.XmlDocument
+$xml.PreserveWhitespace = $true
+$xml.Load($Path)
+$node = $xml.SelectSingleNode("//connectionStrings/add[@name='$Name']")
+if (-not $node) { throw "web.config has no connection string named $Name." }
+$node.SetAttribute('connectionString', $ConnectionString)
+$xml.Save($Path)
+'changed=1'
+"#
+    .to_owned()
+}
+
+/// Runs in the migrated VM.
+pub fn iisreset() -> String {
+    "$ErrorActionPreference = 'Stop'\niisreset /RESTART | Out-Null\nif ($LASTEXITCODE -ne 0) { throw \"IISRESET ended with $LASTEXITCODE.\" }\n'iisreset=ok'\n".to_owned()
+}
+
+/// Runs in the migrated VM: asks the site and prints its status.
+pub fn probe() -> String {
+    r#"try {
+    $answer = [Net.HttpWebRequest]::Create('http://localhost/').GetResponse()
+    "http=$([int]$answer.StatusCode)"
+} catch [Net.WebException] {
+    if ($_.Exception.Response) { "http=$([int]$_.Exception.Response.StatusCode)" } else { 'http=0' }
+}
+"#
+    .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_statements_are_quoted() {
+        let sql = full_backup("Odd]'name", "acc", "c");
+        assert!(sql.contains("BACKUP DATABASE [Odd]]'name]"), "{sql}");
+        assert!(sql.contains("/Odd]''name_full_01.bak'"), "{sql}");
+        assert!(mobility_account("o'neill").contains("$account = 'o''neill'"));
+    }
+
+    #[test]
+    fn no_privilege_stands_twice() {
+        let mut all = SITE_RECOVERY_PRIVILEGES.to_vec();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), SITE_RECOVERY_PRIVILEGES.len());
+    }
+}
