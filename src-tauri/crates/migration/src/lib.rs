@@ -26,7 +26,7 @@ use secrets::Secret;
 use std::sync::Arc;
 use vsphere::VCenter;
 
-pub use template::secret_names;
+pub use template::{fill_script, secret_names};
 
 /// Finds a secret by the name used in `${secret:name}`.
 pub type SecretLookup = Arc<dyn Fn(&str) -> Option<Secret<String>> + Send + Sync>;
@@ -61,7 +61,9 @@ impl Links {
         if let Some(open) = session.as_ref() {
             return Ok(open.traced(ctx.trace()));
         }
-        let open = VCenter::connect(&self.vcenter, &self.password, ctx.trace()).await.map_err(words::vsphere)?;
+        let open = VCenter::connect(&self.vcenter, &self.password, ctx.trace())
+            .await
+            .map_err(words::vsphere)?;
         let traced = open.traced(ctx.trace());
         *session = Some(open);
         Ok(traced)
@@ -107,12 +109,13 @@ impl Runner for Migration {
                 Arc::new(checks::Offer(links))
             }
             Action::IssueSas { .. } | Action::RotateKey { .. } | Action::CheckBlobs { .. } => {
-                Arc::new(storage::Storage(links))
+                Arc::new(storage::Storage::new(links))
             }
             Action::StartLogReplay { .. } | Action::FollowLogReplay { .. } | Action::CompleteLogReplay { .. } => {
                 Arc::new(database::LogReplay(links))
             }
             Action::RunCommand { .. } => Arc::new(run_command::RunCommand(links)),
+            Action::CheckBoot { .. } => Arc::new(run_command::Boot(links)),
             Action::CheckLedger { .. } => Arc::new(ledger::Ledger(links)),
             // Gates, waits and what isn't needed are the engine's own; it never asks for their kind.
             _ => Arc::new(vcenter::OnPremises(links)),

@@ -180,10 +180,6 @@ impl T {
         self.0.nodes = nodes.to_vec();
         self
     }
-    fn rights(mut self, rights: &[&str]) -> Self {
-        self.0.rights.extend(rights.iter().map(|r| (*r).to_owned()));
-        self
-    }
     fn person(mut self, role: &str, instructions: &[String], script: Option<Script>) -> Self {
         self.0.actor = Actor::Person {
             role: role.into(),
@@ -530,7 +526,7 @@ impl<'a> Builder<'a> {
             "Prepare SQL Managed Instance",
             vec![
                 register(1, "Microsoft.Network", "Networks, route tables and security groups belong to this provider."),
-                register(1, "Microsoft.Sql", "Managed instances belong to this provider.").nodes(&[mi_node.clone()]),
+                register(1, "Microsoft.Sql", "Managed instances belong to this provider.").nodes(std::slice::from_ref(&mi_node)),
                 self.check_network(
                     1,
                     &d.hub_network,
@@ -576,7 +572,7 @@ impl<'a> Builder<'a> {
                 )
                 .after(&["1/provider/Microsoft.Sql"])
                 .why("A create that the region refuses would fail only after minutes.")
-                .nodes(&[mi_node.clone()]),
+                .nodes(std::slice::from_ref(&mi_node)),
                 task(
                     1,
                     "group",
@@ -1220,7 +1216,10 @@ impl<'a> Builder<'a> {
                     "Reads the vault's list of replication appliances.",
                     Action::Find {
                         list: ResourceId::new(format!("{vault}/replicationAppliances")),
-                        condition: vec![Expect::equal("/properties/providerSpecificDetails/instanceType", "InMageRcm")],
+                        condition: vec![Expect::equal(
+                            "/properties/providerSpecificDetails/appliances/*/processServer/health",
+                            "Normal",
+                        )],
                         wait: true,
                         facts: vec![],
                         otherwise: "Open the vault, Site Recovery infrastructure, and look at the appliance's components.".into(),
@@ -1308,7 +1307,7 @@ impl<'a> Builder<'a> {
                     put(
                         ResourceId::new("${asr.container}").child("replicationProtectionContainerMappings", &format!("{}-mapping", d.policy)),
                         json!({ "properties": { "targetProtectionContainerId": "Microsoft Azure", "policyId": policy,
-                            "providerSpecificInput": { "instanceType": "InMageRcm", "enableAgentAutoUpgrade": "true" } } }),
+                            "providerSpecificInput": { "instanceType": "InMageRcm" } } }),
                     ),
                 )
                 .after(&[&format!("5/policy/{}", d.policy), &format!("5/check-container/{}", d.vault)])
@@ -1776,7 +1775,7 @@ impl<'a> Builder<'a> {
                     &format!("7/test-cleanup/{}", d.web_vm),
                     &format!("7/recovery-plan/{}", d.recovery_plan),
                     "6/restore/logs",
-                    "1/check-peering/VNET-SQLMI-EUS2",
+                    &format!("1/check-peering/{}", d.mi.network),
                     "4/readiness/rdp",
                     "4/readiness/firewall",
                     "4/readiness/updates",
@@ -1857,7 +1856,7 @@ impl<'a> Builder<'a> {
                         body: None,
                         observe: item,
                         done: vec![Expect::equal("/properties/protectionState", "UnplannedFailoverCommitted")],
-                        running: Some(vec![Expect::equal("/properties/currentScenario/scenarioName", "Commit")]),
+                        running: Some(vec![Expect::equal("/properties/currentScenario/scenarioName", "CommitFailover")]),
                         allowed: None,
                         facts: vec![],
                         follow: self.job(),
@@ -1976,7 +1975,7 @@ impl<'a> Builder<'a> {
                             "replicationProviderInput": { "instanceType": "DisableProtectionProviderSpecificInput" } } })),
                         observe: self.item(),
                         done: vec![],
-                        running: Some(vec![Expect::equal("/properties/currentScenario/scenarioName", "DisableProtection")]),
+                        running: Some(vec![Expect::equal("/properties/protectionState", "DisablingProtection")]),
                         allowed: None,
                         facts: vec![],
                         follow: self.job(),

@@ -20,4 +20,4 @@ pub use address::{Address, ResourceId};
 pub use design::{Connections, DatabaseMethod, Design, Project, ReplicationMethod};
 pub use exchange::{Exchange, Trace};
 pub use inventory::{Inventory, Vm};
-pub use task::{Action, Actor, Condition, Duration, Expect, Plan, Step, Task};
+pub use task::{Action, Actor, Condition, Duration, Expect, Fact, Finding, Follow, Plan, Script, Severity, Step, Task};

@@ -1,0 +1,73 @@
+//! The last task: everything that this project created is either gone or meant to stay.
+
+use crate::{Links, words};
+use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
+use plan::{Action, ResourceId};
+use std::sync::Arc;
+
+pub(crate) struct Ledger(pub(crate) Arc<Links>);
+
+#[async_trait::async_trait]
+impl TaskKind for Ledger {
+    fn only_checks(&self) -> bool {
+        true
+    }
+    async fn observe(&self, ctx: &Ctx) -> Result<Observed, Failure> {
+        let Action::CheckLedger { keep } = &ctx.task.action else {
+            return Err(words::misplaced(&ctx.task));
+        };
+        let mut kept = Vec::new();
+        let mut left = Vec::new();
+        for entry in ctx.ledger() {
+            let id = ResourceId::new(entry.resource.clone());
+            // What lies inside something that stays, stays with it.
+            let stays = keep.iter().any(|k| {
+                let (k, e) = (k.as_str().to_ascii_lowercase(), id.as_str().to_ascii_lowercase());
+                e == k || (k.contains("/providers/") && e.starts_with(&format!("{k}/")) && !e.contains("/runcommands/"))
+            }) || is_provider_link(&id);
+            if stays {
+                kept.push(id.name().to_owned());
+            } else if entry.resource.starts_with('/') {
+                match self.0.arm(ctx).get_opt(&id).await.map_err(words::azure)? {
+                    None => ctx.removed(entry.resource.clone()),
+                    Some(_) => left.push(entry.resource.clone()),
+                }
+            } else {
+                left.push(entry.resource.clone());
+            }
+        }
+        if left.is_empty() {
+            ctx.evidence(format!("Kept on purpose: {}.", kept.join(", ")));
+            ctx.evidence("Everything else that this project created is gone.");
+            return Ok(Observed::Matches);
+        }
+        Err(Failure::of(
+            FailureClass::NeedsPerson,
+            "LeftBehind",
+            format!("{} things that this project created are still there", left.len()),
+            left.join(", "),
+            "Delete them in the portal or vCenter when nothing needs them, then choose Retry.",
+        ))
+    }
+    async fn apply(&self, ctx: &Ctx) -> Result<Option<Handle>, Failure> {
+        Err(words::misplaced(&ctx.task))
+    }
+    async fn settle(&self, _: &Ctx, _: &Handle) -> Result<(), Failure> {
+        Ok(())
+    }
+    async fn verify(&self, _: &Ctx) -> Result<(), Failure> {
+        Ok(())
+    }
+    async fn undo(&self, _: &Ctx) -> Result<(), Failure> {
+        Ok(())
+    }
+    fn intent(&self, ctx: &Ctx) -> String {
+        ctx.task.title.clone()
+    }
+}
+
+/// The other side of a peering with a network that stays.
+fn is_provider_link(id: &ResourceId) -> bool {
+    id.resource_type()
+        .is_some_and(|t| t.ends_with("/virtualNetworkPeerings"))
+}

@@ -1,0 +1,502 @@
+//! vCenter: version, machine, role, permission, readiness, power, rename, removal.
+
+use crate::{Links, words};
+use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
+use plan::{Action, Actor, Severity, Vm, rules};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use vsphere::{TaskRef, VCenter};
+
+/// Seconds between looks at something that a person or the guest does.
+const AGAIN_SECS: u32 = 60;
+
+/// Seconds after which a guest that does not shut down is powered off.
+const SHUTDOWN_SECS: i64 = 600;
+
+pub(crate) struct OnPremises(pub(crate) Arc<Links>);
+
+impl OnPremises {
+    async fn vm(&self, vc: &VCenter, name: &str) -> Result<Option<Vm>, Failure> {
+        vc.find_vm(name).await.map_err(words::vsphere)
+    }
+
+    async fn required(&self, vc: &VCenter, name: &str) -> Result<Vm, Failure> {
+        self.vm(vc, name).await?.ok_or_else(|| no_vm(name))
+    }
+
+    async fn datacenter(&self, vc: &VCenter, name: &str) -> Result<String, Failure> {
+        vc.datacenter(name).await.map_err(words::vsphere)?.ok_or_else(|| {
+            Failure::of(
+                FailureClass::NeedsPerson,
+                "NoDatacenter",
+                format!("vCenter has no datacenter {name}"),
+                "Its name may have changed, or the account does not see it.",
+                "Correct the name in Design, or give the account the Read-only role on it.",
+            )
+        })
+    }
+}
+
+fn no_vm(name: &str) -> Failure {
+    Failure::of(
+        FailureClass::NeedsPerson,
+        "NoVm",
+        format!("{name} was not found in vCenter"),
+        "It may have been renamed, or the account does not see it.",
+        "Correct its name in vCenter or Design, then choose Retry.",
+    )
+}
+
+fn role_entry(role: &str) -> String {
+    format!("vcenter:role/{role}")
+}
+
+fn permission_entry(principal: &str, datacenter: &str) -> String {
+    format!("vcenter:permission/{principal}@{datacenter}")
+}
+
+/// Reads `key=value;…` of the readiness script.
+fn readiness<'a>(published: &'a str, key: &str) -> Option<&'a str> {
+    published.split(';').find_map(|p| {
+        p.split_once('=')
+            .filter(|(k, _)| k.trim() == key)
+            .map(|(_, v)| v.trim())
+    })
+}
+
+/// Expands `X.*` with the server's own list and leaves out what this version does not have.
+fn expand(wanted: &[String], offered: &[String]) -> (Vec<String>, Vec<String>) {
+    let (mut have, mut lack) = (Vec::new(), Vec::new());
+    for w in wanted {
+        let found: Vec<String> = match w.strip_suffix('*') {
+            Some(prefix) => offered.iter().filter(|o| o.starts_with(prefix)).cloned().collect(),
+            None => offered.iter().filter(|o| *o == w).cloned().collect(),
+        };
+        if found.is_empty() {
+            lack.push(w.clone());
+        }
+        have.extend(found);
+    }
+    have.sort();
+    have.dedup();
+    (have, lack)
+}
+
+#[async_trait::async_trait]
+impl TaskKind for OnPremises {
+    fn system(&self) -> &'static str {
+        "vcenter"
+    }
+
+    async fn observe(&self, ctx: &Ctx) -> Result<Observed, Failure> {
+        let vc = self.0.vcenter(ctx).await?;
+        let person = matches!(ctx.task.actor, Actor::Person { .. });
+        let not_yet = |text: String| {
+            Ok(Observed::NotYet {
+                text,
+                again_secs: AGAIN_SECS,
+            })
+        };
+        match &ctx.task.action {
+            Action::CheckVCenter { min_version } => {
+                let about = vc.about();
+                if !rules::version_at_least(&about.version, min_version) {
+                    return Err(Failure::of(
+                        FailureClass::NeedsPerson,
+                        "VCenterTooOld",
+                        format!("{} is too old", about.full_name),
+                        format!("Site Recovery supports {min_version} and later."),
+                        "Update vCenter, then choose Retry.",
+                    ));
+                }
+                ctx.evidence(format!("{} is supported.", about.full_name));
+                Ok(Observed::Matches)
+            }
+            Action::CheckVm { vm } => {
+                let found = self.required(&vc, vm).await?;
+                let findings = rules::CURRENT.judge_vm(&found);
+                if let Some(f) = findings.iter().find(|f| f.severity == Severity::Blocking) {
+                    return Err(Failure::of(
+                        FailureClass::NeedsPerson,
+                        &f.rule,
+                        f.title.clone(),
+                        f.detail.clone(),
+                        format!("Cure it, then choose Retry. Source: {}.", f.source),
+                    ));
+                }
+                for f in &findings {
+                    ctx.evidence(format!("Note: {}. {}", f.title, f.detail));
+                }
+                ctx.evidence(format!("{vm} meets the support rules of {}.", rules::CURRENT.date));
+                Ok(Observed::Matches)
+            }
+            Action::EnsureRole { role, privileges } => {
+                let roles = vc.roles().await.map_err(words::vsphere)?;
+                let Some(have) = roles.iter().find(|r| &r.name == role) else {
+                    return Ok(Observed::Absent);
+                };
+                if ctx.intent_at.is_some() || ctx.is_ours(&role_entry(role)) {
+                    ctx.created(role_entry(role));
+                }
+                let (want, _) = expand(privileges, &vc.privileges().await.map_err(words::vsphere)?);
+                let lacking = want.iter().filter(|p| !have.privileges.contains(p)).count();
+                Ok(if lacking == 0 {
+                    Observed::Matches
+                } else {
+                    Observed::Differs(format!("{lacking} privileges are missing"))
+                })
+            }
+            Action::RemoveRole { role } => {
+                if !ctx.is_ours(&role_entry(role)) && ctx.intent_at.is_none() {
+                    return Ok(Observed::NotNeeded(format!(
+                        "Rehost did not create the role {role}, so it stays."
+                    )));
+                }
+                let roles = vc.roles().await.map_err(words::vsphere)?;
+                Ok(if roles.iter().any(|r| &r.name == role) {
+                    Observed::Differs("it is there".into())
+                } else {
+                    Observed::Matches
+                })
+            }
+            Action::CheckPrincipal { principal } => {
+                if vc.principal_exists(principal).await.map_err(words::vsphere)? {
+                    ctx.evidence(format!("vCenter's directory knows {principal}."));
+                    return Ok(Observed::Matches);
+                }
+                not_yet(format!("vCenter's directory does not know {principal} yet"))
+            }
+            Action::GrantRole {
+                role,
+                principal,
+                datacenter,
+            } => {
+                let dc = self.datacenter(&vc, datacenter).await?;
+                let roles = vc.roles().await.map_err(words::vsphere)?;
+                let id = roles.iter().find(|r| &r.name == role).map(|r| r.id);
+                let all = vc.permissions("Datacenter", &dc).await.map_err(words::vsphere)?;
+                let ours = all.iter().find(|p| p.principal.eq_ignore_ascii_case(principal));
+                if ours.is_some() && (ctx.intent_at.is_some() || ctx.is_ours(&permission_entry(principal, datacenter)))
+                {
+                    ctx.created(permission_entry(principal, datacenter));
+                }
+                Ok(match ours {
+                    Some(p) if Some(p.role_id) == id && p.propagate => Observed::Matches,
+                    Some(_) => Observed::Differs("another role is granted".into()),
+                    None => Observed::Absent,
+                })
+            }
+            Action::RevokeRole { principal, datacenter } => {
+                if !ctx.is_ours(&permission_entry(principal, datacenter)) && ctx.intent_at.is_none() {
+                    return Ok(Observed::NotNeeded("Rehost did not grant it, so it stays.".into()));
+                }
+                let dc = self.datacenter(&vc, datacenter).await?;
+                let all = vc.permissions("Datacenter", &dc).await.map_err(words::vsphere)?;
+                let there = all.iter().any(|p| p.principal.eq_ignore_ascii_case(principal));
+                Ok(if there {
+                    Observed::Differs("it is granted".into())
+                } else {
+                    Observed::Matches
+                })
+            }
+            Action::CheckVmRuns { vm } => match self.vm(&vc, vm).await? {
+                Some(v) if v.power_state == "poweredOn" => {
+                    ctx.evidence(format!("{vm} runs on {}.", v.host.unwrap_or_else(|| "its host".into())));
+                    Ok(Observed::Matches)
+                }
+                Some(_) => not_yet(format!("{vm} is there, but not powered on")),
+                None => not_yet(format!("no VM named {vm} yet")),
+            },
+            Action::CheckReadiness { vm, key, value } => {
+                let published = self.required(&vc, vm).await?.readiness.unwrap_or_default();
+                match readiness(&published, key) {
+                    Some(v) if v.eq_ignore_ascii_case(value) => {
+                        ctx.evidence(format!("{vm} reports {key}={v}."));
+                        Ok(Observed::Matches)
+                    }
+                    seen if person => not_yet(match seen {
+                        Some(v) => format!("{vm} reports {key}={v}"),
+                        None => format!("{vm} has not reported yet"),
+                    }),
+                    seen => Err(Failure::of(
+                        FailureClass::NeedsPerson,
+                        "NotReady",
+                        format!("{}: not yet", ctx.task.title),
+                        format!(
+                            "{vm} reports {key}={}, and it must be {value}.",
+                            seen.unwrap_or("nothing")
+                        ),
+                        format!("Cure it in {vm}, run the readiness script again, then choose Retry."),
+                    )),
+                }
+            }
+            Action::ShutDownVm { vm } => {
+                let now = self.required(&vc, vm).await?;
+                Ok(match now.power_state.as_str() {
+                    "poweredOff" => Observed::Matches,
+                    _ if ctx.intent_at.is_some() => {
+                        Observed::InFlight(Handle(json!({ "vm": now.moref, "since": ctx.clock.now() })))
+                    }
+                    _ => Observed::Differs("it is on".into()),
+                })
+            }
+            Action::CheckPower { vm, state } => match self.vm(&vc, vm).await? {
+                Some(v) if v.power_state.eq_ignore_ascii_case(state) => {
+                    ctx.evidence(format!("{vm} is {state} in vCenter."));
+                    Ok(Observed::Matches)
+                }
+                Some(v) => not_yet(format!("{vm} is {}", v.power_state)),
+                None => Err(no_vm(vm)),
+            },
+            Action::RenameVm { vm, to } => {
+                if self.vm(&vc, to).await?.is_some() {
+                    return Ok(Observed::Matches);
+                }
+                self.required(&vc, vm).await?;
+                Ok(Observed::Differs(format!("it is called {vm}")))
+            }
+            Action::DestroyVm { vm } => Ok(match self.vm(&vc, vm).await? {
+                None => Observed::Matches,
+                Some(v) if v.power_state != "poweredOff" => {
+                    return Err(Failure::of(
+                        FailureClass::NeedsPerson,
+                        "StillOn",
+                        format!("{vm} is powered on"),
+                        "Somebody has powered it on again; it is not removed while it runs.",
+                        "Find out who uses it. Power it off, then choose Retry, or leave it.",
+                    ));
+                }
+                Some(_) => Observed::Differs("it is there".into()),
+            }),
+            _ => Err(words::misplaced(&ctx.task)),
+        }
+    }
+
+    async fn apply(&self, ctx: &Ctx) -> Result<Option<Handle>, Failure> {
+        let vc = self.0.vcenter(ctx).await?;
+        let task = |t: TaskRef| Some(Handle(json!({ "task": t })));
+        match &ctx.task.action {
+            Action::EnsureRole { role, privileges } => {
+                let (want, lack) = expand(privileges, &vc.privileges().await.map_err(words::vsphere)?);
+                if !lack.is_empty() {
+                    ctx.evidence(format!("This vCenter has no {}.", lack.join(", ")));
+                }
+                let roles = vc.roles().await.map_err(words::vsphere)?;
+                match roles.iter().find(|r| &r.name == role) {
+                    Some(have) => {
+                        let mut all = have.privileges.clone();
+                        all.extend(want);
+                        all.sort();
+                        all.dedup();
+                        vc.update_role(have.id, role, &all).await.map_err(words::vsphere)?;
+                    }
+                    None => {
+                        vc.add_role(role, &want).await.map_err(words::vsphere)?;
+                        ctx.created(role_entry(role));
+                    }
+                }
+                Ok(None)
+            }
+            Action::RemoveRole { role } => {
+                let roles = vc.roles().await.map_err(words::vsphere)?;
+                if let Some(r) = roles.iter().find(|r| &r.name == role) {
+                    vc.remove_role(r.id).await.map_err(words::vsphere)?;
+                }
+                Ok(None)
+            }
+            Action::GrantRole {
+                role,
+                principal,
+                datacenter,
+            } => {
+                let dc = self.datacenter(&vc, datacenter).await?;
+                let roles = vc.roles().await.map_err(words::vsphere)?;
+                let id = roles.iter().find(|r| &r.name == role).map(|r| r.id).ok_or_else(|| {
+                    Failure::permanent(
+                        "NoRole",
+                        format!("The role {role} is gone"),
+                        "Somebody removed it.",
+                        "Retry the task that creates it.",
+                    )
+                })?;
+                vc.grant("Datacenter", &dc, principal, id)
+                    .await
+                    .map_err(words::vsphere)?;
+                ctx.created(permission_entry(principal, datacenter));
+                Ok(None)
+            }
+            Action::RevokeRole { principal, datacenter } => {
+                let dc = self.datacenter(&vc, datacenter).await?;
+                vc.revoke("Datacenter", &dc, principal).await.map_err(words::vsphere)?;
+                Ok(None)
+            }
+            Action::ShutDownVm { vm } => {
+                let now = self.required(&vc, vm).await?;
+                if now.tools_status.as_deref() == Some("guestToolsRunning") {
+                    vc.shutdown_guest(&now.moref).await.map_err(words::vsphere)?;
+                    return Ok(Some(Handle(json!({ "vm": now.moref, "since": ctx.clock.now() }))));
+                }
+                ctx.evidence("VMware Tools are not running, so the machine is powered off.");
+                Ok(task(vc.power_off(&now.moref).await.map_err(words::vsphere)?))
+            }
+            Action::RenameVm { vm, to } => {
+                let now = self.required(&vc, vm).await?;
+                Ok(task(vc.rename(&now.moref, to).await.map_err(words::vsphere)?))
+            }
+            Action::DestroyVm { vm } => {
+                let now = self.required(&vc, vm).await?;
+                Ok(task(vc.destroy(&now.moref).await.map_err(words::vsphere)?))
+            }
+            _ => Err(words::misplaced(&ctx.task)),
+        }
+    }
+
+    async fn settle(&self, ctx: &Ctx, handle: &Handle) -> Result<(), Failure> {
+        let vc = self.0.vcenter(ctx).await?;
+        if let Some(task) = handle
+            .0
+            .get("task")
+            .and_then(|t| serde_json::from_value::<TaskRef>(t.clone()).ok())
+        {
+            loop {
+                // vCenter forgets finished tasks after minutes; the machine itself then tells.
+                let info = match vc.task(&task).await {
+                    Ok(info) => info,
+                    Err(e) if e.is_not_found() => return Ok(()),
+                    Err(e) => return Err(words::vsphere(e)),
+                };
+                match info.state {
+                    vsphere::TaskState::Success => return Ok(()),
+                    vsphere::TaskState::Error => {
+                        let fault = info.error.map(|f| (f.kind, f.message)).unwrap_or_default();
+                        return Err(Failure::permanent(
+                            &fault.0,
+                            format!("{} failed in vCenter", ctx.task.title),
+                            fault.1,
+                            "Look at the task in the vSphere Client, cure the cause, then choose Retry.",
+                        ));
+                    }
+                    _ => ctx.progress(info.progress.map(f64::from), "vCenter is working"),
+                }
+                ctx.sleep(5).await?;
+            }
+        }
+        let (Some(moref), Action::ShutDownVm { vm }) = (handle.0.get("vm").and_then(Value::as_str), &ctx.task.action)
+        else {
+            return Ok(());
+        };
+        let since = handle
+            .0
+            .get("since")
+            .and_then(Value::as_str)
+            .and_then(|s| s.parse().ok())
+            .unwrap_or(ctx.clock.now());
+        loop {
+            if self.required(&vc, vm).await?.power_state == "poweredOff" {
+                return Ok(());
+            }
+            if ctx.clock.now().duration_since(since).as_secs() > SHUTDOWN_SECS {
+                ctx.evidence("The guest did not shut down in ten minutes and was powered off.");
+                vc.power_off(moref).await.map_err(words::vsphere)?;
+            }
+            ctx.progress(None, "the guest is shutting down");
+            ctx.sleep(15).await?;
+        }
+    }
+
+    async fn verify(&self, ctx: &Ctx) -> Result<(), Failure> {
+        // The same look as before, which must now match; it records the evidence.
+        match &ctx.task.action {
+            Action::RemoveRole { role } => ctx.removed(role_entry(role)),
+            Action::RevokeRole { principal, datacenter } => ctx.removed(permission_entry(principal, datacenter)),
+            Action::EnsureRole { .. }
+            | Action::GrantRole { .. }
+            | Action::ShutDownVm { .. }
+            | Action::RenameVm { .. }
+            | Action::DestroyVm { .. } => {}
+            _ => return Ok(()),
+        }
+        match self.observe(ctx).await? {
+            Observed::Matches | Observed::NotNeeded(_) => {
+                ctx.evidence(format!("{}: done, read back from vCenter.", ctx.task.title));
+                Ok(())
+            }
+            _ => Err(Failure::of(
+                FailureClass::Conflict,
+                "NoEffect",
+                format!("{}: vCenter does not show it", ctx.task.title),
+                "The call succeeded, but reading back shows the old state.",
+                "Rehost tries again.",
+            )),
+        }
+    }
+
+    async fn undo(&self, ctx: &Ctx) -> Result<(), Failure> {
+        let vc = self.0.vcenter(ctx).await?;
+        match &ctx.task.action {
+            Action::EnsureRole { role, .. } if ctx.is_ours(&role_entry(role)) => {
+                let roles = vc.roles().await.map_err(words::vsphere)?;
+                if let Some(r) = roles.iter().find(|r| &r.name == role) {
+                    vc.remove_role(r.id).await.map_err(words::vsphere)?;
+                }
+                ctx.removed(role_entry(role));
+                Ok(())
+            }
+            Action::GrantRole {
+                principal, datacenter, ..
+            } if ctx.is_ours(&permission_entry(principal, datacenter)) => {
+                let dc = self.datacenter(&vc, datacenter).await?;
+                vc.revoke("Datacenter", &dc, principal).await.map_err(words::vsphere)?;
+                ctx.removed(permission_entry(principal, datacenter));
+                Ok(())
+            }
+            Action::ShutDownVm { vm } => {
+                let now = self.required(&vc, vm).await?;
+                vc.power_on(&now.moref).await.map_err(words::vsphere)?;
+                Ok(())
+            }
+            Action::RenameVm { vm, to } => {
+                let now = self.required(&vc, to).await?;
+                vc.rename(&now.moref, vm).await.map_err(words::vsphere)?;
+                Ok(())
+            }
+            Action::DestroyVm { .. } => Err(Failure::of(
+                FailureClass::NeedsPerson,
+                "NoWayBack",
+                "A removed machine can't be brought back",
+                ctx.task.way_back.clone(),
+                "Restore it from a backup.",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn intent(&self, ctx: &Ctx) -> String {
+        ctx.task.calls.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_is_read_by_key() {
+        let s = "script=1;rdp=1;firewall=domain,private,public;san=OnlineAll";
+        assert_eq!(readiness(s, "firewall"), Some("domain,private,public"));
+        assert_eq!(readiness(s, "updates"), None);
+    }
+
+    #[test]
+    fn wildcards_expand_to_what_the_server_has() {
+        let offered = ["A.B", "A.C", "D.E"].map(str::to_owned);
+        let (have, lack) = expand(&["A.*".into(), "D.E".into(), "X.Y".into()], &offered);
+        assert_eq!(
+            (have, lack),
+            (
+                vec!["A.B".to_owned(), "A.C".into(), "D.E".into()],
+                vec!["X.Y".to_owned()]
+            )
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! The whole SmartHotel plan against the lab, over real HTTPS, with the real clients and the real engine.
+
+use azure::{Arm, auth};
+use engine::{Clock, Engine, ProjectFile, RunOptions, TaskStatus, event::Outcome};
+use jiff::Timestamp;
+use lab::{Lab, LabClock, Options};
+use migration::{Migration, Systems};
+use plan::{
+    Connections,
+    design::{AzureConnection, VCenterConnection},
+    smarthotel,
+};
+use secrets::Secret;
+use std::{sync::Arc, time::Duration};
+
+struct LabTime(Arc<LabClock>);
+
+#[async_trait::async_trait]
+impl Clock for LabTime {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+    async fn sleep_until(&self, until: Timestamp) {
+        self.0.sleep_until(until).await;
+    }
+    fn awake(&self) -> engine::clock::Awake {
+        let guard = self.0.awake();
+        engine::clock::Awake(Some(Box::new(move || drop(guard))))
+    }
+}
+
+fn connections(a: &lab::Addresses) -> Connections {
+    Connections {
+        vcenter: VCenterConnection {
+            url: a.vcenter.clone(),
+            user: a.vcenter_user.clone(),
+            thumbprint: a.vcenter_thumbprint.clone(),
+        },
+        azure: AzureConnection {
+            arm_url: a.arm.clone(),
+            authority_url: a.authority.clone(),
+            blob_url: a.blob.clone(),
+            tenant_id: a.tenant_id.clone(),
+            client_id: a.client_id.clone(),
+            subscription_id: a.subscription_id.clone(),
+            ca_pem: a.ca_pem.clone(),
+        },
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_scenario_runs_to_the_end() {
+    let began = std::time::Instant::now();
+    let lab = Lab::start(Options {
+        speed: 10_000,
+        skip_idle_over: Some(Duration::ZERO),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let a = lab.addresses();
+    let c = connections(&a);
+    let password = Secret::new(a.vcenter_password.clone());
+    let vc = vsphere::VCenter::connect(&c.vcenter, &password, Arc::new(plan::exchange::NoTrace))
+        .await
+        .unwrap();
+    let inventory = vc.inventory().await.unwrap();
+    vc.logout().await;
+    let credential = auth::client_secret(&c.azure, Secret::new(a.client_secret.clone())).unwrap();
+    let arm = Arm::connect(&c.azure, credential).unwrap();
+    let design = smarthotel::design();
+    let plan = plan::graph::plan(&design, &a.subscription_id, &inventory).unwrap();
+    assert_eq!(plan.findings, vec![], "the sample must have no findings");
+    let runner = Arc::new(Migration::new(Systems {
+        arm,
+        vcenter: c.vcenter.clone(),
+        vcenter_password: password,
+        secrets: Arc::new(|name| (name == "mi-admin").then(|| Secret::new("Canary-Adm1n-Passw0rd".to_owned()))),
+    }));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sample.rehost");
+    let file = Arc::new(ProjectFile::create(&path, &smarthotel::project("p", c, 10_000, 1)).unwrap());
+    let mut options = RunOptions::new("test", "test", "0");
+    options.rehearsal = true;
+    options.auto_accept_gates = true;
+    let handle = Engine::start(
+        file.clone(),
+        Arc::new(plan),
+        runner,
+        Arc::new(LabTime(lab.clock())),
+        options,
+    )
+    .unwrap();
+    let finished = tokio::time::timeout(Duration::from_secs(120), handle.finished()).await;
+    let state = handle.state();
+    let open: Vec<_> = state
+        .tasks
+        .iter()
+        .filter(|t| !t.status.is_settled())
+        .map(|t| format!("{} {:?} {} {:?}", t.address, t.status, t.text, t.failure))
+        .collect();
+    println!("{} tasks, {:?}", state.tasks.len(), began.elapsed());
+    println!("{:#?}", lab.stats());
+    assert!(open.is_empty(), "not settled:\n{}", open.join("\n"));
+    assert!(matches!(finished, Ok(Ok(Outcome::Done))));
+    assert!(state.tasks.len() >= 60);
+    let skipped: Vec<_> = state
+        .tasks
+        .iter()
+        .filter(|t| t.status == TaskStatus::Skipped)
+        .map(|t| t.address.to_string())
+        .collect();
+    assert_eq!(
+        skipped,
+        [
+            "step-2/provider/Microsoft.DataMigration",
+            "step-2/dms/instance",
+            "step-8/dms/instance"
+        ],
+        "only what the method does not need is skipped"
+    );
+    file.verify_chain().unwrap();
+    drop(handle);
+    drop(file);
+    let bytes = std::fs::read(&path).unwrap();
+    for canary in [
+        "Canary-Adm1n-Passw0rd",
+        a.vcenter_password.as_str(),
+        a.client_secret.as_str(),
+    ] {
+        assert!(
+            !bytes.windows(canary.len()).any(|w| w == canary.as_bytes()),
+            "a secret is in the project file"
+        );
+    }
+    lab.stop().await;
+}
