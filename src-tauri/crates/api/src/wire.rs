@@ -1,8 +1,8 @@
 //! What crosses the border to a window, a browser under test or a script. Types of `plan`, `engine` and `report` cross
 //! as they are; these are the rest. All of it is generated into TypeScript.
 
-use engine::state::{RunState, TaskState};
-use plan::{Address, Connections, Design, Inventory, Plan, Vm, diagram::Diagram};
+pub use engine::{RunPhase, RunState, TaskState, TaskStatus};
+use plan::{Address, Connections, Design, Plan, Vm, diagram::Diagram};
 use serde::{Deserialize, Serialize};
 
 /// An error as people see it. `code` is a closed set, see [`ErrorCode`].
@@ -62,6 +62,21 @@ pub struct AppInfo {
     pub projects_folder: String,
     /// `light`, `dark` or `system`, as set last.
     pub theme: String,
+    /// What the program was started for.
+    pub start: Start,
+}
+
+/// What the window does first, by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "with", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[ts(export)]
+pub enum Start {
+    /// Shows the projects.
+    Home,
+    /// Rehearses the sample at this speed.
+    Rehearse { speed: u32 },
+    /// Opens this project.
+    Project { path: String },
 }
 
 /// Where secrets are kept.
@@ -69,9 +84,16 @@ pub struct AppInfo {
 #[serde(tag = "kept", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[ts(export)]
 pub enum SecretsInfo {
-    Keyring { name: String },
+    /// The keyring is being asked; it is known within 5 seconds.
+    Opening,
+    Keyring {
+        name: String,
+    },
     /// No keyring, or a locked one: secrets last until the program ends. Must be visible.
-    ThisStartOnly { reason: String, hint: String },
+    ThisStartOnly {
+        reason: String,
+        hint: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
@@ -210,7 +232,11 @@ pub struct ClockView {
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[ts(export)]
 pub enum RunMessage {
-    Snapshot { plan: PlanView, state: RunState, clock: ClockView },
+    Snapshot {
+        plan: PlanView,
+        state: RunState,
+        clock: ClockView,
+    },
     Task {
         #[ts(type = "number")]
         seq: u64,
@@ -255,6 +281,3 @@ pub struct FilledScript {
     pub language: String,
     pub text: String,
 }
-
-#[allow(dead_code)]
-type Keep = Inventory;

@@ -1,2 +1,310 @@
-//! cli
-fn main() {}
+//! `rehost-cli`: the use cases of [`api`] without a window. Results go to the standard output, for people or with
+//! `--json` for programs; progress and errors go to the standard error.
+//!
+//! Begin with [`Command`]; `follow` drives a run to its end.
+
+mod follow;
+mod say;
+
+use api::{
+    App,
+    host::FolderHost,
+    rehearsal::{LabOptions, RehearsalOptions},
+    settings::Folders,
+    wire::{ErrorCode, Start, UiError},
+};
+use clap::{Parser, Subcommand};
+use follow::Gates;
+use say::Say;
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc};
+
+/// Moves an on-premises application to Azure, without a window.
+#[derive(Parser)]
+#[command(name = "rehost-cli", version, after_help = EXIT_CODES)]
+struct Cli {
+    /// Print results as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  the run failed, was stopped or cancelled; or an unexpected error
+  2  wrong usage or input; nothing was changed
+  3  a system can't be reached, isn't trusted, or refuses the sign-in
+  4  the project file can't be used
+  5  the journal's hash chain is broken
+  6  the run waits for a person's decision and nobody could be asked";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Rehearse the SmartHotel sample against a simulated datacenter and Azure.
+    Rehearse {
+        /// Lab time per real time, 1 to 10000. At 10000 the clock also jumps over idle time.
+        #[arg(long, default_value_t = api::rehearsal::FULL_SPEED, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        speed: u32,
+        /// Makes the lab's ids and durations; the same seed gives the same rehearsal.
+        #[arg(long, default_value_t = api::rehearsal::USUAL_SEED)]
+        seed: u64,
+        /// Write the report (HTML and JSON) into this folder.
+        #[arg(long, value_name = "DIR")]
+        report: Option<PathBuf>,
+        /// The project file to create [default: a new one in the projects folder].
+        #[arg(long, value_name = "FILE")]
+        project: Option<PathBuf>,
+        /// How decisions are made.
+        #[arg(long, value_enum, default_value_t = Gates::Accept)]
+        gates: Gates,
+        /// Accept all decisions (the default of a rehearsal).
+        #[arg(long, conflicts_with = "gates")]
+        yes: bool,
+    },
+    /// Run a project's plan, or take its run up again.
+    Run {
+        #[arg(long, value_name = "FILE")]
+        project: PathBuf,
+        /// Rehearse against a lab that runs separately: its control address, as `rehost-cli lab` prints it. The project
+        /// is created when it isn't there.
+        #[arg(long, value_name = "URL", requires = "lab_ca")]
+        lab: Option<String>,
+        /// The lab's certificate authority (PEM file), as `rehost-cli lab` names it.
+        #[arg(long, value_name = "FILE", requires = "lab")]
+        lab_ca: Option<PathBuf>,
+        #[arg(long, value_name = "DIR")]
+        report: Option<PathBuf>,
+        /// How decisions are made [default: accept in a rehearsal, ask otherwise].
+        #[arg(long, value_enum)]
+        gates: Option<Gates>,
+    },
+    /// Serve a lab until ctrl-c, and print its addresses as JSON.
+    Lab {
+        #[arg(long, default_value_t = api::rehearsal::FULL_SPEED, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        speed: u32,
+        #[arg(long, default_value_t = api::rehearsal::USUAL_SEED)]
+        seed: u64,
+        /// Keep every Azure exchange for conformance checks.
+        #[arg(long)]
+        record: bool,
+        /// First of five consecutive ports [default: any free ones].
+        #[arg(long, value_name = "PORT")]
+        port_base: Option<u16>,
+        /// Nobody plays the people: a script or a foreign client does their part.
+        #[arg(long)]
+        no_people: bool,
+        /// Write the certificate authority here [default: a new file in the temporary folder].
+        #[arg(long, value_name = "FILE")]
+        ca_file: Option<PathBuf>,
+    },
+    /// List the virtual machines of a vCenter. The password comes from the standard input, or from a project's keyring
+    /// entry.
+    Discover {
+        #[arg(long, value_name = "URL")]
+        vcenter: String,
+        #[arg(long)]
+        user: String,
+        /// SHA-256 of the server's certificate; without it the certificate must be trusted by this computer.
+        #[arg(long, default_value = "")]
+        thumbprint: String,
+        /// Keep the result in this project, and take the password from its keyring entry.
+        #[arg(long, value_name = "FILE")]
+        project: Option<PathBuf>,
+    },
+    /// Write the report of a project's newest run.
+    Report {
+        file: PathBuf,
+        #[arg(long, value_name = "DIR")]
+        report: PathBuf,
+    },
+    /// Check the hash chain of a project's journal.
+    Verify { file: PathBuf },
+}
+
+/// How a command ended when not by an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Done,
+    NotDone,
+    BrokenChain,
+    WaitsForPerson,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("REHOST_LOG").unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| api::redact::Scrubbed(std::io::stderr()))
+        .init();
+    let say = Say { json: cli.json };
+    match act(cli.command, say).await {
+        Ok(End::Done) => ExitCode::SUCCESS,
+        Ok(End::NotDone) => ExitCode::from(1),
+        Ok(End::BrokenChain) => ExitCode::from(5),
+        Ok(End::WaitsForPerson) => ExitCode::from(6),
+        Err(error) => {
+            say.error(&error);
+            ExitCode::from(code_of(&error))
+        }
+    }
+}
+
+fn code_of(error: &UiError) -> u8 {
+    match error.code {
+        ErrorCode::Invalid | ErrorCode::NotFound | ErrorCode::Cancelled => 2,
+        ErrorCode::Certificate
+        | ErrorCode::Unreachable
+        | ErrorCode::SignIn
+        | ErrorCode::Refused
+        | ErrorCode::Keyring => 3,
+        ErrorCode::OpenElsewhere | ErrorCode::ProjectFile | ErrorCode::Disk => 4,
+        ErrorCode::Plan | ErrorCode::State | ErrorCode::Internal => 1,
+    }
+}
+
+async fn act(command: Command, say: Say) -> Result<End, UiError> {
+    let app = || {
+        let folders = Folders::of_user();
+        let dialogs = Arc::new(FolderHost(folders.projects.clone()));
+        App::new(folders, dialogs, Start::Home)
+    };
+    match command {
+        Command::Rehearse {
+            speed,
+            seed,
+            report,
+            project,
+            gates,
+            yes: _,
+        } => {
+            let app = app();
+            let options = RehearsalOptions {
+                speed,
+                seed,
+                file: project,
+                full_speed: speed == api::rehearsal::FULL_SPEED,
+                accept_gates: gates == Gates::Accept,
+            };
+            let view = api::rehearsal::rehearse(&app, options).await?;
+            follow::to_the_end(&app, &view.path, gates, report.as_deref(), say).await
+        }
+        Command::Run {
+            project,
+            lab,
+            lab_ca,
+            report,
+            gates,
+        } => {
+            let app = app();
+            let view = match (lab, lab_ca) {
+                (Some(url), Some(ca)) => api::rehearsal::attach(&app, &project, &url, &ca).await?,
+                _ => api::projects::open_file(&app, &project).await?,
+            };
+            let gates = gates.unwrap_or(if view.rehearsal { Gates::Accept } else { Gates::Ask });
+            api::run::start_or_resume(&app, &view.path, gates == Gates::Accept).await?;
+            follow::to_the_end(&app, &view.path, gates, report.as_deref(), say).await
+        }
+        Command::Lab {
+            speed,
+            seed,
+            record,
+            port_base,
+            no_people,
+            ca_file,
+        } => {
+            let options = LabOptions {
+                speed,
+                seed,
+                record,
+                port_base,
+                people: !no_people,
+                ca_file,
+            };
+            let lab = api::rehearsal::serve_lab(options).await?;
+            say.line(&lab.addresses());
+            terminated().await;
+            lab.stop().await;
+            Ok(End::Done)
+        }
+        Command::Discover {
+            vcenter,
+            user,
+            thumbprint,
+            project,
+        } => discover(&app(), vcenter, user, thumbprint, project, say).await,
+        Command::Report { file, report } => {
+            let saved = api::saved::write_report_of(&file, &report).await?;
+            say.result(&saved, &format!("{}\n{}", saved.html, saved.json));
+            Ok(End::Done)
+        }
+        Command::Verify { file } => {
+            let verified = api::projects::verify(&file).await?;
+            say.result(&verified, &verified.sentence());
+            Ok(if verified.ok { End::Done } else { End::BrokenChain })
+        }
+    }
+}
+
+async fn discover(
+    app: &Arc<App>,
+    url: String,
+    user: String,
+    thumbprint: String,
+    project: Option<PathBuf>,
+    say: Say,
+) -> Result<End, UiError> {
+    let connection = plan::design::VCenterConnection { url, user, thumbprint };
+    // A person at a terminal would not see that a password is asked for without a word.
+    let typed = if std::io::stdin().is_terminal() && project.is_some() {
+        None
+    } else {
+        Some(password()?)
+    };
+    let found = api::inventory::discover(app, connection, typed, project.as_deref(), |vms| {
+        say.progress(&format!("{vms} machines"))
+    })
+    .await?;
+    let lines: Vec<String> = found
+        .vms
+        .iter()
+        .map(|vm| format!("{}\t{}\t{}\t{}", vm.name, vm.power_state, vm.cpus, vm.memory_mib))
+        .collect();
+    say.result(&found, &lines.join("\n"));
+    Ok(End::Done)
+}
+
+fn password() -> Result<secrets::Secret<String>, UiError> {
+    if std::io::stdin().is_terminal() {
+        Say { json: false }.progress("Password, then Enter (it is shown; pipe it in to hide it):");
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(UiError::internal)?;
+    let kept = line.trim_end_matches(['\r', '\n']).to_owned();
+    if kept.is_empty() {
+        return Err(UiError::invalid(
+            "No password was given",
+            "The standard input is empty.",
+            "Pipe the password in: printf %s \"$PASSWORD\" | rehost-cli discover …",
+        ));
+    }
+    Ok(secrets::Secret::new(kept))
+}
+
+/// Returns when the process is asked to end.
+async fn terminated() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut term) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -27,25 +27,63 @@ pub struct Recorded {
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[ts(export)]
 pub enum Event {
-    RunStarted { plan_hash: String, by: String, host: String, rehearsal: bool, version: String },
+    RunStarted {
+        plan_hash: String,
+        by: String,
+        host: String,
+        rehearsal: bool,
+        version: String,
+    },
     /// A process took the run up again after the last one ended.
-    RunReopened { by: String, host: String, version: String },
-    RunPaused { by: String },
-    RunContinued { by: String },
-    RunCancelled { by: String },
-    RunEnded { outcome: Outcome },
+    RunReopened {
+        by: String,
+        host: String,
+        version: String,
+    },
+    RunPaused {
+        by: String,
+    },
+    RunContinued {
+        by: String,
+    },
+    RunCancelled {
+        by: String,
+    },
+    RunEnded {
+        outcome: Outcome,
+    },
 
-    AttemptStarted { task: Address, attempt: u32 },
+    AttemptStarted {
+        task: Address,
+        attempt: u32,
+    },
     /// What a look at the real world said before anything was done.
-    Observed { task: Address, what: String },
+    Observed {
+        task: Address,
+        what: String,
+    },
     /// A request that changes something is about to leave. On disk before it leaves.
-    Intent { task: Address, attempt: u32, what: String },
+    Intent {
+        task: Address,
+        attempt: u32,
+        what: String,
+    },
     /// The other side accepted it; the handle lets a later process follow it.
-    Accepted { task: Address, handle: Handle },
+    Accepted {
+        task: Address,
+        handle: Handle,
+    },
     /// Sign of life. May be lost in a crash.
-    Progress { task: Address, percent: Option<f64>, text: String },
+    Progress {
+        task: Address,
+        percent: Option<f64>,
+        text: String,
+    },
     /// A proof worth keeping in the report.
-    Evidence { task: Address, text: String },
+    Evidence {
+        task: Address,
+        text: String,
+    },
     /// A value for later tasks; never a secret.
     Fact {
         task: Address,
@@ -54,8 +92,14 @@ pub enum Event {
         value: Value,
     },
     /// Something was created (`resource id` or `vcenter:…`) and must be accounted for at the end.
-    Created { task: Address, resource: String },
-    Removed { task: Address, resource: String },
+    Created {
+        task: Address,
+        resource: String,
+    },
+    Removed {
+        task: Address,
+        resource: String,
+    },
     AttemptFailed {
         task: Address,
         attempt: u32,
@@ -65,15 +109,36 @@ pub enum Event {
         retry_at: Option<Timestamp>,
     },
     /// A person must do or decide something.
-    PersonNeeded { task: Address, what: String },
-    Decided { task: Address, accepted: bool, by: String, note: String },
-    Settled { task: Address, outcome: Settled },
+    PersonNeeded {
+        task: Address,
+        what: String,
+    },
+    Decided {
+        task: Address,
+        accepted: bool,
+        by: String,
+        note: String,
+    },
+    Settled {
+        task: Address,
+        outcome: Settled,
+    },
     /// A person asked to try a failed task again.
-    RetryAsked { task: Address, by: String },
+    RetryAsked {
+        task: Address,
+        by: String,
+    },
     /// Taking longer than usual (P95 passed).
-    Overdue { task: Address },
-    UndoStarted { task: Address, by: String },
-    Undone { task: Address },
+    Overdue {
+        task: Address,
+    },
+    UndoStarted {
+        task: Address,
+        by: String,
+    },
+    Undone {
+        task: Address,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
@@ -93,7 +158,9 @@ pub enum Settled {
     Done,
     /// It was there already, as wanted.
     Adopted,
-    Skipped { reason: String },
+    Skipped {
+        reason: String,
+    },
     /// A gate was rejected.
     Rejected,
 }
@@ -151,6 +218,13 @@ impl Failure {
         detail: impl Into<String>,
         hint: impl Into<String>,
     ) -> Self {
-        Self { class, code: code.into(), title: title.into(), detail: detail.into(), hint: hint.into(), correlation_id: None }
+        Self {
+            class,
+            code: code.into(),
+            title: title.into(),
+            detail: detail.into(),
+            hint: hint.into(),
+            correlation_id: None,
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! The fold: events in, [`RunState`] out. Nothing else changes state.
 
-use crate::event::{Event, Failure, Handle, Outcome, Recorded};
+use crate::event::{Event, Failure, FailureClass, Handle, Outcome, Recorded, Settled};
 use jiff::Timestamp;
 use plan::{Address, Plan};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Where a task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ts_rs::TS)]
@@ -138,5 +138,307 @@ pub struct RunState {
     #[ts(type = "number")]
     pub seq: u64,
 }
-#[allow(unused_imports)]
-use {Event as _E, Outcome as _O, Recorded as _R, Plan as _P};
+
+impl RunState {
+    /// The state before the first event.
+    pub fn new(run: impl Into<String>, plan: &Plan) -> Self {
+        let mut state = Self {
+            run: run.into(),
+            plan_hash: plan.hash(),
+            rehearsal: false,
+            by: String::new(),
+            host: String::new(),
+            phase: RunPhase::Running,
+            started: None,
+            ended: None,
+            tasks: plan.tasks().map(|t| TaskState::new(t.address.clone())).collect(),
+            facts: BTreeMap::new(),
+            seq: 0,
+        };
+        state.derive(plan);
+        state
+    }
+
+    /// Folds a whole journal.
+    pub fn replay(run: impl Into<String>, plan: &Plan, journal: &[Recorded]) -> Self {
+        let mut state = Self::new(run, plan);
+        for recorded in journal {
+            state.apply(recorded, plan);
+        }
+        state
+    }
+
+    /// Finds a task by address.
+    pub fn task(&self, address: &Address) -> Option<&TaskState> {
+        self.tasks.iter().find(|t| &t.address == address)
+    }
+
+    /// True when nothing more happens by itself.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// Folds one event in. Events of other runs and of unknown tasks change nothing.
+    pub fn apply(&mut self, recorded: &Recorded, plan: &Plan) {
+        if recorded.run != self.run {
+            return;
+        }
+        self.seq = recorded.seq;
+        let at = recorded.at;
+        match &recorded.event {
+            Event::RunStarted { plan_hash, by, host, rehearsal, version: _ } => {
+                self.plan_hash.clone_from(plan_hash);
+                self.by.clone_from(by);
+                self.host.clone_from(host);
+                self.rehearsal = *rehearsal;
+                self.started = Some(at);
+            }
+            Event::RunReopened { .. } => {
+                // A pause is a person's wish and outlives the process; so does a cancellation that has not ended.
+                if self.ended.take().is_some() {
+                    self.phase = RunPhase::Running;
+                }
+            }
+            Event::RunPaused { .. } => self.phase = RunPhase::Paused,
+            Event::RunContinued { .. } => self.phase = RunPhase::Running,
+            Event::RunCancelled { .. } => self.phase = RunPhase::Cancelled,
+            Event::RunEnded { outcome } => {
+                self.phase = match outcome {
+                    Outcome::Done => RunPhase::Done,
+                    Outcome::Stopped => RunPhase::Stopped,
+                    Outcome::Cancelled => RunPhase::Cancelled,
+                };
+                self.ended = Some(at);
+            }
+            Event::Fact { name, value, .. } => {
+                self.facts.insert(name.clone(), value.clone());
+            }
+            Event::Removed { task: _, resource } => {
+                for t in &mut self.tasks {
+                    t.created.retain(|c| !c.eq_ignore_ascii_case(resource));
+                }
+            }
+            Event::AttemptStarted { task, .. }
+            | Event::Observed { task, .. }
+            | Event::Intent { task, .. }
+            | Event::Accepted { task, .. }
+            | Event::Progress { task, .. }
+            | Event::Evidence { task, .. }
+            | Event::Created { task, .. }
+            | Event::AttemptFailed { task, .. }
+            | Event::PersonNeeded { task, .. }
+            | Event::Decided { task, .. }
+            | Event::Settled { task, .. }
+            | Event::RetryAsked { task, .. }
+            | Event::Overdue { task }
+            | Event::UndoStarted { task, .. }
+            | Event::Undone { task } => {
+                let Some(t) = self.tasks.iter_mut().find(|t| &t.address == task) else {
+                    return;
+                };
+                let before = t.status;
+                t.apply(at, &recorded.event);
+                if t.status != before {
+                    self.derive(plan);
+                }
+            }
+        }
+    }
+
+    /// Tells Blocked from Ready, and who blocks.
+    fn derive(&mut self, plan: &Plan) {
+        let status: HashMap<&Address, TaskStatus> = self.tasks.iter().map(|t| (&t.address, t.status)).collect();
+        let waits = |a: &Address| matches!(status.get(a), Some(TaskStatus::Blocked | TaskStatus::Ready));
+        // Those that can't go on by themselves, and then all that wait for them.
+        let mut stuck: HashSet<Address> = self
+            .tasks
+            .iter()
+            .filter(|t| matches!(t.status, TaskStatus::Failed | TaskStatus::Rejected | TaskStatus::Undone))
+            .map(|t| t.address.clone())
+            .collect();
+        loop {
+            let more: Vec<Address> = plan
+                .tasks()
+                .filter(|t| {
+                    waits(&t.address) && !stuck.contains(&t.address) && t.after.iter().any(|a| stuck.contains(a))
+                })
+                .map(|t| t.address.clone())
+                .collect();
+            if more.is_empty() {
+                break;
+            }
+            stuck.extend(more);
+        }
+        let derived: Vec<(TaskStatus, Vec<Address>)> = plan
+            .tasks()
+            .map(|t| {
+                let ready = t.after.iter().all(|a| status.get(a).is_some_and(|s| s.is_settled()));
+                let by = t.after.iter().filter(|a| stuck.contains(a)).cloned().collect();
+                (if ready { TaskStatus::Ready } else { TaskStatus::Blocked }, by)
+            })
+            .collect();
+        for (t, (status, by)) in self.tasks.iter_mut().zip(derived) {
+            if matches!(t.status, TaskStatus::Blocked | TaskStatus::Ready) {
+                (t.status, t.blocked_by) = (status, by);
+            } else {
+                t.blocked_by.clear();
+            }
+        }
+    }
+}
+
+impl TaskState {
+    fn new(address: Address) -> Self {
+        Self {
+            address,
+            status: TaskStatus::Blocked,
+            blocked_by: vec![],
+            overdue: false,
+            attempts: 0,
+            started: None,
+            ended: None,
+            percent: None,
+            text: String::new(),
+            last_sign: None,
+            retry_at: None,
+            failure: None,
+            evidence: vec![],
+            reason: None,
+            decision: None,
+            in_flight: None,
+            created: vec![],
+        }
+    }
+
+    fn apply(&mut self, at: Timestamp, event: &Event) {
+        self.last_sign = Some(at);
+        match event {
+            Event::AttemptStarted { attempt, .. } => {
+                self.status = TaskStatus::Running;
+                self.attempts = *attempt;
+                self.started.get_or_insert(at);
+                self.ended = None;
+                self.retry_at = None;
+                self.failure = None;
+                self.percent = None;
+                self.text.clear();
+            }
+            Event::Observed { what, .. } => self.text.clone_from(what),
+            Event::Intent { what, .. } => {
+                self.status = TaskStatus::Running;
+                self.text.clone_from(what);
+                // The first one counts: whatever happened since may be ours.
+                self.in_flight.get_or_insert(InFlight { intent_at: at, handle: None });
+            }
+            Event::Accepted { handle, .. } => {
+                self.status = TaskStatus::Waiting;
+                // Without an Intent it is somebody else's operation: followed, but not ours.
+                if let Some(f) = &mut self.in_flight {
+                    f.handle = Some(handle.clone());
+                }
+            }
+            Event::Progress { percent, text, .. } => {
+                if self.status == TaskStatus::Running && self.in_flight.is_none() {
+                    self.status = TaskStatus::Waiting;
+                }
+                self.percent = *percent;
+                self.text.clone_from(text);
+            }
+            Event::Evidence { text, .. } => {
+                if !self.evidence.iter().any(|e| &e.text == text) {
+                    self.evidence.push(Evidence { at, text: text.clone() });
+                }
+            }
+            Event::Created { resource, .. } => {
+                if !self.created.iter().any(|c| c.eq_ignore_ascii_case(resource)) {
+                    self.created.push(resource.clone());
+                }
+            }
+            Event::AttemptFailed { failure, retry_at, .. } => {
+                let undoing = self.status == TaskStatus::Undoing && retry_at.is_some();
+                self.status = match retry_at {
+                    _ if undoing => TaskStatus::Undoing,
+                    Some(_) => TaskStatus::Waiting,
+                    None => TaskStatus::Failed,
+                };
+                if retry_at.is_none() {
+                    self.ended = Some(at);
+                }
+                self.retry_at = *retry_at;
+                // Only an operation that may still run is worth following again.
+                if let Some(f) = &mut self.in_flight
+                    && !may_still_run(&failure.class)
+                {
+                    f.handle = None;
+                }
+                self.failure = Some(failure.clone());
+            }
+            Event::PersonNeeded { what, .. } => {
+                self.status = TaskStatus::NeedsPerson;
+                self.text.clone_from(what);
+            }
+            Event::Decided { accepted, by, note, .. } => {
+                self.decision = Some(Decision { at, accepted: *accepted, by: by.clone(), note: note.clone() });
+            }
+            Event::Settled { outcome, .. } => {
+                self.status = match outcome {
+                    Settled::Done => TaskStatus::Done,
+                    Settled::Adopted => TaskStatus::Adopted,
+                    Settled::Skipped { .. } => TaskStatus::Skipped,
+                    Settled::Rejected => TaskStatus::Rejected,
+                };
+                if let Settled::Skipped { reason } = outcome {
+                    self.reason = Some(reason.clone());
+                }
+                self.started.get_or_insert(at);
+                self.ended = Some(at);
+                self.in_flight = None;
+                self.failure = None;
+                self.retry_at = None;
+                self.percent = None;
+            }
+            Event::RetryAsked { .. } => {
+                // Ready or Blocked is derived.
+                self.status = TaskStatus::Blocked;
+                self.ended = None;
+                self.failure = None;
+                self.retry_at = None;
+                self.decision = None;
+                self.text.clear();
+            }
+            Event::Overdue { .. } => self.overdue = true,
+            Event::UndoStarted { .. } => {
+                self.status = TaskStatus::Undoing;
+                self.ended = None;
+                self.failure = None;
+                self.retry_at = None;
+                self.text.clear();
+            }
+            Event::Undone { .. } => {
+                self.status = TaskStatus::Undone;
+                self.ended = Some(at);
+                self.in_flight = None;
+                self.failure = None;
+                self.retry_at = None;
+                self.percent = None;
+            }
+            // About the run or its ledger, folded in RunState::apply.
+            Event::RunStarted { .. }
+            | Event::RunReopened { .. }
+            | Event::RunPaused { .. }
+            | Event::RunContinued { .. }
+            | Event::RunCancelled { .. }
+            | Event::RunEnded { .. }
+            | Event::Fact { .. }
+            | Event::Removed { .. } => {}
+        }
+    }
+}
+
+/// Whether an operation may go on at the other side after an attempt failed so.
+fn may_still_run(class: &FailureClass) -> bool {
+    match class {
+        FailureClass::Throttled { .. } | FailureClass::Transient | FailureClass::Auth => true,
+        FailureClass::Conflict | FailureClass::Permanent | FailureClass::NeedsPerson => false,
+    }
+}

@@ -1,1 +1,265 @@
-//! lab
+//! The simulated datacenter and Azure: Contoso's vCenter, the resource manager, Entra's token endpoint, blob storage, the
+//! people who do what only people can do, and a clock that runs up to 10,000 times as fast. A rehearsal is the same run as a
+//! real one; only the addresses lead here.
+//!
+//! It may know nothing of the other crates: neither side must be able to agree with the other on anything but the wire.
+//! HTTPS on 127.0.0.1 with an own certificate authority; in memory; deterministic from a seed.
+//!
+//! Begin reading at [`Lab::start`], then [`world`] (state and time), then `arm` (the resource manager).
+
+pub mod clock;
+pub mod onprem;
+pub mod stats;
+pub mod world;
+
+mod arm;
+mod blob;
+mod cloud;
+mod control;
+mod entra;
+mod gate;
+mod people;
+mod state;
+mod tls;
+mod vsphere;
+
+use axum::Router;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use clock::{ClockAnchor, LabClock};
+pub use stats::{Mutation, Stats};
+
+use gate::{Gate, Service};
+use tls::{Authority, Conn, Identity, TlsListener};
+use world::{Shared, World};
+
+/// How a lab is started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Options {
+    /// The same seed gives the same ids, passwords and durations.
+    pub seed: u64,
+    /// Lab seconds per real second, 1 to 10,000.
+    pub speed: u32,
+    /// The clock jumps when all workers sleep and the next deadline is further away than this (lab time). None = never.
+    pub skip_idle_over: Option<Duration>,
+    /// Whether the lab plays the people: vCenter admin, DBA, VM admin.
+    pub people: bool,
+    /// Lab time at the start; by default Saturday, 21 November 2026, 19:00 UTC.
+    pub start: Option<Timestamp>,
+    pub ports: Ports,
+    /// Keeps every request to the resource manager with its answer.
+    pub record: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            seed: 2018,
+            speed: 1,
+            skip_idle_over: None,
+            people: true,
+            start: None,
+            ports: Ports::default(),
+            record: false,
+        }
+    }
+}
+
+/// The ports on 127.0.0.1; 0 = any free one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Ports {
+    pub arm: u16,
+    pub authority: u16,
+    pub blob: u16,
+    pub vcenter: u16,
+    pub control: u16,
+}
+
+impl Ports {
+    /// Five ports in a row.
+    pub fn from_base(base: u16) -> Ports {
+        Ports { arm: base, authority: base + 1, blob: base + 2, vcenter: base + 3, control: base + 4 }
+    }
+}
+
+/// Where a lab is and how to sign in to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Addresses {
+    pub arm: String,
+    pub authority: String,
+    /// `https://127.0.0.1:PORT/{account}`
+    pub blob: String,
+    pub vcenter: String,
+    pub control: String,
+    pub ca_pem: String,
+    /// Where the authority's certificate was written, if it was.
+    pub ca_file: Option<String>,
+    pub tenant_id: String,
+    pub client_id: String,
+    pub client_secret: String,
+    pub subscription_id: String,
+    pub vcenter_user: String,
+    pub vcenter_password: String,
+    /// SHA-256 of vCenter's certificate.
+    pub vcenter_thumbprint: String,
+    pub clock: ClockAnchor,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    #[error("port {port} for the lab's {service} is in use by another program; choose another port or 0 for any free one")]
+    PortInUse { service: &'static str, port: u16 },
+    #[error("can't listen on 127.0.0.1:{port} for the lab's {service}")]
+    Bind { service: &'static str, port: u16, source: std::io::Error },
+    #[error("can't make a certificate for the lab")]
+    Certificate(#[from] rcgen::Error),
+    #[error("can't set up TLS for the lab")]
+    Tls(#[from] rustls::Error),
+    #[error("can't write the lab's certificate authority to {path}")]
+    CaFile { path: String, source: std::io::Error },
+}
+
+/// A running lab.
+pub struct Lab {
+    world: Shared,
+    clock: Arc<LabClock>,
+    gate: Arc<Gate>,
+    addresses: Addresses,
+    stop: CancellationToken,
+    servers: Vec<JoinHandle<()>>,
+}
+
+impl Lab {
+    /// Starts all services and returns when they accept connections.
+    pub async fn start(options: Options) -> Result<Lab, LabError> {
+        let start = options.start.unwrap_or_else(default_start);
+        let clock = Arc::new(LabClock::new(start, options.speed, options.skip_idle_over));
+        let world = Shared::new(World::new(options.seed, start, options.people));
+        let authority = Authority::new()?;
+        let (azure, vcenter) = (authority.issue("lab.contoso.com")?, authority.issue("vcenter.contoso.com")?);
+        let stop = CancellationToken::new();
+        let gate = Arc::new(Gate::new(world.clone(), clock.clone(), stop.clone(), options.record));
+
+        let bind = |service, port, id: &Identity| TlsListener::bind(service, port, id.config.clone());
+        let p = options.ports;
+        let arm = bind("resource manager", p.arm, &azure).await?;
+        let entra = bind("token endpoint", p.authority, &azure).await?;
+        let blob = bind("blob storage", p.blob, &azure).await?;
+        let sdk = bind("vCenter", p.vcenter, &vcenter).await?;
+        let ctl = bind("control endpoint", p.control, &azure).await?;
+
+        let url = |l: &TlsListener| format!("https://127.0.0.1:{}", l.port());
+        let addresses = {
+            let mut w = world.lock();
+            w.cloud.arm_url = url(&arm);
+            w.cloud.authority_url = url(&entra);
+            w.cloud.blob_url = url(&blob);
+            Addresses {
+                arm: url(&arm),
+                authority: url(&entra),
+                blob: format!("{}/{{account}}", url(&blob)),
+                vcenter: url(&sdk),
+                control: url(&ctl),
+                ca_pem: authority.pem.clone(),
+                ca_file: None,
+                tenant_id: w.cloud.tenant.clone(),
+                client_id: w.cloud.client.clone(),
+                client_secret: w.cloud.client_secret.clone(),
+                subscription_id: w.cloud.subscription.clone(),
+                vcenter_user: w.onprem.user.clone(),
+                vcenter_password: w.onprem.password.clone(),
+                vcenter_thumbprint: vcenter.thumbprint.clone(),
+                clock: clock.anchor(),
+            }
+        };
+
+        let vsphere = vsphere::router(world.clone(), clock.clone());
+        let services = [
+            (arm, arm::router(gate.clone()), Service::Arm),
+            (entra, entra::router(world.clone()), Service::Entra),
+            (blob, blob::router(world.clone()), Service::Blob),
+            (sdk, vsphere, Service::VCenter),
+        ];
+        let mut servers: Vec<_> = services
+            .into_iter()
+            .map(|(listener, router, service)| serve(listener, gate::layer(router, service, gate.clone()), stop.clone()))
+            .collect();
+        servers.push(serve(ctl, control::router(gate.clone(), addresses.clone()), stop.clone()));
+        Ok(Lab { world, clock, gate, addresses, stop, servers })
+    }
+
+    /// Where everything is; the clock's anchor is fresh.
+    pub fn addresses(&self) -> Addresses {
+        Addresses { clock: self.clock.anchor(), ..self.addresses.clone() }
+    }
+
+    /// Writes the certificate authority as PEM for other programs, and names the file in [`Lab::addresses`].
+    pub fn write_ca(&mut self, path: &Path) -> Result<(), LabError> {
+        std::fs::write(path, &self.addresses.ca_pem)
+            .map_err(|source| LabError::CaFile { path: path.display().to_string(), source })?;
+        self.addresses.ca_file = Some(path.display().to_string());
+        Ok(())
+    }
+
+    pub fn clock(&self) -> Arc<LabClock> {
+        self.clock.clone()
+    }
+
+    /// What stands in the datacenter and in Azure, without times and without ids that depend on them.
+    pub fn final_state(&self) -> serde_json::Value {
+        self.gate.world().final_state()
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.world.lock().counters.stats()
+    }
+
+    /// Recorded exchanges with the resource manager, oldest first.
+    pub fn exchanges(&self) -> Vec<serde_json::Value> {
+        self.gate.exchanges()
+    }
+
+    /// Changes the world by hand, for tests.
+    pub fn with_world<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+        let mut world = self.gate.world();
+        change(&mut world)
+    }
+
+    /// Stops listening and ends all connections.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        for mut server in std::mem::take(&mut self.servers) {
+            if tokio::time::timeout(Duration::from_secs(2), &mut server).await.is_err() {
+                server.abort();
+            }
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn serve(listener: TlsListener, router: Router, stop: CancellationToken) -> JoinHandle<()> {
+    let service = router.into_make_service_with_connect_info::<Conn>();
+    tokio::spawn(async move {
+        let done = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
+        if let Err(e) = done {
+            tracing::error!(error = %e, "a service of the lab ended");
+        }
+    })
+}
+
+fn default_start() -> Timestamp {
+    // Saturday evening, when a change window begins: 2026-11-21T19:00:00Z.
+    Timestamp::from_second(1_795_287_600).unwrap_or(Timestamp::UNIX_EPOCH)
+}

@@ -78,8 +78,8 @@ fn fill(template: &str, mut of: impl FnMut(&str) -> Result<String, Failure>) -> 
     let mut out = String::with_capacity(template.len());
     let mut rest = template;
     while let Some(at) = rest.find("${") {
-        out.push_str(&rest[..at]);
         let Some(end) = rest[at..].find('}') else { break };
+        out.push_str(&rest[..at]);
         out.push_str(&of(&rest[at + 2..at + end])?);
         rest = &rest[at + end + 1..];
     }

@@ -91,7 +91,7 @@ async fn whole_scenario_runs_to_the_end() {
         options,
     )
     .unwrap();
-    let finished = tokio::time::timeout(Duration::from_secs(120), handle.finished()).await;
+    let finished = tokio::time::timeout(Duration::from_secs(40), handle.finished()).await;
     let state = handle.state();
     let open: Vec<_> = state
         .tasks

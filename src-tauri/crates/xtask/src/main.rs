@@ -1,2 +1,82 @@
-//! xtask
-fn main() {}
+//! Everything a developer or a CI machine has to run, so that there is one place to read and no shell scripts to keep.
+//!
+//! `cargo xtask start` shows the product, `cargo xtask test` judges it whole, and both install what they need on a fresh
+//! Debian or Ubuntu. Knows no other crate of the workspace: it runs their programs.
+//!
+//! Begin with [`run`] (how commands are started), then [`suite`] (what `test` does, in order).
+#![allow(clippy::print_stdout, reason = "a command-line program talks on standard output")]
+
+mod bench;
+mod bindings;
+mod check;
+mod install;
+mod run;
+mod start;
+mod suite;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use std::{env, path::PathBuf, process::ExitCode};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, shows and judges Rehost.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Builds everything and opens the rehearsal of the sample in the window.
+    Start {
+        /// Runs the rehearsal without a window and writes its report to target/rehearsal.
+        #[arg(long)]
+        headless: bool,
+    },
+    /// Runs every test and every judge; the last line says how many passed and failed.
+    Test,
+    /// Proves the house rules: dependencies between crates, headers, licences, host names, words, generated types.
+    Check,
+    /// Writes the TypeScript of the wire types to ui/src/host/gen.
+    Bindings {
+        /// Changes nothing; fails when the committed files are not those that would be written.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Measures a rehearsal: time and memory.
+    Bench {
+        /// How many times.
+        #[arg(long, default_value_t = 3)]
+        times: u32,
+    },
+    /// Builds the installable packages of this platform.
+    Package,
+}
+
+fn main() -> ExitCode {
+    let done = root().and_then(|root| {
+        env::set_current_dir(&root).with_context(|| format!("can't work in {}", root.display()))?;
+        match Arguments::parse().command {
+            Command::Start { headless } => start::start(headless),
+            Command::Test => suite::test(),
+            Command::Check => check::check(),
+            Command::Bindings { check: false } => bindings::write(),
+            Command::Bindings { check: true } => bindings::check(),
+            Command::Bench { times } => bench::bench(times),
+            Command::Package => start::package(),
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository: three folders above this crate, wherever the command was typed.
+fn root() -> Result<PathBuf> {
+    let here = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    Ok(here.ancestors().nth(3).context("xtask must lie in src-tauri/crates")?.to_owned())
+}

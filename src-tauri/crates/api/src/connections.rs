@@ -1,0 +1,336 @@
+//! Connections: saved with the project, their secrets in the secret store; tested step by step.
+
+use crate::{
+    App, Open, Typed,
+    wire::{CertificateView, ConnectionKind, ConnectionStep, ConnectionTest, ConnectionsView, UiError},
+};
+use plan::{
+    Connections,
+    design::{AzureConnection, VCenterConnection},
+    exchange::NoTrace,
+};
+use secrets::{Secret, SecretError};
+use std::sync::Arc;
+
+/// The secrets of a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SecretName {
+    Vcenter,
+    Azure,
+    /// Password of the managed instance's administrator; made by Rehost.
+    MiAdmin,
+}
+
+impl SecretName {
+    /// The key in the secret store.
+    pub(crate) fn key(self, project_id: &str) -> String {
+        let name = match self {
+            Self::Vcenter => "vcenter",
+            Self::Azure => "azure",
+            Self::MiAdmin => "mi-admin",
+        };
+        format!("{project_id}/{name}")
+    }
+}
+
+impl From<ConnectionKind> for SecretName {
+    fn from(kind: ConnectionKind) -> Self {
+        match kind {
+            ConnectionKind::Vcenter => Self::Vcenter,
+            ConnectionKind::Azure => Self::Azure,
+        }
+    }
+}
+
+/// Saves one kind of connection. The other kind stays as it is. `secret`: none = leave as stored, empty = forget.
+///
+/// # Errors
+/// Fails for an address that is none, during a live run, or when the file or the keyring refuses.
+pub async fn connection_save(
+    app: &Arc<App>,
+    project: String,
+    kind: ConnectionKind,
+    connections: Connections,
+    secret: Option<Typed>,
+) -> Result<ConnectionsView, UiError> {
+    let open = app.opened(&project)?;
+    open.not_live("The connections can't be changed")?;
+    let checked = match kind {
+        ConnectionKind::Vcenter => check_vcenter(connections),
+        ConnectionKind::Azure => check_azure(connections),
+    }?;
+    open.change(|p| match kind {
+        ConnectionKind::Vcenter => p.connections.vcenter = checked.vcenter,
+        ConnectionKind::Azure => p.connections.azure = checked.azure,
+    })?;
+    if let Some(Typed(secret)) = secret {
+        let store = app.store_of(&open).await;
+        let key = SecretName::from(kind).key(&open.project().id);
+        if secret.expose().is_empty() {
+            store.delete(&key).await?;
+        } else {
+            store.set(&key, &secret).await?;
+        }
+    }
+    view(app, &open).await
+}
+
+/// Tests one connection as saved: each step in order, to the first that fails.
+///
+/// # Errors
+/// Fails only when the project can't be read; a connection that doesn't work is a result.
+pub async fn connection_test(app: &Arc<App>, project: String, kind: ConnectionKind) -> Result<ConnectionTest, UiError> {
+    let open = app.opened(&project)?;
+    let connections = open.project().connections;
+    let stored = app.secret(&open, kind.into()).await;
+    match kind {
+        ConnectionKind::Vcenter => Ok(test_vcenter(&connections.vcenter, stored).await),
+        ConnectionKind::Azure => Ok(test_azure(&connections.azure, stored).await),
+    }
+}
+
+/// Trusts the vCenter whose certificate has this SHA-256. The person has compared it.
+///
+/// # Errors
+/// Fails when it is no thumbprint, during a live run, or when the file refuses.
+pub async fn certificate_trust(app: &Arc<App>, project: String, sha256: String) -> Result<ConnectionsView, UiError> {
+    let open = app.opened(&project)?;
+    let digits: String = sha256.chars().filter(char::is_ascii_hexdigit).collect();
+    if digits.len() != 64 {
+        return Err(UiError::invalid(
+            "This is no SHA-256 thumbprint",
+            format!("It has {} hexadecimal digits; a SHA-256 has 64.", digits.len()),
+            "Test the connection again and trust the certificate that is shown.",
+        ));
+    }
+    let bytes: Vec<&str> = (0..64).step_by(2).map(|i| &digits[i..i + 2]).collect();
+    open.change(|p| p.connections.vcenter.thumbprint = bytes.join(":").to_ascii_uppercase())?;
+    view(app, &open).await
+}
+
+/// The connections with whether their secrets are stored. A keyring that doesn't answer counts as not stored.
+pub(crate) async fn view(app: &App, open: &Open) -> Result<ConnectionsView, UiError> {
+    let stored = async |name| matches!(app.secret(open, name).await, Ok(Some(_)));
+    Ok(ConnectionsView {
+        vcenter_password_stored: stored(SecretName::Vcenter).await,
+        azure_secret_stored: stored(SecretName::Azure).await,
+        connections: open.project().connections,
+    })
+}
+
+fn check_vcenter(mut connections: Connections) -> Result<Connections, UiError> {
+    let c = &mut connections.vcenter;
+    c.user = c.user.trim().to_owned();
+    c.url = address("vCenter address", &c.url, "https://vcenter.contoso.com")?;
+    Ok(connections)
+}
+
+fn check_azure(mut connections: Connections) -> Result<Connections, UiError> {
+    let c = &mut connections.azure;
+    let public = azure::clouds::public();
+    c.arm_url = address("Resource manager address", &c.arm_url, &public.arm_url)?;
+    c.authority_url = address("Sign-in address", &c.authority_url, &public.authority_url)?;
+    // The placeholder is no valid host name: check the address with an account in its place.
+    let blob = c.blob_url.trim().trim_end_matches('/').to_owned();
+    address("Blob address", &blob.replace("{account}", "account"), &public.blob_url)?;
+    c.blob_url = blob;
+    for (name, id) in [
+        ("Directory (tenant) ID", &mut c.tenant_id),
+        ("Application (client) ID", &mut c.client_id),
+        ("Subscription ID", &mut c.subscription_id),
+    ] {
+        *id = id.trim().to_owned();
+        if !id.is_empty() && uuid::Uuid::parse_str(id).is_err() {
+            return Err(UiError::invalid(
+                format!("The {name} is no GUID"),
+                format!("`{id}` should look like 00000000-0000-0000-0000-000000000000."),
+                "Copy it from the Azure portal: Microsoft Entra ID > App registrations, or Subscriptions.",
+            ));
+        }
+    }
+    Ok(connections)
+}
+
+/// Returns an HTTPS address without trailing slash; empty stays empty.
+fn address(name: &str, given: &str, example: &str) -> Result<String, UiError> {
+    let trimmed = given.trim();
+    if trimmed.is_empty() {
+        return Ok(String::new());
+    }
+    let complete = if trimmed.contains("://") { trimmed.to_owned() } else { format!("https://{trimmed}") };
+    let good = url::Url::parse(&complete).is_ok_and(|u| {
+        u.scheme() == "https" && u.host().is_some() && u.username().is_empty() && u.password().is_none()
+    });
+    if good {
+        return Ok(complete.trim_end_matches('/').to_owned());
+    }
+    Err(UiError::invalid(
+        format!("The {name} can't be used"),
+        format!(
+            "`{}` is no https address without user name.",
+            crate::redact::scrub(trimmed)
+        ),
+        format!("Enter it like {example}."),
+    ))
+}
+
+type Stored = Result<Option<Secret<String>>, SecretError>;
+
+fn failed(title: &str, detail: impl Into<String>, hint: impl Into<String>) -> ConnectionStep {
+    ConnectionStep {
+        title: title.into(),
+        ok: false,
+        detail: detail.into(),
+        hint: hint.into(),
+    }
+}
+
+/// The secret, or the step that says why there is none.
+fn need(stored: Stored, what: &str, field: &str) -> Result<Secret<String>, ConnectionStep> {
+    let title = format!("Read the {what} from the keyring");
+    match stored {
+        Ok(Some(secret)) => Ok(secret),
+        Ok(None) => Err(failed(
+            &title,
+            format!("No {what} is stored for this project."),
+            format!("Enter it in {field}, choose Save, and test again."),
+        )),
+        Err(e) => Err(failed(&title, e.to_string(), e.hint())),
+    }
+}
+
+async fn test_vcenter(connection: &VCenterConnection, stored: Stored) -> ConnectionTest {
+    let mut test = ConnectionTest {
+        ok: false,
+        steps: vec![],
+        certificate: None,
+    };
+    if connection.url.is_empty() || connection.user.is_empty() {
+        test.steps.push(failed(
+            "Read the connection",
+            "Address or user name is empty.",
+            "Fill in both, choose Save, and test again.",
+        ));
+        return test;
+    }
+    let certificate = match vsphere::probe(&connection.url).await {
+        Ok(certificate) => certificate,
+        Err(e) => {
+            let advice = e.advice();
+            test.steps
+                .push(failed(&format!("Reach {}", connection.url), advice.detail, advice.hint));
+            return test;
+        }
+    };
+    let pinned = !connection.thumbprint.is_empty();
+    let trusted = if pinned {
+        certificate.sha256.eq_ignore_ascii_case(&connection.thumbprint)
+    } else {
+        certificate.trusted
+    };
+    if !trusted {
+        test.steps.push(ConnectionStep {
+            title: format!("Reach {}", connection.url),
+            ok: true,
+            detail: "It answers.".into(),
+            hint: String::new(),
+        });
+        let (detail, hint) = if pinned {
+            (
+                "The certificate is not the one that was trusted before.",
+                "Ask the vCenter administrator whether it was renewed. Trust the new one only then.",
+            )
+        } else {
+            (
+                "This computer doesn't trust the certificate.",
+                "Compare its SHA-256 with the one that the vCenter administrator sees, then choose Trust.",
+            )
+        };
+        test.steps.push(failed("Check the certificate", detail, hint));
+        test.certificate = Some(CertificateView {
+            sha256: certificate.sha256.clone(),
+            sha1: certificate.sha1.clone(),
+            subject: certificate.subject.clone(),
+            issuer: certificate.issuer.clone(),
+            not_before: certificate.not_before.to_string(),
+            not_after: certificate.not_after.to_string(),
+            changed_from: pinned.then(|| connection.thumbprint.clone()),
+        });
+        return test;
+    }
+    match need(stored, "vCenter password", "Password") {
+        Err(step) => test.steps.push(step),
+        Ok(password) => {
+            let steps = vsphere::check_connection(connection, &password, Arc::new(NoTrace)).await;
+            test.steps.extend(steps.into_iter().map(|s| ConnectionStep {
+                title: s.title,
+                ok: s.ok,
+                detail: s.detail,
+                hint: s.hint,
+            }));
+            test.ok = test.steps.iter().all(|s| s.ok);
+        }
+    }
+    test
+}
+
+async fn test_azure(connection: &AzureConnection, stored: Stored) -> ConnectionTest {
+    let mut test = ConnectionTest {
+        ok: false,
+        steps: vec![],
+        certificate: None,
+    };
+    let empty: Vec<&str> = [
+        ("resource manager address", &connection.arm_url),
+        ("sign-in address", &connection.authority_url),
+        ("tenant ID", &connection.tenant_id),
+        ("client ID", &connection.client_id),
+        ("subscription ID", &connection.subscription_id),
+    ]
+    .into_iter()
+    .filter(|(_, value)| value.is_empty())
+    .map(|(name, _)| name)
+    .collect();
+    if !empty.is_empty() {
+        test.steps.push(failed(
+            "Read the connection",
+            format!("Empty: {}.", empty.join(", ")),
+            "Fill in all fields, choose Save, and test again.",
+        ));
+        return test;
+    }
+    let credential = match need(stored, "client secret", "Client secret") {
+        Ok(secret) => azure::auth::client_secret(connection, secret),
+        Err(step) => {
+            test.steps.push(step);
+            return test;
+        }
+    };
+    match credential {
+        Err(e) => {
+            let advice = e.advice();
+            test.steps
+                .push(failed("Prepare the sign-in", advice.detail, advice.hint));
+        }
+        Ok(credential) => {
+            let steps = azure::check_connection(connection, credential, Arc::new(NoTrace)).await;
+            test.steps.extend(steps.into_iter().map(|s| ConnectionStep {
+                title: s.title,
+                ok: s.ok,
+                detail: s.detail,
+                hint: s.hint,
+            }));
+            test.ok = test.steps.iter().all(|s| s.ok);
+        }
+    }
+    test
+}
+
+/// The vCenter connection with its address completed.
+pub(crate) fn checked(vcenter: VCenterConnection) -> Result<VCenterConnection, UiError> {
+    check_vcenter(Connections {
+        vcenter,
+        ..Connections::default()
+    })
+    .map(|c| c.vcenter)
+}

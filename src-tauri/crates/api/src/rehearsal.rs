@@ -1,0 +1,386 @@
+//! Rehearsals: a lab in this process or in another takes the place of the datacenter and Azure. Everything after the
+//! addresses are written into the project is the same as in a real run.
+//!
+//! A lab lives in memory only. While the program lives, a rehearsal can be closed and opened again; after that its lab
+//! is gone, and it is rehearsed again as a new run.
+
+use crate::{
+    App, Open, PROJECT_EXTENSION,
+    app::lock,
+    clocks::{LocalTime, RemoteTime},
+    connections::SecretName,
+    control::Control,
+    projects, run,
+    wire::{ErrorCode, ProjectView, UiError},
+};
+use engine::Clock;
+use lab::{Addresses, Lab, LabError, Options, Ports};
+use plan::{
+    Connections,
+    design::{AzureConnection, VCenterConnection},
+    smarthotel,
+};
+use secrets::Secret;
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// Lab time per real time that the window offers first.
+pub const USUAL_SPEED: u32 = 500;
+/// The highest speed. Without a window the clock also jumps over idle time then.
+pub const FULL_SPEED: u32 = 10_000;
+/// The year of the scenario.
+pub const USUAL_SEED: u64 = 2018;
+/// With a window, only waits longer than this are jumped over (the 30 days before the sources are removed): the person
+/// should see the rest happen. Lab time.
+const LONG_WAIT: Duration = Duration::from_secs(6 * 3600);
+
+/// How a rehearsal is made.
+#[derive(Debug, Clone)]
+pub struct RehearsalOptions {
+    /// 1 to 10,000.
+    pub speed: u32,
+    pub seed: u64,
+    /// The project file to create; none = a new one in the projects folder.
+    pub file: Option<PathBuf>,
+    /// Jump over all idle time.
+    pub full_speed: bool,
+    /// Accept every gate at once.
+    pub accept_gates: bool,
+}
+
+/// How a lab is served alone.
+#[derive(Debug, Clone)]
+pub struct LabOptions {
+    pub speed: u32,
+    pub seed: u64,
+    pub record: bool,
+    /// First of five ports in a row; none = any free ones.
+    pub port_base: Option<u16>,
+    pub people: bool,
+    /// Where the certificate authority is written; none = a file in the temporary folder.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// The lab that a rehearsal runs against.
+pub(crate) enum World {
+    Inside {
+        lab: Mutex<Option<Lab>>,
+        addresses: Addresses,
+        clock: Arc<lab::LabClock>,
+    },
+    Outside {
+        clock: Arc<RemoteTime>,
+        addresses: Addresses,
+    },
+}
+
+impl World {
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        match self {
+            Self::Inside { clock, .. } => Arc::new(LocalTime(clock.clone())),
+            Self::Outside { clock, .. } => clock.clone(),
+        }
+    }
+
+    pub(crate) fn speed(&self) -> u32 {
+        match self {
+            Self::Inside { clock, .. } => clock.speed(),
+            Self::Outside { clock, .. } => clock.speed(),
+        }
+    }
+
+    fn addresses(&self) -> &Addresses {
+        match self {
+            Self::Inside { addresses, .. } | Self::Outside { addresses, .. } => addresses,
+        }
+    }
+
+    async fn set_speed(&self, speed: u32) -> Result<(), UiError> {
+        match self {
+            Self::Inside { clock, .. } => {
+                clock.set_speed(speed);
+                Ok(())
+            }
+            Self::Outside { clock, .. } => clock.set_speed(speed).await,
+        }
+    }
+
+    pub(crate) async fn stop(&self) {
+        let Self::Inside { lab, .. } = self else { return };
+        let lab = lock(lab).take();
+        if let Some(lab) = lab {
+            lab.stop().await;
+        }
+    }
+}
+
+/// A lab served alone.
+pub struct ServedLab(Lab);
+
+impl ServedLab {
+    /// Where it is, and how to sign in to it.
+    pub fn addresses(&self) -> Addresses {
+        self.0.addresses()
+    }
+
+    pub async fn stop(self) {
+        self.0.stop().await;
+    }
+}
+
+/// Creates the sample's rehearsal and starts it: lab, project, connections, discovery, plan, approval, run.
+///
+/// # Errors
+/// Fails when the lab can't be started, the project can't be created, or anything else that would fail for real.
+pub async fn rehearse_sample(app: &Arc<App>, speed: u32) -> Result<ProjectView, UiError> {
+    rehearse(
+        app,
+        RehearsalOptions {
+            speed,
+            seed: USUAL_SEED,
+            file: None,
+            full_speed: false,
+            accept_gates: false,
+        },
+    )
+    .await
+}
+
+/// The same with all options.
+///
+/// # Errors
+/// See [`rehearse_sample`].
+pub async fn rehearse(app: &Arc<App>, options: RehearsalOptions) -> Result<ProjectView, UiError> {
+    check_speed(options.speed)?;
+    let path = match options.file {
+        Some(path) => path,
+        None => free_name(&app.folders.projects)?,
+    };
+    let world = inside(options.speed, options.seed, options.full_speed).await?;
+    let id = uuid::Uuid::now_v7().to_string();
+    let mut project = smarthotel::project(&id, connections(world.addresses()), options.speed, options.seed);
+    project.name = path
+        .file_stem()
+        .map_or_else(|| project.name.clone(), |n| n.to_string_lossy().into_owned());
+    let open = app.create(&path, &project).await?;
+    enter(app, &open, world).await?;
+    run::start(app, &open, None, options.accept_gates).await?;
+    projects::view(app, &open).await
+}
+
+/// Opens or creates a rehearsal against a lab in another process.
+///
+/// # Errors
+/// Fails when the lab doesn't answer at its control address, or the file can't be used.
+pub async fn attach(app: &Arc<App>, file: &Path, control_url: &str, ca_file: &Path) -> Result<ProjectView, UiError> {
+    let ca = std::fs::read_to_string(ca_file).map_err(|e| UiError::disk("read", ca_file, &e))?;
+    let control = Control::new(control_url, &ca)?;
+    let addresses = control.addresses().await?;
+    let speed = addresses.clock.speed;
+    let open = if file.exists() {
+        let open = app.open(file).await?;
+        if !open.project().rehearsal {
+            return Err(UiError::invalid(
+                "This project is not a rehearsal",
+                format!(
+                    "{} has connections to real systems; a lab must not replace them.",
+                    file.display()
+                ),
+                "Name a new file; it is created for the lab.",
+            ));
+        }
+        open
+    } else {
+        let id = uuid::Uuid::now_v7().to_string();
+        app.create(
+            file,
+            &smarthotel::project(&id, connections(&addresses), speed, USUAL_SEED),
+        )
+        .await?
+    };
+    let clock = Arc::new(RemoteTime::new(addresses.clock, speed >= FULL_SPEED, control));
+    enter(app, &open, World::Outside { clock, addresses }).await?;
+    projects::view(app, &open).await
+}
+
+/// Serves a lab alone.
+///
+/// # Errors
+/// Fails when a port is taken or the authority's file can't be written.
+pub async fn serve_lab(options: LabOptions) -> Result<ServedLab, UiError> {
+    let mut lab = Lab::start(Options {
+        seed: options.seed,
+        speed: options.speed,
+        people: options.people,
+        ports: options.port_base.map(Ports::from_base).unwrap_or_default(),
+        record: options.record,
+        ..Options::default()
+    })
+    .await?;
+    let file = options
+        .ca_file
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("rehost-lab-{}.pem", std::process::id())));
+    lab.write_ca(&file)?;
+    Ok(ServedLab(lab))
+}
+
+/// Changes the lab's speed and remembers it in the project.
+///
+/// # Errors
+/// Fails outside 1 to 10,000, in a real project, and when the lab is gone.
+pub async fn set_speed(app: &Arc<App>, project: String, speed: u32) -> Result<(), UiError> {
+    check_speed(speed)?;
+    let open = app.opened(&project)?;
+    let world = world_of(app, &open)?.ok_or_else(|| {
+        UiError::state(
+            "Real time has one speed",
+            "Only a rehearsal's clock can be changed.",
+            "Rehearse the sample to see it faster.",
+        )
+    })?;
+    world.set_speed(speed).await?;
+    open.change(|p| p.rehearsal_speed = speed)?;
+    open.changed.send_modify(|n| *n += 1);
+    Ok(())
+}
+
+/// The lab of a rehearsal; none for a real project.
+pub(crate) fn world_of(app: &App, open: &Open) -> Result<Option<Arc<World>>, UiError> {
+    let project = open.project();
+    if !project.rehearsal {
+        return Ok(None);
+    }
+    lock(&app.worlds).get(&project.id).cloned().map(Some).ok_or_else(|| {
+        UiError::state(
+            "The lab of this rehearsal is gone",
+            "A lab lives only as long as the program that started it. What was rehearsed is kept in this project.",
+            "Choose Rehearse again: a new lab and a new run.",
+        )
+    })
+}
+
+/// Makes sure that a rehearsal has a lab before a new run. True when it needed a new one.
+pub(crate) async fn ensure_world(app: &Arc<App>, open: &Open) -> Result<bool, UiError> {
+    let project = open.project();
+    if !project.rehearsal || lock(&app.worlds).contains_key(&project.id) {
+        return Ok(false);
+    }
+    let world = inside(
+        project.rehearsal_speed.clamp(1, FULL_SPEED),
+        project.rehearsal_seed,
+        false,
+    )
+    .await?;
+    enter(app, open, world).await?;
+    Ok(true)
+}
+
+async fn inside(speed: u32, seed: u64, full_speed: bool) -> Result<World, UiError> {
+    let skip_idle_over = Some(if full_speed { Duration::ZERO } else { LONG_WAIT });
+    let lab = Lab::start(Options {
+        seed,
+        speed,
+        skip_idle_over,
+        ..Options::default()
+    })
+    .await?;
+    let (addresses, clock) = (lab.addresses(), lab.clock());
+    Ok(World::Inside {
+        lab: Mutex::new(Some(lab)),
+        addresses,
+        clock,
+    })
+}
+
+/// Points the project at the lab: connections, secrets, inventory.
+async fn enter(app: &Arc<App>, open: &Open, world: World) -> Result<(), UiError> {
+    let addresses = world.addresses().clone();
+    let connections = connections(&addresses);
+    if open.project().connections != connections {
+        open.change(|p| p.connections = connections.clone())?;
+    }
+    let id = open.project().id;
+    let store = app.store_of(open).await;
+    let vcenter_password = Secret::new(addresses.vcenter_password);
+    store.set(&SecretName::Vcenter.key(&id), &vcenter_password).await?;
+    store
+        .set(&SecretName::Azure.key(&id), &Secret::new(addresses.client_secret))
+        .await?;
+    // Opens a pretended instance only; the same in each process, so that a resumed rehearsal goes on with it.
+    let mi = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, addresses.subscription_id.as_bytes());
+    store
+        .set(&SecretName::MiAdmin.key(&id), &Secret::new(format!("Lab-{mi}")))
+        .await?;
+    lock(&app.worlds).insert(id, Arc::new(world));
+    if open.inventory()?.is_none() {
+        let found = crate::inventory::read(&connections.vcenter, &vcenter_password, |_, _| true)
+            .await?
+            .unwrap_or_default();
+        open.keep_inventory(&found)?;
+    }
+    Ok(())
+}
+
+fn connections(lab: &Addresses) -> Connections {
+    Connections {
+        vcenter: VCenterConnection {
+            url: lab.vcenter.clone(),
+            user: lab.vcenter_user.clone(),
+            thumbprint: lab.vcenter_thumbprint.clone(),
+        },
+        azure: AzureConnection {
+            arm_url: lab.arm.clone(),
+            authority_url: lab.authority.clone(),
+            blob_url: lab.blob.clone(),
+            tenant_id: lab.tenant_id.clone(),
+            client_id: lab.client_id.clone(),
+            subscription_id: lab.subscription_id.clone(),
+            ca_pem: lab.ca_pem.clone(),
+        },
+    }
+}
+
+fn check_speed(speed: u32) -> Result<(), UiError> {
+    if (1..=FULL_SPEED).contains(&speed) {
+        return Ok(());
+    }
+    Err(UiError::invalid(
+        format!("{speed} is no speed for a rehearsal"),
+        format!("Lab time runs 1 to {FULL_SPEED} times as fast as real time."),
+        "Choose one of the offered speeds.",
+    ))
+}
+
+/// `SmartHotel rehearsal.rehost`, `SmartHotel rehearsal 2.rehost`…
+fn free_name(folder: &Path) -> Result<PathBuf, UiError> {
+    std::fs::create_dir_all(folder).map_err(|e| UiError::disk("created", folder, &e))?;
+    let name = |n: u32| match n {
+        1 => folder.join(format!("SmartHotel rehearsal.{PROJECT_EXTENSION}")),
+        n => folder.join(format!("SmartHotel rehearsal {n}.{PROJECT_EXTENSION}")),
+    };
+    (1..=u32::MAX)
+        .map(name)
+        .find(|path| !path.exists())
+        .ok_or_else(|| UiError::internal("no free project name"))
+}
+
+impl From<LabError> for UiError {
+    fn from(e: LabError) -> Self {
+        let hint = match &e {
+            LabError::PortInUse { .. } => {
+                "Close the other program, or choose other ports: rehost-cli lab --port-base N."
+            }
+            LabError::Bind { .. } => "Check that this computer lets programs listen on 127.0.0.1.",
+            LabError::CaFile { .. } => "Choose another file: rehost-cli lab --ca-file FILE.",
+            LabError::Certificate(_) | LabError::Tls(_) => "Report it with the newest file of the log folder.",
+        };
+        let mut error = UiError::invalid("The lab can't be started", e.to_string(), hint);
+        if !matches!(e, LabError::PortInUse { .. } | LabError::CaFile { .. }) {
+            error.code = ErrorCode::Internal;
+        }
+        error
+    }
+}

@@ -1,0 +1,42 @@
+// The one list of everything a front end may ask for. The router, the window's permissions and the build script are
+// all made from it, so that no second list can drift. The build script `include!`s this file: keep it free of `use`.
+//
+// `command`: one answer. `stream`: messages until the work ends or the front end goes away.
+// Every name is a function of this crate; arguments travel as camelCase JSON.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! commands {
+    ($then:ident) => {
+        $then! {
+            command app_info() -> AppInfo;
+            command set_theme(theme: String) -> ();
+            command projects_list() -> Vec<ProjectSummary>;
+            command project_new(name: String) -> ProjectView;
+            command project_open(path: Option<String>) -> ProjectView;
+            command project_forget(path: String) -> ();
+            command project_get(project: String) -> ProjectView;
+            command project_close(project: String) -> ();
+            command rehearse_sample(speed: u32) -> ProjectView;
+            command connection_save(project: String, kind: ConnectionKind, connections: Connections, secret: Option<Typed>) -> ConnectionsView;
+            command connection_test(project: String, kind: ConnectionKind) -> ConnectionTest;
+            command certificate_trust(project: String, sha256: String) -> ConnectionsView;
+            command inventory_get(project: String) -> Option<Inventory>;
+            stream inventory_read(project: String) -> InventoryMessage;
+            command plan_get(project: String) -> PlanView;
+            command run_start(project: String, plan_hash: String) -> RunState;
+            command run_resume(project: String) -> RunState;
+            stream run_subscribe(project: String) -> RunMessage;
+            command run_pause(project: String) -> ();
+            command run_continue(project: String) -> ();
+            command run_cancel(project: String) -> ();
+            command task_retry(project: String, address: Address) -> ();
+            command gate_decide(project: String, address: Address, accept: bool, note: String) -> ();
+            command task_exchanges(project: String, address: Address) -> Vec<Exchange>;
+            command task_script(project: String, address: Address) -> FilledScript;
+            command set_speed(project: String, speed: u32) -> ();
+            command report_save(project: String) -> Option<SavedReport>;
+            command close_question() -> CloseQuestion;
+            command close_window() -> ();
+        }
+    };
+}

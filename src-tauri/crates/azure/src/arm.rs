@@ -1,0 +1,404 @@
+//! The client of Azure Resource Manager.
+
+use crate::{
+    AzureError, Operation, Polled, TokenCredential, auth, clouds,
+    error::{Origin, Page, read},
+    operation::relative,
+    redact::Known,
+    transport::{self, Answer, Call},
+    versions,
+};
+use bytes::Bytes;
+use plan::{ResourceId, Trace, design::AzureConnection};
+use reqwest::{Client, Method};
+use secrets::Secret;
+use serde_json::Value;
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+use url::Url;
+use uuid::Uuid;
+
+/// A client of one subscription's resource manager. Cheap to clone; all clones share connections and tokens.
+#[derive(Clone)]
+pub struct Arm {
+    shared: Arc<Shared>,
+    trace: Option<Arc<dyn Trace>>,
+    correlation: String,
+}
+
+struct Shared {
+    http: Client,
+    connection: AzureConnection,
+    base: Url,
+    scope: String,
+    credential: Arc<dyn TokenCredential>,
+    known: Known,
+    /// The token that Azure refused last: a credential that keeps tokens is asked for another one.
+    refused: Mutex<Option<Secret<String>>>,
+}
+
+/// An accepted request that changes something.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Started {
+    /// HTTP status.
+    pub status: u16,
+    /// The resource or result, when Azure sent one.
+    pub body: Option<Value>,
+    /// What to follow; none when the change is complete.
+    pub operation: Option<Operation>,
+    pub correlation_id: Option<String>,
+}
+
+impl fmt::Debug for Arm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arm")
+            .field("base", &self.shared.base.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Arm {
+    /// Prepares a client. Empty addresses are those of the public cloud. No I/O.
+    ///
+    /// # Errors
+    /// Fails when an address or the certificate authority of the connection is unusable.
+    pub fn connect(c: &AzureConnection, credential: Arc<dyn TokenCredential>) -> Result<Self, AzureError> {
+        let connection = clouds::complete(c);
+        let base = clouds::address("resource manager address", &connection.arm_url)?;
+        let shared = Shared {
+            http: transport::client(&connection.ca_pem, &base)?,
+            scope: clouds::scope(&connection),
+            base,
+            connection,
+            credential,
+            known: Known::default(),
+            refused: Mutex::default(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            trace: None,
+            correlation: Uuid::new_v4().to_string(),
+        })
+    }
+
+    /// Returns the same client with a correlation id of its own, whose exchanges go to `trace`.
+    #[must_use]
+    pub fn traced(&self, trace: Arc<dyn Trace>) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            trace: Some(trace),
+            correlation: Uuid::new_v4().to_string(),
+        }
+    }
+
+    /// Removes a secret from everything that this client (and its clones) shows from now on. Passwords in request
+    /// bodies, keys in answers and tokens are found without this.
+    pub fn protect(&self, secret: &Secret<String>) {
+        self.shared.known.learn(secret.expose());
+    }
+
+    /// The connection, empty addresses filled in.
+    pub fn connection(&self) -> &AzureConnection {
+        &self.shared.connection
+    }
+
+    pub(crate) fn http(&self) -> &Client {
+        &self.shared.http
+    }
+
+    pub(crate) fn known(&self) -> &Known {
+        &self.shared.known
+    }
+
+    pub(crate) fn trace(&self) -> Option<&dyn Trace> {
+        self.trace.as_deref()
+    }
+
+    pub(crate) fn correlation(&self) -> &str {
+        &self.correlation
+    }
+
+    /// Reads a resource. The id may carry a query (`?$expand=instanceView`).
+    ///
+    /// # Errors
+    /// Fails as all requests do; [`AzureError::is_not_found`] tells that it is not there.
+    pub async fn get(&self, id: &ResourceId) -> Result<Value, AzureError> {
+        self.get_path(id.as_str()).await
+    }
+
+    /// Reads a resource that may be absent.
+    ///
+    /// # Errors
+    /// Fails as all requests do, but not when the resource (or its group) is absent.
+    pub async fn get_opt(&self, id: &ResourceId) -> Result<Option<Value>, AzureError> {
+        match self.get(id).await {
+            Err(e) if e.is_not_found() => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Reads a path with query, from `/`. The api-version of the path's type is added unless one is given.
+    ///
+    /// # Errors
+    /// Fails as all requests do.
+    pub async fn get_path(&self, path_and_query: &str) -> Result<Value, AzureError> {
+        let url = self.url(path_and_query)?;
+        let answer = self.send(Method::GET, url.clone(), None).await?;
+        self.judged("GET", &url, &answer, |origin| {
+            // Nothing there is said in two ways.
+            if !answer.is_success() || answer.status == 204 {
+                Err(origin.refusal(&answer))
+            } else {
+                origin.json(&answer)
+            }
+        })
+    }
+
+    /// Reads a whole collection, page by page.
+    ///
+    /// # Errors
+    /// Fails as all requests do; and when a page names a next one on another host, or one that was read already.
+    pub async fn list(&self, collection: &ResourceId) -> Result<Vec<Value>, AzureError> {
+        let mut url = self.url(collection.as_str())?;
+        let mut seen = HashSet::new();
+        let mut all = Vec::new();
+        loop {
+            seen.insert(url.as_str().to_owned());
+            let answer = self.send(Method::GET, url.clone(), None).await?;
+            let (page, next) = self.judged("GET", &url, &answer, |origin| {
+                if !answer.is_success() {
+                    return Err(origin.refusal(&answer));
+                }
+                let mut page: Page = origin.json(&answer)?;
+                let next = page.next_link.take().filter(|l| !l.is_empty());
+                let next = next.map(|l| relative(&l, &self.shared.base, origin)).transpose()?;
+                Ok((page, next))
+            })?;
+            all.extend(page.value);
+            let Some(next) = next else { return Ok(all) };
+            url = self.joined(&next)?;
+            if seen.contains(url.as_str()) {
+                return self.judged("GET", &url, &answer, |o| {
+                    Err(o.parse_error(
+                        "nextLink".into(),
+                        "the list's pages lead back to one that was read already",
+                    ))
+                });
+            }
+        }
+    }
+
+    /// Creates or replaces a resource.
+    ///
+    /// # Errors
+    /// Fails as all requests do.
+    pub async fn put(&self, id: &ResourceId, body: &Value) -> Result<Started, AzureError> {
+        self.change(Method::PUT, self.url(id.as_str())?, Some(body)).await
+    }
+
+    /// Changes parts of a resource.
+    ///
+    /// # Errors
+    /// Fails as all requests do.
+    pub async fn patch(&self, id: &ResourceId, body: &Value) -> Result<Started, AzureError> {
+        self.change(Method::PATCH, self.url(id.as_str())?, Some(body)).await
+    }
+
+    /// Deletes a resource. One that is not there counts as deleted.
+    ///
+    /// # Errors
+    /// Fails as all requests do.
+    pub async fn delete(&self, id: &ResourceId) -> Result<Started, AzureError> {
+        match self.change(Method::DELETE, self.url(id.as_str())?, None).await {
+            Err(e) if e.is_not_found() => Ok(Started {
+                status: e.status().unwrap_or(404),
+                body: None,
+                operation: None,
+                correlation_id: e.correlation_id().map(str::to_owned),
+            }),
+            other => other,
+        }
+    }
+
+    /// Calls an action of a resource: `listKeys`, `testFailover`, `register` …
+    ///
+    /// # Errors
+    /// Fails as all requests do.
+    pub async fn post(&self, id: &ResourceId, verb: &str, body: Option<&Value>) -> Result<Started, AzureError> {
+        // The version is the resource's: an action's name is no type. Only a provider's own actions, like
+        // checkNameAvailability, have the provider's version; registering it is asked of the resource manager.
+        let (path, query) = id.as_str().split_once('?').unwrap_or((id.as_str(), ""));
+        let of_provider =
+            id.resource_type().is_some_and(|t| !t.contains('/')) && !verb.eq_ignore_ascii_case("register");
+        let versioned_as = if of_provider {
+            format!("{path}/{verb}")
+        } else {
+            path.to_owned()
+        };
+        let versioned = self.url(&format!("{versioned_as}?{query}"))?;
+        let mut url = self.joined(&format!("{path}/{verb}"))?;
+        url.set_query(versioned.query().map(|q| q.trim_start_matches('&')));
+        self.change(Method::POST, url, body).await
+    }
+
+    /// Asks once how an operation goes. Never waits: [`Polled::Running`] says when to ask again.
+    ///
+    /// # Errors
+    /// Fails when *this poll* failed; the operation goes on, and the same value can be polled again. An operation that
+    /// itself failed is [`Polled::Failed`].
+    pub async fn poll(&self, operation: &Operation) -> Result<Polled, AzureError> {
+        let url = self.joined(operation.poll_url())?;
+        let answer = self.send(Method::GET, url.clone(), None).await?;
+        let polled = self.judged("GET", &url, &answer, |origin| {
+            operation.judge(&self.shared.base, &answer, origin)
+        })?;
+        Ok(match polled {
+            Polled::Failed(e) => Polled::Failed(e.correlated(&self.correlation)),
+            other => other,
+        })
+    }
+
+    async fn change(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Started, AzureError> {
+        let verb = method.to_string();
+        let bytes = body.map(|b| Bytes::from(b.to_string()));
+        if let Some(body) = body {
+            // Before the request: the answer may quote what was sent.
+            self.shared.known.learn_from(body);
+        }
+        let answer = self.send(method, url.clone(), bytes).await?;
+        self.judged(&verb, &url, &answer, |origin| {
+            if !answer.is_success() {
+                return Err(origin.refusal(&answer));
+            }
+            let resource = relative(url.as_str(), &self.shared.base, origin)?;
+            let operation = Operation::start(&verb, &resource, &self.shared.base, &answer, origin)?;
+            let body = match &operation {
+                // What an accepted request says beside its headers is not needed, so it may be anything.
+                Some(_) => read(&answer.body).ok(),
+                None if answer.body.is_empty() => None,
+                None => Some(origin.json(&answer)?),
+            };
+            if let Some(body) = &body {
+                self.shared.known.learn_from(body);
+            }
+            let named = answer
+                .header("x-ms-correlation-request-id")
+                .unwrap_or(&self.correlation);
+            Ok(Started {
+                status: answer.status,
+                body,
+                operation,
+                correlation_id: Some(named.to_owned()),
+            })
+        })
+    }
+
+    /// Sends one request with a token. A token that Azure refuses is replaced once.
+    async fn send(&self, method: Method, url: Url, body: Option<Bytes>) -> Result<Answer, AzureError> {
+        let token = self.token(None).await?;
+        let answer = self
+            .send_with(&token, method.clone(), url.clone(), body.clone())
+            .await?;
+        if answer.status != 401 {
+            return Ok(answer);
+        }
+        let fresh = self.token(Some(token.clone())).await?;
+        if fresh == token {
+            Ok(answer)
+        } else {
+            self.send_with(&fresh, method, url, body).await
+        }
+    }
+
+    async fn send_with(
+        &self,
+        token: &Secret<String>,
+        method: Method,
+        url: Url,
+        body: Option<Bytes>,
+    ) -> Result<Answer, AzureError> {
+        let mut call = Call::new("azure", method.clone(), url)
+            .header("accept", "application/json")
+            .header("authorization", &format!("Bearer {}", token.expose()))
+            // A new one for each request: Azure replays the earlier answer to a known one.
+            .header("x-ms-client-request-id", &Uuid::new_v4().to_string())
+            .header("x-ms-correlation-request-id", &self.correlation);
+        if let Some(body) = body {
+            call = call.header("content-type", "application/json");
+            call.body = Some(body);
+        } else if method == Method::POST {
+            // Azure wants the length of an empty body too.
+            call = call.header("content-length", "0");
+        }
+        if let Some(value) = call.headers.get_mut("authorization") {
+            value.set_sensitive(true);
+        }
+        transport::send(&self.shared.http, call, &self.shared.known, self.trace()).await
+    }
+
+    pub(crate) async fn token(&self, refused: Option<Secret<String>>) -> Result<Secret<String>, AzureError> {
+        let refused = {
+            let mut last = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            if refused.is_some() {
+                *last = refused;
+            }
+            last.clone()
+        };
+        let context = auth::Context {
+            trace: self.trace.clone(),
+            refused,
+        };
+        let scopes = [self.shared.scope.as_str()];
+        let token = auth::CONTEXT
+            .scope(context, self.shared.credential.get_token(&scopes, None))
+            .await;
+        let token = token.map_err(|e| auth::explained(&e, &self.shared.known))?;
+        self.shared.known.learn(token.token.secret());
+        Ok(Secret::from(token.token.secret()))
+    }
+
+    /// Runs `judge` with the words that its errors need.
+    fn judged<T>(
+        &self,
+        method: &str,
+        url: &Url,
+        answer: &Answer,
+        judge: impl FnOnce(&Origin<'_>) -> Result<T, AzureError>,
+    ) -> Result<T, AzureError> {
+        let shown = self.shared.known.url(url);
+        let named = answer
+            .header("x-ms-correlation-request-id")
+            .unwrap_or(&self.correlation);
+        judge(&Origin {
+            method,
+            url: &shown,
+            known: &self.shared.known,
+        })
+        .map_err(|e| e.correlated(named))
+    }
+
+    /// Returns the URL of a path, with its api-version.
+    fn url(&self, path_and_query: &str) -> Result<Url, AzureError> {
+        let versioned = versions::versioned(path_and_query).ok_or_else(|| AzureError::Config {
+            field: "api-version".into(),
+            message: format!("none is known for {path_and_query}"),
+        })?;
+        self.joined(&versioned)
+    }
+
+    fn joined(&self, path_and_query: &str) -> Result<Url, AzureError> {
+        let origin = Origin {
+            method: "GET",
+            url: self.shared.base.as_str(),
+            known: &self.shared.known,
+        };
+        let path = relative(path_and_query, &self.shared.base, &origin)?;
+        self.shared.base.join(&path).map_err(|e| AzureError::Config {
+            field: "path".into(),
+            message: e.to_string(),
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! Contoso's Azure subscription as data: resources as the JSON that a GET shows, long-running operations, storage keys and
+//! blobs. The rules are in `arm` and `blob`.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+use crate::{
+    arm::{jobs::Job, lro::Operation, recovery::{Appliance, Item}, sql::Restore},
+    world::guid,
+};
+
+/// The region the scenario lives in; resources can be made in the others as well.
+pub(crate) const LOCATIONS: [(&str, &str, &str); 6] = [
+    ("eastus", "East US", "westus"),
+    ("eastus2", "East US 2", "centralus"),
+    ("centralus", "Central US", "eastus2"),
+    ("westus2", "West US 2", "westcentralus"),
+    ("westeurope", "West Europe", "northeurope"),
+    ("northeurope", "North Europe", "westeurope"),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Registration {
+    NotRegistered,
+    Registering,
+    Registered,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Blob {
+    pub size: u64,
+    pub modified: Timestamp,
+    /// Content of what a client has put; the people's backups have none.
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    /// How often each of the two keys was regenerated.
+    pub generations: [u32; 2],
+    /// Containers with their blobs.
+    pub containers: BTreeMap<String, BTreeMap<String, Blob>>,
+}
+
+/// What the lab's virtual machine in Azure is like inside.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Guest {
+    /// The application's connection string; empty = still the one from on-premises.
+    pub connection: String,
+    pub backup: bool,
+    pub iis_resets: u32,
+    pub ready_at: Timestamp,
+}
+
+pub(crate) struct Cloud {
+    pub tenant: String,
+    pub client: String,
+    pub client_secret: String,
+    pub subscription: String,
+    /// Object id of the service principal.
+    pub principal: String,
+    pub arm_url: String,
+    pub authority_url: String,
+    pub blob_url: String,
+    /// Key under which tokens are made, so that only the lab's own are accepted.
+    pub token_key: Vec<u8>,
+    /// By lower-case id.
+    pub resources: BTreeMap<String, Value>,
+    pub providers: BTreeMap<&'static str, Registration>,
+    pub operations: BTreeMap<String, Operation>,
+    /// Resources with an operation under way, by lower-case id.
+    pub busy: BTreeMap<String, String>,
+    pub accounts: BTreeMap<String, Account>,
+    /// Running and finished log replays, by the database's lower-case id.
+    pub restores: BTreeMap<String, Restore>,
+    /// Site Recovery's protected items, by lower-case id.
+    pub items: BTreeMap<String, Item>,
+    /// Registered replication appliances, by the vault's lower-case id.
+    pub appliances: BTreeMap<String, Appliance>,
+    /// Site Recovery's jobs, oldest first.
+    pub jobs: Vec<Job>,
+    /// Inside of virtual machines, by lower-case id.
+    pub guests: BTreeMap<String, Guest>,
+    pub buckets: crate::arm::throttle::Buckets,
+}
+
+impl Cloud {
+    /// The subscription before the migration: hub and production network, nothing else.
+    pub fn contoso(seed: u64, now: Timestamp) -> Cloud {
+        let id = |label: &str| guid(seed, label).to_string();
+        let mut cloud = Cloud {
+            tenant: id("tenant"),
+            client: id("client"),
+            client_secret: format!("Lab~{}", guid(seed, "client secret").simple()),
+            subscription: id("subscription"),
+            principal: id("principal"),
+            arm_url: String::new(),
+            authority_url: String::new(),
+            blob_url: String::new(),
+            token_key: guid(seed, "token key").as_bytes().to_vec(),
+            resources: BTreeMap::new(),
+            providers: crate::arm::resources::PROVIDERS.iter().map(|p| (p.namespace, p.at_start)).collect(),
+            operations: BTreeMap::new(),
+            busy: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            restores: BTreeMap::new(),
+            items: BTreeMap::new(),
+            appliances: BTreeMap::new(),
+            jobs: vec![],
+            guests: BTreeMap::new(),
+            buckets: crate::arm::throttle::Buckets::new(now),
+        };
+        let group = format!("/subscriptions/{}/resourceGroups/ContosoNetworkingRG", cloud.subscription);
+        cloud.store(json!({
+            "id": group, "name": "ContosoNetworkingRG", "type": "Microsoft.Resources/resourceGroups",
+            "location": "eastus2", "properties": {"provisioningState": "Succeeded"},
+        }));
+        for resource in crate::arm::network::contoso(seed, &group) {
+            cloud.store(resource);
+        }
+        cloud
+    }
+
+    pub fn get(&self, id: &str) -> Option<&Value> {
+        self.resources.get(&id.to_lowercase())
+    }
+
+    pub fn get_mut(&mut self, id: &str) -> Option<&mut Value> {
+        self.resources.get_mut(&id.to_lowercase())
+    }
+
+    /// Stores a resource under its own id.
+    pub fn store(&mut self, resource: Value) {
+        if let Some(id) = resource["id"].as_str() {
+            self.resources.insert(id.to_lowercase(), resource);
+        }
+    }
+
+    pub fn remove(&mut self, id: &str) -> Option<Value> {
+        self.resources.remove(&id.to_lowercase())
+    }
+
+    /// Resources of a type (ignoring case) whose id starts with `scope`.
+    pub fn of_type<'a>(&'a self, scope: &str, kind: &'a str) -> impl Iterator<Item = &'a Value> + 'a {
+        let prefix = format!("{}/", scope.trim_end_matches('/').to_lowercase());
+        self.resources
+            .range(prefix.clone()..)
+            .take_while(move |(k, _)| k.starts_with(&prefix))
+            .map(|(_, v)| v)
+            .filter(move |v| v["type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case(kind)))
+    }
+
+    /// The account's key, base64, `index` 0 or 1.
+    pub fn account_key(&self, account: &str, index: usize) -> Option<String> {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        use sha2::{Digest, Sha512};
+        let generation = self.accounts.get(account)?.generations[index];
+        let secret = hex::encode(&self.token_key);
+        Some(STANDARD.encode(Sha512::digest(format!("{secret}/{account}/{index}/{generation}"))))
+    }
+}

@@ -1,0 +1,332 @@
+//! Contoso's datacenter: one vCenter, one host, the machines of the SmartHotel application. The vSphere service reads and
+//! changes it; Site Recovery's appliance sees the same machines, and a failover with shutdown powers one off here.
+
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+use crate::world::{World, guid, plus};
+
+/// A managed entity that isn't a machine.
+#[derive(Debug, Clone)]
+pub struct Entity {
+    /// vim25 type, `Datacenter`.
+    pub kind: &'static str,
+    pub moref: &'static str,
+    pub name: String,
+    /// Moref of the parent, none for the root folder.
+    pub parent: Option<&'static str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    On,
+    Off,
+}
+
+impl Power {
+    pub fn vim(self) -> &'static str {
+        match self {
+            Power::On => "poweredOn",
+            Power::Off => "poweredOff",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct LabDisk {
+    pub key: i32,
+    pub label: String,
+    /// `[contoso-ds1] WEBVM/WEBVM.vmdk`
+    pub file_name: String,
+    pub bytes: i64,
+    pub uuid: Uuid,
+}
+
+#[derive(Debug, Clone)]
+pub struct LabVm {
+    pub moref: String,
+    /// Decoded, as people see it.
+    pub name: String,
+    pub power: Power,
+    pub instance_uuid: Uuid,
+    pub bios_uuid: Uuid,
+    pub guest_id: String,
+    pub guest_full_name: String,
+    /// Guest's own name, from VMware Tools.
+    pub host_name: String,
+    pub ip: String,
+    pub mac: String,
+    pub cpus: i32,
+    pub memory_mib: i64,
+    pub disks: Vec<LabDisk>,
+    /// `bios` or `efi`.
+    pub firmware: &'static str,
+    pub tools_running: bool,
+    /// `config.extraConfig`, with what guests publish as `guestinfo.…`.
+    pub extra_config: BTreeMap<String, String>,
+    pub committed_bytes: i64,
+    pub changed: Timestamp,
+}
+
+#[derive(Debug, Clone)]
+pub struct LabRole {
+    pub id: i32,
+    pub name: String,
+    pub label: String,
+    pub privileges: BTreeSet<String>,
+    /// Roles of the product itself can't be changed.
+    pub system: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct LabPermission {
+    pub entity: String,
+    pub entity_kind: String,
+    pub principal: String,
+    pub group: bool,
+    pub role: i32,
+    pub propagate: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct LabSession {
+    pub user: String,
+    pub login: Timestamp,
+    pub last_active: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskState {
+    Running,
+    Success,
+    Error { fault: String, message: String },
+}
+
+#[derive(Debug, Clone)]
+pub struct LabTask {
+    pub moref: String,
+    /// `VirtualMachine.powerOff`
+    pub description: String,
+    pub entity: String,
+    pub entity_name: String,
+    pub user: String,
+    pub started: Timestamp,
+    pub ends: Timestamp,
+    pub state: TaskState,
+}
+
+#[derive(Debug)]
+pub struct OnPrem {
+    pub about: About,
+    pub user: String,
+    pub password: String,
+    pub entities: Vec<Entity>,
+    pub vms: Vec<LabVm>,
+    pub roles: Vec<LabRole>,
+    pub permissions: Vec<LabPermission>,
+    /// Users and groups the directory knows, `DOMAIN\name`; compare ignoring case.
+    pub principals: BTreeSet<String>,
+    /// By the value of the session cookie.
+    pub sessions: BTreeMap<String, LabSession>,
+    pub tasks: Vec<LabTask>,
+    /// What was done to a machine and when: `WEBVM powerOff`. For people's reactions and for tests.
+    pub log: Vec<(Timestamp, String)>,
+}
+
+#[derive(Debug)]
+pub struct About {
+    pub full_name: String,
+    pub version: String,
+    pub build: String,
+    pub api_version: String,
+    pub instance_uuid: Uuid,
+}
+
+const GIB: i64 = 1 << 30;
+
+impl OnPrem {
+    /// The datacenter of the seed scenario.
+    pub fn smarthotel(seed: u64) -> OnPrem {
+        let entity = |kind, moref, name: &str, parent| Entity { kind, moref, name: name.into(), parent };
+        let entities = vec![
+            entity("Folder", "group-d1", "Datacenters", None),
+            entity("Datacenter", "datacenter-2", "contoso-datacenter", Some("group-d1")),
+            entity("Folder", "group-v3", "vm", Some("datacenter-2")),
+            entity("Folder", "group-h4", "host", Some("datacenter-2")),
+            entity("Folder", "group-s5", "datastore", Some("datacenter-2")),
+            entity("Folder", "group-n6", "network", Some("datacenter-2")),
+            entity("ComputeResource", "domain-s8", "contosohost1.contoso.com", Some("group-h4")),
+            entity("HostSystem", "host-9", "contosohost1.contoso.com", Some("domain-s8")),
+            entity("ResourcePool", "resgroup-10", "Resources", Some("domain-s8")),
+            entity("Datastore", "datastore-11", "contoso-ds1", Some("group-s5")),
+            entity("Network", "network-12", "VM Network", Some("group-n6")),
+        ];
+        let at = Timestamp::UNIX_EPOCH;
+        let windows = ("windows9Server64Guest", "Microsoft Windows Server 2016 or later (64-bit)");
+        let photon = ("other3xLinux64Guest", "Other 3.x or later Linux (64-bit)");
+        let vms = vec![
+            vm(seed, at, "vm-21", "WEBVM", windows, "10.245.48.10", 4, 8, &[60]),
+            vm(seed, at, "vm-22", "SQLVM", windows, "10.245.48.11", 4, 16, &[60, 200]),
+            vm(seed, at, "vm-23", "contosodc1", windows, "10.245.48.4", 2, 4, &[60]),
+            vm(seed, at, "vm-24", "vcenter", photon, "10.245.48.5", 4, 16, &[50, 100]),
+        ];
+        let read: &[&str] = &["System.Anonymous", "System.Read", "System.View"];
+        let role = |id, name: &str, label: &str, p: &[&str]| LabRole {
+            id,
+            name: name.into(),
+            label: label.into(),
+            privileges: p.iter().map(|s| (*s).to_owned()).collect(),
+            system: true,
+        };
+        let user = "administrator@vsphere.local";
+        OnPrem {
+            about: About {
+                full_name: "VMware vCenter Server 7.0.3 build-19480866".into(),
+                version: "7.0.3".into(),
+                build: "19480866".into(),
+                api_version: "7.0.3.0".into(),
+                instance_uuid: guid(seed, "vcenter"),
+            },
+            user: user.into(),
+            password: format!("Vc-{}", &guid(seed, "vcenter password").simple().to_string()[..16]),
+            entities,
+            vms,
+            // The administrator's privileges are all there are: the vSphere service fills them in.
+            roles: vec![
+                role(-1, "Admin", "Administrator", &[]),
+                role(-2, "ReadOnly", "Read-only", read),
+                role(-4, "Anonymous", "Anonymous", &["System.Anonymous"]),
+                role(-5, "NoAccess", "No access", &[]),
+            ],
+            permissions: vec![LabPermission {
+                entity: "group-d1".into(),
+                entity_kind: "Folder".into(),
+                principal: "VSPHERE.LOCAL\\Administrator".into(),
+                group: false,
+                role: -1,
+                propagate: true,
+            }],
+            principals: ["VSPHERE.LOCAL\\Administrator", "CONTOSO\\ContosoAdmin", "CONTOSO\\Domain Users"]
+                .map(str::to_owned)
+                .into(),
+            sessions: BTreeMap::new(),
+            tasks: vec![],
+            log: vec![],
+        }
+    }
+
+    /// A machine by its reference.
+    pub fn vm(&self, moref: &str) -> Option<&LabVm> {
+        self.vms.iter().find(|v| v.moref == moref)
+    }
+
+    pub fn vm_mut(&mut self, moref: &str) -> Option<&mut LabVm> {
+        self.vms.iter_mut().find(|v| v.moref == moref)
+    }
+
+    /// A machine by its name, ignoring case.
+    pub fn named(&self, name: &str) -> Option<&LabVm> {
+        self.vms.iter().find(|v| v.name.eq_ignore_ascii_case(name))
+    }
+
+    pub fn has_principal(&self, name: &str) -> bool {
+        self.principals.iter().any(|p| p.eq_ignore_ascii_case(name))
+    }
+}
+
+impl World {
+    /// Starts a vCenter task that ends after `wait`, when `effect` decides how. Returns the task's reference.
+    pub fn vcenter_task(
+        &mut self,
+        description: &str,
+        vm: &str,
+        user: &str,
+        wait: SignedDuration,
+        effect: impl FnOnce(&mut World) -> TaskState + Send + 'static,
+    ) -> String {
+        let moref = format!("task-{}", 100 + self.onprem.tasks.len());
+        let (started, ends) = (self.now(), plus(self.now(), wait));
+        let entity_name = self.onprem.vm(vm).map(|v| v.name.clone()).unwrap_or_default();
+        self.onprem.tasks.push(LabTask {
+            moref: moref.clone(),
+            description: description.into(),
+            entity: vm.into(),
+            entity_name,
+            user: user.into(),
+            started,
+            ends,
+            state: TaskState::Running,
+        });
+        let task = moref.clone();
+        self.at(ends, move |w| {
+            let state = effect(w);
+            if let Some(t) = w.onprem.tasks.iter_mut().find(|t| t.moref == task) {
+                t.state = state;
+            }
+        });
+        moref
+    }
+
+    /// Sets a machine's power state and notes it. False when the machine is gone or already so.
+    pub fn set_power(&mut self, moref: &str, power: Power) -> bool {
+        let now = self.now();
+        let Some(vm) = self.onprem.vm_mut(moref).filter(|v| v.power != power) else { return false };
+        vm.power = power;
+        vm.tools_running = power == Power::On;
+        vm.changed = now;
+        let line = format!("{} {}", vm.name, power.vim());
+        self.onprem.log.push((now, line));
+        true
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+pub fn vm(
+    seed: u64,
+    changed: Timestamp,
+    moref: &str,
+    name: &str,
+    (guest_id, guest_full_name): (&str, &str),
+    ip: &str,
+    cpus: i32,
+    memory_gib: i64,
+    disks_gib: &[i64],
+) -> LabVm {
+    let disks: Vec<LabDisk> = disks_gib
+        .iter()
+        .enumerate()
+        .map(|(i, gib)| LabDisk {
+            key: 2000 + i as i32,
+            label: format!("Hard disk {}", i + 1),
+            file_name: format!(
+                "[contoso-ds1] {name}/{name}{}.vmdk",
+                if i == 0 { String::new() } else { format!("_{i}") }
+            ),
+            bytes: gib * GIB,
+            uuid: guid(seed, &format!("{name}/disk/{i}")),
+        })
+        .collect();
+    let id = guid(seed, &format!("{name}/mac"));
+    let b = id.as_bytes();
+    LabVm {
+        moref: moref.into(),
+        name: name.into(),
+        power: Power::On,
+        instance_uuid: guid(seed, &format!("{name}/instance")),
+        bios_uuid: guid(seed, &format!("{name}/bios")),
+        guest_id: guest_id.into(),
+        guest_full_name: guest_full_name.into(),
+        host_name: format!("{name}.contoso.com").to_lowercase(),
+        ip: ip.into(),
+        mac: format!("00:50:56:{:02x}:{:02x}:{:02x}", b[0] & 0x3f, b[1], b[2]),
+        cpus,
+        memory_mib: memory_gib * 1024,
+        committed_bytes: disks.iter().map(|d| d.bytes).sum::<i64>() / 2,
+        disks,
+        firmware: "bios",
+        tools_running: true,
+        extra_config: BTreeMap::new(),
+        changed,
+    }
+}

@@ -1,0 +1,204 @@
+//! The people of the scenario. Each of them notices something (a role, a vault, a container, a machine that was powered
+//! off), takes the time a person takes, and does what only a person can do. Like everything in the lab they act when
+//! someone looks.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    arm::recovery,
+    cloud::Blob,
+    onprem::{self, Power},
+    world::{World, plus},
+};
+
+/// The account of the replication appliance in vCenter.
+pub(crate) const PRINCIPAL: &str = "CONTOSO\\svc-asr";
+const ROLE: &str = "Azure_Site_Recovery";
+const APPLIANCE: &str = "ASR-APPLIANCE";
+const WEB: &str = "vm-21";
+/// Backups that the DBA takes: one full, six of the log, and the tail.
+const DATABASE: &str = "SmartHotelDB";
+const LOGS: u32 = 6;
+
+// Minutes until a person has done it.
+const READINESS: i64 = 10;
+const ACCOUNT: i64 = 6;
+const DEPLOY: i64 = 20;
+const REGISTER: i64 = 12;
+const DISCOVER: i64 = 15;
+const FULL: i64 = 25;
+const LOG: i64 = 15;
+const TAIL: i64 = 3;
+
+#[derive(Debug, Default)]
+pub(crate) struct People {
+    on: bool,
+    /// The VM admin has the readiness script on the list.
+    readiness: bool,
+    /// The vCenter admin was asked for the account.
+    account: bool,
+    /// The vault for which an appliance is being deployed, and how far.
+    appliance: Option<(String, Step)>,
+    /// The container into which the DBA backs up.
+    backup: Option<Backup>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Deploying,
+    Deployed,
+    Registering,
+    Registered,
+}
+
+#[derive(Debug, Clone)]
+struct Backup {
+    account: String,
+    container: String,
+    number: u64,
+    full: Option<Timestamp>,
+    tail: bool,
+}
+
+impl People {
+    pub fn new(on: bool) -> People {
+        People { on, ..People::default() }
+    }
+}
+
+fn minutes(n: i64) -> SignedDuration {
+    SignedDuration::from_mins(n)
+}
+
+/// Everybody looks around.
+pub(crate) fn look(world: &mut World) {
+    crate::arm::sql::look(world);
+    if !world.people.on {
+        return;
+    }
+    vm_admin(world);
+    vcenter_admin(world);
+    site_recovery_admin(world);
+    dba(world);
+}
+
+fn vm_admin(world: &mut World) {
+    if world.people.readiness {
+        return;
+    }
+    world.people.readiness = true;
+    world.at(plus(world.started(), minutes(READINESS)), |w| {
+        if let Some(vm) = w.onprem.vm_mut(WEB) {
+            let line = "script=1;rdp=1;firewall=domain,private,public;san=OnlineAll;updates=0;reboot=0;mobility=svc-mobility";
+            vm.extra_config.insert("guestinfo.rehost.readiness".into(), line.into());
+        }
+    });
+}
+
+fn vcenter_admin(world: &mut World) {
+    if world.people.account || !world.onprem.roles.iter().any(|r| r.name == ROLE) {
+        return;
+    }
+    world.people.account = true;
+    world.after(minutes(ACCOUNT), |w| {
+        w.onprem.principals.insert(PRINCIPAL.to_owned());
+    });
+}
+
+/// The appliance's account can see the datacenter.
+fn account_works(world: &World) -> bool {
+    world.onprem.permissions.iter().any(|p| {
+        p.principal.eq_ignore_ascii_case(PRINCIPAL)
+            && world.onprem.roles.iter().any(|r| r.id == p.role && !matches!(r.name.as_str(), "NoAccess" | "Anonymous"))
+    })
+}
+
+fn site_recovery_admin(world: &mut World) {
+    match world.people.appliance.clone() {
+        None => {
+            let scope = format!("/subscriptions/{}", world.cloud.subscription);
+            let vault = world
+                .cloud
+                .of_type(&scope, recovery::VAULTS)
+                .find(|v| v["properties"]["provisioningState"] == "Succeeded")
+                .and_then(|v| v["id"].as_str().map(str::to_owned));
+            let Some(vault) = vault else { return };
+            world.people.appliance = Some((vault, Step::Deploying));
+            world.after(minutes(DEPLOY), |w| {
+                let (seed, now) = (w.seed(), w.now());
+                let windows = ("windows2019srvNext_64Guest", "Microsoft Windows Server 2022 (64-bit)");
+                w.onprem.vms.push(onprem::vm(seed, now, "vm-31", APPLIANCE, windows, "10.245.48.20", 8, 16, &[80, 620]));
+                step(w, Step::Deployed);
+            });
+        }
+        Some((vault, Step::Deployed)) if account_works(world) => {
+            step(world, Step::Registering);
+            world.after(minutes(REGISTER), move |w| {
+                if w.cloud.get(&vault).is_none() {
+                    return;
+                }
+                recovery::register(w, &vault, APPLIANCE);
+                step(w, Step::Registered);
+                w.after(minutes(DISCOVER), move |w| {
+                    let now = w.now();
+                    if let Some(a) = w.cloud.appliances.get_mut(&vault.to_lowercase()) {
+                        a.discovered = Some(now);
+                    }
+                });
+            });
+        }
+        Some(_) => {}
+    }
+}
+
+fn step(world: &mut World, to: Step) {
+    if let Some((_, step)) = &mut world.people.appliance {
+        *step = to;
+    }
+}
+
+fn dba(world: &mut World) {
+    let there = |w: &World, b: &Backup| w.cloud.accounts.get(&b.account).is_some_and(|a| a.containers.contains_key(&b.container));
+    match world.people.backup.clone() {
+        Some(b) if !there(world, &b) => world.people.backup = None,
+        None => {
+            let found = world.cloud.accounts.iter().find_map(|(a, v)| Some((a.clone(), v.containers.keys().next()?.clone())));
+            let Some((account, container)) = found else { return };
+            let number = world.number();
+            world.people.backup = Some(Backup { account, container, number, full: None, tail: false });
+            world.after(minutes(FULL), move |w| {
+                let now = w.now();
+                put(w, number, &format!("{DATABASE}_full_01.bak"), 18 << 30, |b| b.full = Some(now));
+                for n in 1..=LOGS {
+                    w.after(minutes(LOG * i64::from(n)), move |w| {
+                        // After the tail the database is offline: no more log backups.
+                        if w.people.backup.as_ref().is_some_and(|b| b.number == number && !b.tail) {
+                            put(w, number, &format!("{DATABASE}_log_{n:03}.trn"), 48 << 20, |_| {});
+                        }
+                    });
+                }
+            });
+        }
+        Some(b) if !b.tail && b.full.is_some() => {
+            if world.onprem.vm(WEB).is_none_or(|v| v.power == Power::On) {
+                return;
+            }
+            if let Some(b) = &mut world.people.backup {
+                b.tail = true;
+            }
+            world.after(minutes(TAIL), move |w| put(w, b.number, &format!("{DATABASE}_tail.trn"), 12 << 20, |_| {}));
+        }
+        Some(_) => {}
+    }
+}
+
+/// Puts a backup file into the container, if it is still the same one.
+fn put(world: &mut World, number: u64, name: &str, size: u64, note: impl FnOnce(&mut Backup)) {
+    let modified = world.now();
+    let Some(b) = world.people.backup.as_mut().filter(|b| b.number == number) else { return };
+    note(b);
+    let (account, container) = (b.account.clone(), b.container.clone());
+    if let Some(blobs) = world.cloud.accounts.get_mut(&account).and_then(|a| a.containers.get_mut(&container)) {
+        blobs.insert(name.to_owned(), Blob { size, modified, bytes: vec![] });
+    }
+}

@@ -1,0 +1,783 @@
+//! What stands in the datacenter, as managed objects with their properties.
+
+use super::{
+    Open, View, access,
+    wire::{Fault, Val, data, reference},
+};
+use crate::{
+    onprem::{Entity, LabTask, LabVm, Power, TaskState},
+    world::World,
+};
+
+/// The service's own objects: type and id.
+const SERVICES: &[(&str, &str)] = &[
+    ("ServiceInstance", "ServiceInstance"),
+    ("PropertyCollector", "propertyCollector"),
+    ("ViewManager", "ViewManager"),
+    ("SessionManager", "SessionManager"),
+    ("AuthorizationManager", "AuthorizationManager"),
+    ("UserDirectory", "UserDirectory"),
+    ("SearchIndex", "SearchIndex"),
+    ("TaskManager", "TaskManager"),
+];
+
+/// Optional properties that exist though they may be unset here; everything else unknown is an `InvalidProperty`.
+const OPTIONAL: &[(&str, &[&str])] = &[
+    (
+        "VirtualMachine",
+        &[
+            "snapshot",
+            "rootSnapshot",
+            "parentVApp",
+            "customValue",
+            "tag",
+            "availableField",
+            "environmentBrowser",
+            "layoutEx",
+            "capability",
+            "resourceConfig",
+            "storage",
+            "recentTask",
+            "permission",
+            "effectiveRole",
+            "configIssue",
+            "configStatus",
+            "guestHeartbeatStatus",
+        ],
+    ),
+    (
+        "HostSystem",
+        &[
+            "hardware",
+            "config",
+            "capability",
+            "datastore",
+            "network",
+            "tag",
+            "customValue",
+            "permission",
+            "effectiveRole",
+            "recentTask",
+        ],
+    ),
+    (
+        "Folder",
+        &[
+            "customValue",
+            "tag",
+            "permission",
+            "effectiveRole",
+            "recentTask",
+            "parent",
+            "namespace",
+        ],
+    ),
+    (
+        "Datacenter",
+        &[
+            "customValue",
+            "tag",
+            "permission",
+            "effectiveRole",
+            "recentTask",
+            "configuration",
+        ],
+    ),
+    (
+        "SessionManager",
+        &["currentSession", "sessionList", "message", "defaultLocale"],
+    ),
+    ("ContainerView", &["view"]),
+];
+
+/// vSphere writes `/`, `\` and `%` in names as `%2f`, `%5c` and `%25`.
+pub(super) fn encoded(name: &str) -> String {
+    name.replace('%', "%25").replace('/', "%2f").replace('\\', "%5c")
+}
+
+pub(super) fn decoded(name: &str) -> String {
+    name.replace("%2f", "/")
+        .replace("%2F", "/")
+        .replace("%5c", "\\")
+        .replace("%5C", "\\")
+        .replace("%25", "%")
+}
+
+/// True when `kind` is the type `wanted` or a descendant of it.
+pub(super) fn is_a(kind: &str, wanted: &str) -> bool {
+    let entity = [
+        "Folder",
+        "Datacenter",
+        "ComputeResource",
+        "HostSystem",
+        "ResourcePool",
+        "Datastore",
+        "Network",
+        "VirtualMachine",
+    ];
+    kind == wanted
+        || wanted == "ManagedObject"
+        || wanted == "ManagedEntity" && entity.contains(&kind)
+        || wanted == "View" && kind == "ContainerView"
+}
+
+pub(super) fn knows(kind: &str, property: &str, fields: &[(&'static str, Val)]) -> bool {
+    fields.iter().any(|(name, _)| *name == property)
+        || OPTIONAL
+            .iter()
+            .any(|(k, names)| *k == kind && names.contains(&property))
+}
+
+pub(super) fn exists(w: &World, open: &Open, session: Option<&str>, object: &(String, String)) -> bool {
+    let (kind, moref) = (object.0.as_str(), object.1.as_str());
+    match kind {
+        "VirtualMachine" => w.onprem.vm(moref).is_some(),
+        "Task" => w.onprem.tasks.iter().any(|t| t.moref == moref),
+        "ContainerView" => open
+            .views
+            .get(moref)
+            .is_some_and(|v| Some(v.session.as_str()) == session),
+        _ => SERVICES.contains(&(kind, moref)) || w.onprem.entities.iter().any(|e| e.kind == kind && e.moref == moref),
+    }
+}
+
+/// All properties of an object; none when there is no such object.
+pub(super) fn properties(w: &World, open: &Open, session: Option<&str>, object: &(String, String)) -> Option<Val> {
+    let (kind, moref) = (object.0.as_str(), object.1.as_str());
+    let fields = match kind {
+        "VirtualMachine" => machine(w, w.onprem.vm(moref)?),
+        "Task" => vec![("info", task(w.onprem.tasks.iter().find(|t| t.moref == moref)?, w))],
+        "ContainerView" => {
+            let view = open.views.get(moref).filter(|v| Some(v.session.as_str()) == session)?;
+            vec![
+                ("container", reference(&view.container.0, &view.container.1)),
+                (
+                    "type",
+                    Val::List("xsd:string", view.types.iter().map(Val::text).collect()),
+                ),
+                ("recursive", Val::flag(view.recursive)),
+                ("view", Val::refs(inside(w, view))),
+            ]
+        }
+        _ if SERVICES.contains(&(kind, moref)) => match kind {
+            "ServiceInstance" => vec![
+                ("content", service_content(w)),
+                ("serverClock", Val::time(w.now())),
+                (
+                    "capability",
+                    data(
+                        "Capability",
+                        [
+                            ("provisioningSupported", Val::flag(true)),
+                            ("multiHostSupported", Val::flag(true)),
+                        ],
+                    ),
+                ),
+            ],
+            "SessionManager" => session
+                .and_then(|s| self::session(w, s))
+                .map(|s| ("currentSession", s))
+                .into_iter()
+                .collect(),
+            "AuthorizationManager" => access::manager(w),
+            "UserDirectory" => vec![(
+                "domainList",
+                Val::List("xsd:string", access::domains(w).into_iter().map(Val::text).collect()),
+            )],
+            "TaskManager" => {
+                let tasks = w.onprem.tasks.iter().map(|t| ("Task".to_owned(), t.moref.clone()));
+                vec![("recentTask", Val::refs(tasks)), ("maxCollector", Val::int(32))]
+            }
+            "PropertyCollector" => vec![("filter", Val::refs([]))],
+            "ViewManager" => {
+                let own = open.views.iter().filter(|(_, v)| Some(v.session.as_str()) == session);
+                vec![(
+                    "viewList",
+                    Val::refs(own.map(|(id, _)| ("ContainerView".to_owned(), id.clone()))),
+                )]
+            }
+            _ => vec![],
+        },
+        _ => entity(
+            w,
+            w.onprem.entities.iter().find(|e| e.kind == kind && e.moref == moref)?,
+        ),
+    };
+    Some(Val::Data(kind.to_owned(), fields))
+}
+
+pub(super) fn service_content(w: &World) -> Val {
+    let about = &w.onprem.about;
+    let service = |kind: &str| {
+        SERVICES
+            .iter()
+            .find(|(k, _)| *k == kind)
+            .map(|(k, m)| reference(k, m))
+            .unwrap_or(Val::text(""))
+    };
+    data(
+        "ServiceContent",
+        [
+            ("rootFolder", reference("Folder", root(w))),
+            ("propertyCollector", service("PropertyCollector")),
+            ("viewManager", service("ViewManager")),
+            (
+                "about",
+                data(
+                    "AboutInfo",
+                    [
+                        ("name", Val::text("VMware vCenter Server")),
+                        ("fullName", Val::text(about.full_name.as_str())),
+                        ("vendor", Val::text("VMware, Inc.")),
+                        ("version", Val::text(about.version.as_str())),
+                        ("build", Val::text(about.build.as_str())),
+                        ("localeVersion", Val::text("INTL")),
+                        ("localeBuild", Val::text("000")),
+                        ("osType", Val::text("linux-x64")),
+                        ("productLineId", Val::text("vpx")),
+                        ("apiType", Val::text("VirtualCenter")),
+                        ("apiVersion", Val::text(about.api_version.as_str())),
+                        ("instanceUuid", Val::text(about.instance_uuid.to_string())),
+                        ("licenseProductName", Val::text("VMware VirtualCenter Server")),
+                        ("licenseProductVersion", Val::text("7.0")),
+                    ],
+                ),
+            ),
+            ("userDirectory", service("UserDirectory")),
+            ("sessionManager", service("SessionManager")),
+            ("authorizationManager", service("AuthorizationManager")),
+            ("taskManager", service("TaskManager")),
+            ("searchIndex", service("SearchIndex")),
+        ],
+    )
+}
+
+pub(super) fn session(w: &World, key: &str) -> Option<Val> {
+    let s = w.onprem.sessions.get(key)?;
+    // The key that a client sees is not the cookie's value.
+    let shown = w.guid(&format!("shown {key}")).to_string();
+    Some(data(
+        "UserSession",
+        [
+            ("key", Val::text(shown)),
+            ("userName", Val::text(s.user.as_str())),
+            ("fullName", Val::text(s.user.as_str())),
+            ("loginTime", Val::time(s.login)),
+            ("lastActiveTime", Val::time(s.last_active)),
+            ("locale", Val::text("en")),
+            ("messageLocale", Val::text("en")),
+            ("extensionSession", Val::flag(false)),
+        ],
+    ))
+}
+
+fn root(w: &World) -> &'static str {
+    w.onprem
+        .entities
+        .iter()
+        .find(|e| e.parent.is_none())
+        .map(|e| e.moref)
+        .unwrap_or_default()
+}
+
+fn of_kind<'a>(w: &'a World, kind: &'a str) -> impl Iterator<Item = &'a Entity> {
+    w.onprem.entities.iter().filter(move |e| e.kind == kind)
+}
+
+fn first(w: &World, kind: &str) -> (String, String) {
+    of_kind(w, kind)
+        .next()
+        .map(|e| (e.kind.to_owned(), e.moref.to_owned()))
+        .unwrap_or_default()
+}
+
+fn named_folder(w: &World, name: &str) -> (String, String) {
+    of_kind(w, "Folder")
+        .find(|e| e.name == name)
+        .map(|e| (e.kind.to_owned(), e.moref.to_owned()))
+        .unwrap_or_default()
+}
+
+fn machines(w: &World) -> impl Iterator<Item = (String, String)> {
+    w.onprem
+        .vms
+        .iter()
+        .map(|v| ("VirtualMachine".to_owned(), v.moref.clone()))
+}
+
+fn children(w: &World, moref: &str) -> Vec<(String, String)> {
+    let mut all: Vec<_> = w
+        .onprem
+        .entities
+        .iter()
+        .filter(|e| e.parent == Some(moref))
+        .map(|e| (e.kind.to_owned(), e.moref.to_owned()))
+        .collect();
+    if named_folder(w, "vm").1 == moref {
+        all.extend(machines(w));
+    }
+    all
+}
+
+/// What a view contains.
+fn inside(w: &World, view: &View) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    let mut next = children(w, &view.container.1);
+    if view.container.0 == "ResourcePool" {
+        next.extend(machines(w));
+    }
+    while let Some(object) = next.pop() {
+        if view.recursive {
+            next.extend(children(w, &object.1));
+        }
+        if view.types.is_empty() || view.types.iter().any(|t| is_a(&object.0, t)) {
+            all.push(object);
+        }
+    }
+    all.sort();
+    all
+}
+
+fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
+    let own = |kind: &str| Val::refs([first(w, kind)]);
+    let one = |(kind, moref): (String, String)| Val::Ref(kind, moref);
+    let mut fields = vec![
+        ("name", Val::text(encoded(&e.name))),
+        ("overallStatus", Val::of("ManagedEntityStatus", "green")),
+    ];
+    if let Some(parent) = e.parent.and_then(|p| w.onprem.entities.iter().find(|x| x.moref == p)) {
+        fields.push(("parent", reference(parent.kind, parent.moref)));
+    }
+    fields.extend(match e.kind {
+        "Folder" => {
+            let types: &[&str] = match e.name.as_str() {
+                "vm" => &["Folder", "VirtualMachine", "VirtualApp"],
+                "host" => &["Folder", "ComputeResource"],
+                "datastore" => &["Folder", "Datastore", "StoragePod"],
+                "network" => &["Folder", "Network", "DistributedVirtualSwitch"],
+                _ => &["Folder", "Datacenter"],
+            };
+            vec![
+                (
+                    "childType",
+                    Val::List("xsd:string", types.iter().map(|t| Val::text(*t)).collect()),
+                ),
+                ("childEntity", Val::refs(children(w, e.moref))),
+            ]
+        }
+        "Datacenter" => vec![
+            ("vmFolder", one(named_folder(w, "vm"))),
+            ("hostFolder", one(named_folder(w, "host"))),
+            ("datastoreFolder", one(named_folder(w, "datastore"))),
+            ("networkFolder", one(named_folder(w, "network"))),
+            ("datastore", own("Datastore")),
+            ("network", own("Network")),
+        ],
+        "ComputeResource" => vec![
+            ("host", own("HostSystem")),
+            ("resourcePool", one(first(w, "ResourcePool"))),
+            ("datastore", own("Datastore")),
+            ("network", own("Network")),
+        ],
+        "HostSystem" => {
+            let product = data(
+                "AboutInfo",
+                [
+                    ("name", Val::text("VMware ESXi")),
+                    ("fullName", Val::text("VMware ESXi 7.0.3 build-19482537")),
+                    ("vendor", Val::text("VMware, Inc.")),
+                    ("version", Val::text("7.0.3")),
+                    ("build", Val::text("19482537")),
+                    ("osType", Val::text("vmnix-x86")),
+                    ("productLineId", Val::text("embeddedEsx")),
+                    ("apiType", Val::text("HostAgent")),
+                    ("apiVersion", Val::text("7.0.3.0")),
+                ],
+            );
+            let runtime = data(
+                "HostRuntimeInfo",
+                [
+                    ("connectionState", Val::of("HostSystemConnectionState", "connected")),
+                    ("powerState", Val::of("HostSystemPowerState", "poweredOn")),
+                    ("inMaintenanceMode", Val::flag(false)),
+                ],
+            );
+            let config = data(
+                "HostConfigSummary",
+                [
+                    ("name", Val::text(e.name.as_str())),
+                    ("port", Val::int(902)),
+                    ("product", product),
+                    ("vmotionEnabled", Val::flag(false)),
+                ],
+            );
+            let summary = data(
+                "HostListSummary",
+                [
+                    ("host", reference(e.kind, e.moref)),
+                    ("runtime", runtime.clone()),
+                    ("config", config),
+                    ("rebootRequired", Val::flag(false)),
+                    ("overallStatus", Val::of("ManagedEntityStatus", "green")),
+                ],
+            );
+            vec![
+                ("vm", Val::refs(machines(w))),
+                ("runtime", runtime),
+                ("summary", summary),
+            ]
+        }
+        "ResourcePool" => vec![
+            ("owner", one(first(w, "ComputeResource"))),
+            ("vm", Val::refs(machines(w))),
+        ],
+        "Datastore" => {
+            let (capacity, used) = (4 << 40, w.onprem.vms.iter().map(|v| v.committed_bytes).sum::<i64>());
+            vec![
+                ("vm", Val::refs(machines(w))),
+                (
+                    "summary",
+                    data(
+                        "DatastoreSummary",
+                        [
+                            ("datastore", reference(e.kind, e.moref)),
+                            ("name", Val::text(e.name.as_str())),
+                            ("url", Val::text("ds:///vmfs/volumes/contoso-ds1/")),
+                            ("capacity", Val::long(capacity)),
+                            ("freeSpace", Val::long(capacity - used)),
+                            ("accessible", Val::flag(true)),
+                            ("multipleHostAccess", Val::flag(false)),
+                            ("type", Val::text("VMFS")),
+                        ],
+                    ),
+                ),
+            ]
+        }
+        _ => vec![("vm", Val::refs(machines(w)))],
+    });
+    fields
+}
+
+fn task(t: &LabTask, w: &World) -> Val {
+    let (state, ended) = match &t.state {
+        TaskState::Running => ("running", false),
+        TaskState::Success => ("success", true),
+        TaskState::Error { .. } => ("error", true),
+    };
+    let mut fields = vec![
+        ("key", Val::text(t.moref.as_str())),
+        ("task", reference("Task", &t.moref)),
+        ("name", Val::text(t.description.rsplit('.').next().unwrap_or_default())),
+        ("descriptionId", Val::text(t.description.as_str())),
+        ("entity", reference("VirtualMachine", &t.entity)),
+        ("entityName", Val::text(encoded(&t.entity_name))),
+        ("state", Val::of("TaskInfoState", state)),
+        ("cancelled", Val::flag(false)),
+        ("cancelable", Val::flag(false)),
+    ];
+    if let TaskState::Error { fault, message } = &t.state {
+        fields.push(("error", Fault::new(fault, message).localized()));
+    }
+    if !ended {
+        let part = |d: jiff::SignedDuration| d.as_millis().max(1);
+        let percent = part(w.now().duration_since(t.started)) * 100 / part(t.ends.duration_since(t.started));
+        fields.push(("progress", Val::int(percent.clamp(0, 99) as i32)));
+    }
+    fields.push((
+        "reason",
+        data("TaskReasonUser", [("userName", Val::text(t.user.as_str()))]),
+    ));
+    fields.push(("queueTime", Val::time(t.started)));
+    fields.push(("startTime", Val::time(t.started)));
+    if ended {
+        fields.push(("completeTime", Val::time(t.ends)));
+    }
+    fields.push((
+        "eventChainId",
+        Val::int(t.moref.trim_start_matches("task-").parse::<i32>().unwrap_or_default()),
+    ));
+    Val::Data("TaskInfo".into(), fields)
+}
+
+fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
+    let (datastore, network) = (first(w, "Datastore"), first(w, "Network"));
+    let path = Val::text(format!("[contoso-ds1] {0}/{0}.vmx", v.name));
+    let on = v.power == Power::On;
+    let name = Val::text(encoded(&v.name));
+    let runtime = data(
+        "VirtualMachineRuntimeInfo",
+        [
+            ("host", {
+                let (kind, moref) = first(w, "HostSystem");
+                reference(&kind, &moref)
+            }),
+            ("connectionState", Val::of("VirtualMachineConnectionState", "connected")),
+            ("powerState", Val::of("VirtualMachinePowerState", v.power.vim())),
+            ("toolsInstallerMounted", Val::flag(false)),
+            ("numMksConnections", Val::int(0)),
+            ("consolidationNeeded", Val::flag(false)),
+        ],
+    );
+    let running = if v.tools_running {
+        "guestToolsRunning"
+    } else {
+        "guestToolsNotRunning"
+    };
+    let mut guest = vec![
+        (
+            "toolsStatus",
+            Val::of(
+                "VirtualMachineToolsStatus",
+                if v.tools_running { "toolsOk" } else { "toolsNotRunning" },
+            ),
+        ),
+        ("toolsVersionStatus2", Val::text("guestToolsCurrent")),
+        ("toolsRunningStatus", Val::text(running)),
+        ("toolsVersion", Val::text("12325")),
+    ];
+    if v.tools_running {
+        let address = data(
+            "NetIpConfigInfoIpAddress",
+            [
+                ("ipAddress", Val::text(v.ip.as_str())),
+                ("prefixLength", Val::int(24)),
+                ("origin", Val::text("manual")),
+                ("state", Val::text("preferred")),
+            ],
+        );
+        guest.extend([
+            ("guestId", Val::text(v.guest_id.as_str())),
+            (
+                "guestFamily",
+                Val::text(if v.guest_id.starts_with("win") {
+                    "windowsGuest"
+                } else {
+                    "linuxGuest"
+                }),
+            ),
+            ("guestFullName", Val::text(v.guest_full_name.as_str())),
+            ("hostName", Val::text(v.host_name.as_str())),
+            ("ipAddress", Val::text(v.ip.as_str())),
+            (
+                "net",
+                Val::List(
+                    "GuestNicInfo",
+                    vec![data(
+                        "GuestNicInfo",
+                        [
+                            ("network", Val::text("VM Network")),
+                            ("ipAddress", Val::List("xsd:string", vec![Val::text(v.ip.as_str())])),
+                            ("macAddress", Val::text(v.mac.as_str())),
+                            ("connected", Val::flag(true)),
+                            ("deviceConfigId", Val::int(4000)),
+                            (
+                                "ipConfig",
+                                data(
+                                    "NetIpConfigInfo",
+                                    [("ipAddress", Val::List("NetIpConfigInfoIpAddress", vec![address]))],
+                                ),
+                            ),
+                        ],
+                    )],
+                ),
+            ),
+        ]);
+    }
+    guest.extend([
+        (
+            "guestState",
+            Val::text(if v.tools_running { "running" } else { "notRunning" }),
+        ),
+        ("guestOperationsReady", Val::flag(v.tools_running)),
+    ]);
+    let guest_summary = guest.iter().filter(|(n, _)| {
+        [
+            "guestId",
+            "guestFullName",
+            "toolsStatus",
+            "toolsVersionStatus2",
+            "toolsRunningStatus",
+            "hostName",
+            "ipAddress",
+        ]
+        .contains(n)
+    });
+    let guest_summary = Val::Data("VirtualMachineGuestSummary".into(), guest_summary.cloned().collect());
+    let summary_config = data(
+        "VirtualMachineConfigSummary",
+        [
+            ("name", name.clone()),
+            ("template", Val::flag(false)),
+            ("vmPathName", path.clone()),
+            ("memorySizeMB", Val::int(v.memory_mib)),
+            ("numCpu", Val::int(v.cpus)),
+            ("numEthernetCards", Val::int(1)),
+            ("numVirtualDisks", Val::int(v.disks.len() as i64)),
+            ("uuid", Val::text(v.bios_uuid.to_string())),
+            ("instanceUuid", Val::text(v.instance_uuid.to_string())),
+            ("guestId", Val::text(v.guest_id.as_str())),
+            ("guestFullName", Val::text(v.guest_full_name.as_str())),
+        ],
+    );
+    let whole: i64 = v.disks.iter().map(|d| d.bytes).sum();
+    let summary = data(
+        "VirtualMachineSummary",
+        [
+            ("vm", reference("VirtualMachine", &v.moref)),
+            ("runtime", runtime.clone()),
+            ("guest", guest_summary),
+            ("config", summary_config),
+            (
+                "storage",
+                data(
+                    "VirtualMachineStorageSummary",
+                    [
+                        ("committed", Val::long(v.committed_bytes)),
+                        ("uncommitted", Val::long((whole - v.committed_bytes).max(0))),
+                        ("unshared", Val::long(v.committed_bytes)),
+                        ("timestamp", Val::time(w.now())),
+                    ],
+                ),
+            ),
+            ("overallStatus", Val::of("ManagedEntityStatus", "green")),
+        ],
+    );
+    let extra = v.extra_config.iter().map(|(k, x)| {
+        data(
+            "OptionValue",
+            [("key", Val::text(k.as_str())), ("value", Val::Any(x.clone()))],
+        )
+    });
+    let config = data(
+        "VirtualMachineConfigInfo",
+        [
+            ("changeVersion", Val::text(v.changed.to_string())),
+            ("modified", Val::time(v.changed)),
+            ("name", name.clone()),
+            ("guestFullName", Val::text(v.guest_full_name.as_str())),
+            ("version", Val::text("vmx-19")),
+            ("uuid", Val::text(v.bios_uuid.to_string())),
+            ("instanceUuid", Val::text(v.instance_uuid.to_string())),
+            ("template", Val::flag(false)),
+            ("guestId", Val::text(v.guest_id.as_str())),
+            ("alternateGuestName", Val::text("")),
+            ("annotation", Val::text("")),
+            ("files", data("VirtualMachineFileInfo", [("vmPathName", path)])),
+            (
+                "hardware",
+                data(
+                    "VirtualHardware",
+                    [
+                        ("numCPU", Val::int(v.cpus)),
+                        ("numCoresPerSocket", Val::int(1)),
+                        ("memoryMB", Val::int(v.memory_mib)),
+                        ("device", Val::List("VirtualDevice", devices(v, &datastore, &network))),
+                    ],
+                ),
+            ),
+            ("extraConfig", Val::List("OptionValue", extra.collect())),
+            (
+                "bootOptions",
+                data(
+                    "VirtualMachineBootOptions",
+                    [("efiSecureBootEnabled", Val::flag(false))],
+                ),
+            ),
+            ("changeTrackingEnabled", Val::flag(false)),
+            ("firmware", Val::text(v.firmware)),
+        ],
+    );
+    vec![
+        ("name", name),
+        ("parent", {
+            let (kind, moref) = named_folder(w, "vm");
+            reference(&kind, &moref)
+        }),
+        ("overallStatus", Val::of("ManagedEntityStatus", "green")),
+        ("config", config),
+        ("runtime", runtime),
+        ("guest", Val::Data("GuestInfo".into(), guest)),
+        ("summary", summary),
+        ("datastore", Val::refs([datastore])),
+        ("network", Val::refs([network])),
+        ("resourcePool", {
+            let (kind, moref) = first(w, "ResourcePool");
+            reference(&kind, &moref)
+        }),
+    ]
+    .into_iter()
+    .chain(on.then_some(("guestHeartbeatStatus", Val::of("ManagedEntityStatus", "green"))))
+    .collect()
+}
+
+fn devices(v: &LabVm, datastore: &(String, String), network: &(String, String)) -> Vec<Val> {
+    let about = |label: &str, summary: String| {
+        data(
+            "Description",
+            [("label", Val::text(label)), ("summary", Val::text(summary))],
+        )
+    };
+    let disks = v.disks.iter().enumerate().map(|(unit, d)| {
+        data(
+            "VirtualDisk",
+            [
+                ("key", Val::int(d.key)),
+                ("deviceInfo", about(&d.label, format!("{} KB", d.bytes / 1024))),
+                (
+                    "backing",
+                    data(
+                        "VirtualDiskFlatVer2BackingInfo",
+                        [
+                            ("fileName", Val::text(d.file_name.as_str())),
+                            ("datastore", reference(&datastore.0, &datastore.1)),
+                            ("diskMode", Val::text("persistent")),
+                            ("thinProvisioned", Val::flag(true)),
+                            ("uuid", Val::text(d.uuid.to_string())),
+                        ],
+                    ),
+                ),
+                ("controllerKey", Val::int(1000)),
+                ("unitNumber", Val::int(unit as i64)),
+                ("capacityInKB", Val::long(d.bytes / 1024)),
+                ("capacityInBytes", Val::long(d.bytes)),
+            ],
+        )
+    });
+    let controller = data(
+        "VirtualLsiLogicSASController",
+        [
+            ("key", Val::int(1000)),
+            ("deviceInfo", about("SCSI controller 0", "LSI Logic SAS".into())),
+            ("busNumber", Val::int(0)),
+            (
+                "device",
+                Val::List("xsd:int", v.disks.iter().map(|d| Val::int(d.key)).collect()),
+            ),
+            ("sharedBus", Val::of("VirtualSCSISharing", "noSharing")),
+            ("scsiCtlrUnitNumber", Val::int(7)),
+        ],
+    );
+    let card = data(
+        "VirtualVmxnet3",
+        [
+            ("key", Val::int(4000)),
+            ("deviceInfo", about("Network adapter 1", "VM Network".into())),
+            (
+                "backing",
+                data(
+                    "VirtualEthernetCardNetworkBackingInfo",
+                    [
+                        ("deviceName", Val::text("VM Network")),
+                        ("network", reference(&network.0, &network.1)),
+                    ],
+                ),
+            ),
+            ("controllerKey", Val::int(100)),
+            ("unitNumber", Val::int(7)),
+            ("addressType", Val::text("assigned")),
+            ("macAddress", Val::text(v.mac.as_str())),
+            ("wakeOnLanEnabled", Val::flag(true)),
+        ],
+    );
+    [controller].into_iter().chain(disks).chain([card]).collect()
+}

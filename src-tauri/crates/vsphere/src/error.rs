@@ -1,0 +1,273 @@
+//! What can go wrong with a vCenter, told apart as far as somebody would do something different about it.
+
+use crate::tls::Certificate;
+
+/// An answer that is not the one asked for, or none at all.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum VsphereError {
+    /// A fault of the server; `kind` is its type, for example `AlreadyExists`.
+    #[error("{method} failed: {kind}{}{message}", if message.is_empty() { "" } else { ": " })]
+    Fault {
+        method: String,
+        kind: String,
+        message: String,
+    },
+    /// Wrong user name or password.
+    #[error("{server} refused the user name or the password of {user}")]
+    InvalidLogin { server: String, user: String },
+    /// Signed in, but without the right.
+    #[error("{method} needs the privilege {privilege} on {object}")]
+    NoPermission {
+        method: String,
+        privilege: String,
+        object: String,
+    },
+    /// The session had ended; a new one has been opened, and a change was not sent again.
+    #[error("the session with {server} had ended before {method}")]
+    SessionEnded { server: String, method: String },
+    /// The certificate is not the trusted one (`trusted_before`), or nobody has trusted it yet (none).
+    #[error("{server} presents a certificate that is not trusted (SHA-256 {})", presented.sha256)]
+    Certificate {
+        server: String,
+        presented: Box<Certificate>,
+        trusted_before: Option<String>,
+    },
+    /// No common protocol: this client needs TLS 1.2 with ECDHE and AES-GCM, or 1.3.
+    #[error("{server} offers no TLS version and cipher that is still secure: {detail}")]
+    OldTls { server: String, detail: String },
+    /// The certificate's key or form is too weak whatever one trusts (RSA below 2,048 bits, X.509 v1).
+    #[error("{server} has a certificate that is too weak or malformed: {detail}")]
+    WeakCertificate { server: String, detail: String },
+    /// No answer.
+    #[error("no answer from {server}: {detail}")]
+    Unreachable {
+        server: String,
+        kind: UnreachableKind,
+        detail: String,
+    },
+    /// Something answers there, but not a vSphere server.
+    #[error("{server} answered {method} with HTTP status {status} and no SOAP answer")]
+    Http {
+        server: String,
+        method: String,
+        status: u16,
+    },
+    /// The answer is not what the protocol says.
+    #[error("the answer of {server} to {method} can't be read: {detail}")]
+    Parse {
+        server: String,
+        method: String,
+        detail: String,
+    },
+    /// The connection's own data is wrong.
+    #[error("{0}")]
+    Config(String),
+}
+
+/// Why nothing answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnreachableKind {
+    /// The name can't be resolved.
+    Dns,
+    /// Nothing listens on the port.
+    Refused,
+    /// Nothing came in time.
+    Timeout,
+    /// The connection broke.
+    Broken,
+}
+
+/// What a caller may do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// May go away by itself: look again, then try again.
+    Transient,
+    /// Credentials, rights or trust: a person changes them.
+    Auth,
+    /// The object's state does not allow it now.
+    Conflict,
+    /// Will fail the same way again.
+    Permanent,
+}
+
+/// Words for a person: what happened, why, and the next click or command.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Advice {
+    pub title: String,
+    pub detail: String,
+    pub hint: String,
+}
+
+impl VsphereError {
+    /// The fault's type, or a stable word for what is not a fault.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Fault { kind, .. } => kind,
+            Self::InvalidLogin { .. } => "InvalidLogin",
+            Self::NoPermission { .. } => "NoPermission",
+            Self::SessionEnded { .. } => "NotAuthenticated",
+            Self::Certificate {
+                trusted_before: Some(_),
+                ..
+            } => "CertificateChanged",
+            Self::Certificate { .. } => "CertificateUnknown",
+            Self::OldTls { .. } => "OldTls",
+            Self::WeakCertificate { .. } => "WeakCertificate",
+            Self::Unreachable { .. } => "Unreachable",
+            Self::Http { .. } => "NotVsphere",
+            Self::Parse { .. } => "Parse",
+            Self::Config(_) => "Config",
+        }
+    }
+
+    /// True when the object that was asked for does not exist (any more).
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.code(), "ManagedObjectNotFound" | "NotFound")
+    }
+
+    /// True when the session had ended.
+    pub(crate) fn session_ended(&self) -> bool {
+        matches!(self, Self::SessionEnded { .. })
+    }
+
+    /// What a caller may do.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::SessionEnded { .. } | Self::Unreachable { .. } => ErrorClass::Transient,
+            Self::Http {
+                status: 429 | 500.., ..
+            } => ErrorClass::Transient,
+            Self::InvalidLogin { .. } | Self::NoPermission { .. } | Self::Certificate { .. } => ErrorClass::Auth,
+            Self::Fault { kind, .. } => match kind.as_str() {
+                "AlreadyExists" | "DuplicateName" | "TaskInProgress" | "InvalidPowerState" | "InvalidState"
+                | "ToolsUnavailable" | "ResourceInUse" | "ConcurrentAccess" | "FileAlreadyExists" => {
+                    ErrorClass::Conflict
+                }
+                "HostCommunication"
+                | "HostNotConnected"
+                | "HostNotReachable"
+                | "RequestCanceled"
+                | "Timedout"
+                | "InvalidCollectorVersion"
+                | "TooManySessions" => ErrorClass::Transient,
+                _ => ErrorClass::Permanent,
+            },
+            _ => ErrorClass::Permanent,
+        }
+    }
+
+    /// Words for the person who can change it.
+    pub fn advice(&self) -> Advice {
+        let (title, hint) = match self {
+            Self::InvalidLogin { .. } => (
+                "vCenter refused the sign-in",
+                "Check the user name with its domain (administrator@vsphere.local) and the password in Connections. After several wrong passwords vCenter locks the account for some minutes.".to_owned(),
+            ),
+            Self::NoPermission { privilege, object, .. } => (
+                "The account lacks a right in vCenter",
+                format!("In the vSphere Client a vCenter administrator adds the privilege {privilege} to the account's role on {object}: Administration > Access Control > Roles."),
+            ),
+            Self::SessionEnded { .. } => {
+                ("The vCenter session had ended", "Rehost has signed in again. Try once more.".to_owned())
+            }
+            Self::Certificate { trusted_before: Some(before), presented, .. } => (
+                "vCenter's certificate has changed",
+                format!("Trusted: SHA-256 {before}. Presented: {}. Ask the vCenter administrator whether it was renewed. If it was, trust the new one in Connections; if not, somebody may be listening in.", presented.sha256),
+            ),
+            Self::Certificate { presented, .. } => (
+                "vCenter's certificate is not known",
+                format!("Compare its SHA-256 {} with the one that the vCenter administrator sees, then choose Trust in Connections.", presented.sha256),
+            ),
+            Self::OldTls { .. } => (
+                "The server speaks only outdated TLS",
+                "Update it, or enable TLS 1.2 with ECDHE and AES-GCM on it. vCenter 6.0 U3 and later offer it.".to_owned(),
+            ),
+            Self::WeakCertificate { .. } => (
+                "The server's certificate is too weak",
+                "Renew it with an RSA key of at least 2,048 bits: vSphere Client > Administration > Certificates.".to_owned(),
+            ),
+            Self::Unreachable { server, kind, .. } => (
+                "vCenter can't be reached",
+                match kind {
+                    UnreachableKind::Dns => format!("The name in {server} has no address. Check the spelling, the VPN and the DNS server."),
+                    UnreachableKind::Refused => format!("The machine is there, but nothing listens at {server}. Check the port and whether vCenter's services run."),
+                    UnreachableKind::Timeout => format!("Nothing comes back from {server}. Check VPN, firewall and proxy for this address."),
+                    UnreachableKind::Broken => format!("The connection to {server} broke. Check VPN, firewall and proxy; then try again."),
+                },
+            ),
+            Self::Http { server, .. } | Self::Parse { server, .. } => (
+                "This is not a vCenter answer",
+                format!("Check that {server} is a vCenter Server or ESXi host, and that no proxy answers for it."),
+            ),
+            Self::Config(_) => ("The vCenter connection is not complete", "Correct it in Connections.".to_owned()),
+            Self::Fault { kind, .. } => return self.fault_advice(kind),
+        };
+        Advice {
+            title: title.to_owned(),
+            detail: self.to_string(),
+            hint,
+        }
+    }
+
+    fn fault_advice(&self, kind: &str) -> Advice {
+        let hint = FAULTS.iter().find(|(k, ..)| *k == kind).map_or(
+            "The vSphere Client shows the same fault under Monitor > Tasks and Events.",
+            |(_, hint)| hint,
+        );
+        Advice {
+            title: format!("vCenter reports {kind}"),
+            detail: self.to_string(),
+            hint: hint.to_owned(),
+        }
+    }
+}
+
+/// Fault type -> what to do.
+const FAULTS: &[(&str, &str)] = &[
+    (
+        "AlreadyExists",
+        "Something with this name exists already. Use it, or choose another name.",
+    ),
+    (
+        "DuplicateName",
+        "Another object in the same folder has this name. Rename one of them.",
+    ),
+    (
+        "FileAlreadyExists",
+        "A file of this name lies in the datastore. Remove or rename it.",
+    ),
+    (
+        "ManagedObjectNotFound",
+        "The object was removed in vCenter. Read the inventory again.",
+    ),
+    (
+        "InvalidPowerState",
+        "The machine's power state does not allow this. Look at it in the vSphere Client.",
+    ),
+    (
+        "InvalidState",
+        "The object's state does not allow this now. Wait for its running task.",
+    ),
+    (
+        "TaskInProgress",
+        "Another task works on this object. Wait until it has ended.",
+    ),
+    (
+        "ToolsUnavailable",
+        "VMware Tools do not run in this machine. Start or install them, or shut the guest down by hand.",
+    ),
+    (
+        "UserNotFound",
+        "The user or group does not exist in vCenter's identity sources. Create it, or correct its name.",
+    ),
+    ("NotSupported", "This vCenter does not support the operation."),
+    ("MethodNotFound", "This vCenter is too old for the operation."),
+    (
+        "RestrictedVersion",
+        "The licence of this host does not allow changes by the API.",
+    ),
+    (
+        "InvalidArgument",
+        "vCenter does not accept a value of the request; the recorded exchange shows it.",
+    ),
+];

@@ -1,0 +1,363 @@
+//! The session with one vCenter: one sign-in, one new sign-in when it has ended, a logout at the end.
+
+use crate::error::VsphereError;
+use crate::soap::{Call, Endpoint, OLDEST, Wire, action};
+use crate::tls::{Trust, Verifier};
+use crate::xml::Node;
+use plan::Trace;
+use plan::design::VCenterConnection;
+use reqwest::header::HeaderValue;
+use secrets::Secret;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Who answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct About {
+    /// `VMware vCenter Server 8.0.3 build-24022515`
+    pub full_name: String,
+    pub version: String,
+    pub api_version: String,
+    /// Unique id of this vCenter; a stand-alone ESXi host has none.
+    pub instance_uuid: String,
+    /// False for a stand-alone ESXi host.
+    pub is_vcenter: bool,
+}
+
+/// Ids of the service's managed objects.
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    pub root_folder: String,
+    pub view_manager: String,
+    pub authorization_manager: String,
+    pub user_directory: String,
+    property_collector: String,
+    session_manager: String,
+}
+
+/// A signed-in vCenter (or ESXi host). Clones share the session; the last one to go logs out.
+#[derive(Clone)]
+pub struct VCenter {
+    shared: Arc<Shared>,
+    trace: Arc<dyn Trace>,
+    /// Given to the server with each call as its operation id, and kept in the record.
+    correlation: Arc<str>,
+}
+
+struct Shared {
+    wire: Wire,
+    about: About,
+    content: Content,
+    user: String,
+    password: Secret<String>,
+    session: Mutex<Session>,
+    /// Held while signing in anew, so that many calls that find the session ended make one sign-in.
+    renewing: tokio::sync::Mutex<()>,
+    /// Where a machine was found by name: the next look asks for it directly.
+    known: Mutex<HashMap<String, String>>,
+}
+
+#[derive(Default, Clone)]
+struct Session {
+    generation: u64,
+    cookie: Option<HeaderValue>,
+    key: String,
+}
+
+impl fmt::Debug for VCenter {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "VCenter({})", self.server())
+    }
+}
+
+/// Runs a read; when the session turns out to have ended, signs in once and runs it again from its beginning, since
+/// views and tokens have ended with the session.
+macro_rules! renewing {
+    ($vcenter:expr, $read:expr) => {{
+        let generation = $vcenter.generation();
+        match $read.await {
+            Err(e) if e.session_ended() => {
+                $vcenter.sign_in_again(generation).await?;
+                $read.await
+            }
+            outcome => outcome,
+        }
+    }};
+}
+pub(crate) use renewing;
+
+impl VCenter {
+    /// Signs in.
+    ///
+    /// # Errors
+    /// [`VsphereError::Certificate`] when the certificate is not the pinned one, or without a pin not trusted by this
+    /// computer; [`VsphereError::InvalidLogin`], [`VsphereError::Unreachable`], [`VsphereError::OldTls`] and the rest.
+    pub async fn connect(
+        connection: &VCenterConnection,
+        password: &Secret<String>,
+        trace: Arc<dyn Trace>,
+    ) -> Result<VCenter, VsphereError> {
+        let endpoint = Endpoint::parse(&connection.url)?;
+        let verifier = Verifier::new(Trust::from_pin(&connection.thumbprint)?);
+        let http = endpoint.client(&verifier)?;
+        let mut wire = Wire {
+            endpoint,
+            http,
+            verifier,
+            action: action(OLDEST),
+        };
+        wire.negotiate().await?;
+
+        let correlation: Arc<str> = new_correlation();
+        let call = Call::new("RetrieveServiceContent", ("ServiceInstance", "ServiceInstance"));
+        let answer = wire.send(&call, None, &*trace, &correlation, "\0", |_| {}).await?;
+        let (about, content) = service_content(&wire, &answer.response)?;
+        let vcenter = VCenter {
+            shared: Arc::new(Shared {
+                wire,
+                about,
+                content,
+                user: connection.user.clone(),
+                password: password.clone(),
+                session: Mutex::default(),
+                renewing: tokio::sync::Mutex::new(()),
+                known: Mutex::default(),
+            }),
+            trace,
+            correlation,
+        };
+        vcenter.login(answer.cookie).await?;
+        Ok(vcenter)
+    }
+
+    /// The same session, with its exchanges recorded elsewhere under a new operation id.
+    pub fn traced(&self, trace: Arc<dyn Trace>) -> VCenter {
+        VCenter {
+            shared: self.shared.clone(),
+            trace,
+            correlation: new_correlation(),
+        }
+    }
+
+    /// Who answers.
+    pub fn about(&self) -> &About {
+        &self.shared.about
+    }
+
+    /// Logs out now. Later calls sign in again.
+    pub async fn logout(&self) {
+        let ended = std::mem::take(&mut self.session_mut().cookie);
+        if ended.is_some() {
+            let call = self.logout_call();
+            let sent = self
+                .shared
+                .wire
+                .send(&call, ended, &*self.trace, &self.correlation, "\0", |_| {})
+                .await;
+            if let Err(e) = sent {
+                tracing::debug!(error = %e, "logout failed; the session ends by itself when idle");
+            }
+        }
+    }
+
+    fn logout_call(&self) -> Call {
+        self.shared.logout_call()
+    }
+
+    pub(crate) fn server(&self) -> &str {
+        &self.shared.wire.endpoint.server
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        &self.shared.user
+    }
+
+    pub(crate) fn content(&self) -> &Content {
+        &self.shared.content
+    }
+
+    pub(crate) fn collector(&self) -> (&str, &str) {
+        ("PropertyCollector", &self.shared.content.property_collector)
+    }
+
+    pub(crate) fn session_key(&self) -> String {
+        self.session_mut().key.clone()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.session_mut().generation
+    }
+
+    pub(crate) fn known(&self, name: &str) -> Option<String> {
+        self.shared
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&name.to_lowercase())
+            .cloned()
+    }
+
+    pub(crate) fn learn(&self, name: &str, moref: Option<&str>) {
+        let mut known = self.shared.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match moref {
+            Some(moref) => known.insert(name.to_lowercase(), moref.to_owned()),
+            None => known.remove(&name.to_lowercase()),
+        };
+    }
+
+    fn session_mut(&self) -> std::sync::MutexGuard<'_, Session> {
+        self.shared.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One call in the session; no retry.
+    pub(crate) async fn send(&self, call: &Call) -> Result<Node, VsphereError> {
+        self.send_records(call, "\0", |_| {}).await
+    }
+
+    pub(crate) async fn send_records(
+        &self,
+        call: &Call,
+        record: &str,
+        each: impl FnMut(Node),
+    ) -> Result<Node, VsphereError> {
+        let cookie = self.session_mut().cookie.clone();
+        let answer = self
+            .shared
+            .wire
+            .send(call, cookie, &*self.trace, &self.correlation, record, each)
+            .await?;
+        Ok(answer.response)
+    }
+
+    /// One changing call: when the session has ended, signs in and says so instead of sending it twice. The caller looks
+    /// at the object and decides.
+    pub(crate) async fn change(&self, call: &Call) -> Result<Node, VsphereError> {
+        let generation = self.generation();
+        let outcome = self.send(call).await;
+        if outcome.as_ref().is_err_and(VsphereError::session_ended) {
+            self.sign_in_again(generation).await?;
+        }
+        outcome
+    }
+
+    /// Opens a new session unless somebody else has done so since `generation`.
+    pub(crate) async fn sign_in_again(&self, generation: u64) -> Result<(), VsphereError> {
+        let _one_at_a_time = self.shared.renewing.lock().await;
+        if self.generation() == generation {
+            tracing::info!(
+                server = self.server(),
+                "the vCenter session had ended; signing in again"
+            );
+            self.login(None).await?;
+        }
+        Ok(())
+    }
+
+    async fn login(&self, first_contact: Option<HeaderValue>) -> Result<(), VsphereError> {
+        let call = Call::new("Login", ("SessionManager", &self.shared.content.session_manager))
+            .arg("userName", &self.shared.user)
+            .secret("password", self.shared.password.expose())
+            .arg("locale", "en");
+        let sent = self
+            .shared
+            .wire
+            .send(
+                &call,
+                first_contact.clone(),
+                &*self.trace,
+                &self.correlation,
+                "\0",
+                |_| {},
+            )
+            .await;
+        let answer = match sent {
+            Err(VsphereError::Fault { kind, .. }) if kind == "InvalidLogin" => {
+                return Err(VsphereError::InvalidLogin {
+                    server: self.server().into(),
+                    user: self.shared.user.clone(),
+                });
+            }
+            sent => sent?,
+        };
+        let key = answer
+            .response
+            .at(&["returnval", "key"])
+            .map(|k| k.text.clone())
+            .unwrap_or_default();
+        let mut session = self.session_mut();
+        *session = Session {
+            generation: session.generation + 1,
+            cookie: answer.cookie.or(first_contact),
+            key,
+        };
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn logout_call(&self) -> Call {
+        Call::new("Logout", ("SessionManager", &self.content.session_manager))
+    }
+}
+
+impl Drop for Shared {
+    /// Orphan sessions pile up on a vCenter until it refuses new ones, so the last clone logs out if it still can.
+    fn drop(&mut self) {
+        let cookie = self
+            .session
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .cookie
+            .take();
+        if let (Some(cookie), Ok(runtime)) = (cookie, tokio::runtime::Handle::try_current()) {
+            let call = self.logout_call();
+            let (http, action) = (self.wire.http.clone(), self.wire.action.clone());
+            let (endpoint, verifier) = (self.wire.endpoint.clone(), self.wire.verifier.clone());
+            runtime.spawn(async move {
+                let wire = Wire {
+                    endpoint,
+                    http,
+                    verifier,
+                    action,
+                };
+                let _ = wire
+                    .send(&call, Some(cookie), &plan::exchange::NoTrace, "logout", "\0", |_| {})
+                    .await;
+            });
+        }
+    }
+}
+
+fn new_correlation() -> Arc<str> {
+    format!("rehost-{}", uuid::Uuid::new_v4().simple()).into()
+}
+
+fn service_content(wire: &Wire, response: &Node) -> Result<(About, Content), VsphereError> {
+    let missing = |what: &str| VsphereError::Parse {
+        server: wire.endpoint.server.clone(),
+        method: "RetrieveServiceContent".into(),
+        detail: format!("{what} is missing"),
+    };
+    let content = response.child("returnval").ok_or_else(|| missing("the content"))?;
+    let about = content.child("about").ok_or_else(|| missing("about"))?;
+    let of = |name: &str| about.text_of(name).unwrap_or_default().to_owned();
+    let object = |name: &str| content.text_of(name).map(str::to_owned).ok_or_else(|| missing(name));
+    Ok((
+        About {
+            full_name: of("fullName"),
+            version: of("version"),
+            api_version: of("apiVersion"),
+            instance_uuid: of("instanceUuid"),
+            is_vcenter: about.text_of("apiType") == Some("VirtualCenter"),
+        },
+        Content {
+            root_folder: object("rootFolder")?,
+            view_manager: object("viewManager")?,
+            authorization_manager: object("authorizationManager")?,
+            user_directory: object("userDirectory")?,
+            property_collector: object("propertyCollector")?,
+            session_manager: object("sessionManager")?,
+        },
+    ))
+}

@@ -1,0 +1,200 @@
+//! Trust in a vCenter's certificate: pinned by SHA-256, or by the platform; and how to look at one before trusting it.
+//!
+//! Most vCenters have certificates of their own authority that no desktop knows. The admin compares a fingerprint once, and
+//! from then on exactly this certificate is accepted. The signature of the handshake is verified in every case: a pin alone
+//! would accept anybody who copied the certificate without its key.
+
+use crate::error::VsphereError;
+use crate::soap::{Endpoint, failure};
+use jiff::Timestamp;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, Error as TlsError, SignatureScheme};
+use sha2::{Digest, Sha256};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A server's certificate as an admin compares it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Certificate {
+    /// Upper-case hex with colons, of the DER; this one is stored as the pin.
+    pub sha256: String,
+    /// The form that VMware's own tools show.
+    pub sha1: String,
+    pub subject: String,
+    pub issuer: String,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+    /// True when this computer trusts it without a pin.
+    pub trusted: bool,
+}
+
+impl Certificate {
+    fn read(der: &[u8], trusted: bool) -> Option<Certificate> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(der).ok()?;
+        let time = |t: x509_parser::time::ASN1Time| Timestamp::from_second(t.timestamp()).ok();
+        Some(Certificate {
+            sha256: colons(&Sha256::digest(der)),
+            sha1: colons(&sha1::Sha1::digest(der)),
+            subject: parsed.subject().to_string(),
+            issuer: parsed.issuer().to_string(),
+            not_before: time(parsed.validity().not_before)?,
+            not_after: time(parsed.validity().not_after)?,
+            trusted,
+        })
+    }
+}
+
+fn colons(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02X}")).collect::<Vec<_>>().join(":")
+}
+
+/// Whom to trust.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Trust {
+    /// The certificate with this SHA-256.
+    Pin([u8; 32]),
+    /// What this computer trusts.
+    Platform,
+    /// Nobody: the handshake ends after the certificate was seen.
+    Look,
+}
+
+impl Trust {
+    /// Reads the admin's pin; empty means the platform's trust. Colons, spaces and case don't matter.
+    pub fn from_pin(pin: &str) -> Result<Trust, VsphereError> {
+        let digits: String = pin.chars().filter(|c| !matches!(c, ':' | ' ' | '-')).collect();
+        if digits.is_empty() {
+            return Ok(Trust::Platform);
+        }
+        hex::decode(&digits)
+            .ok()
+            .and_then(|b| b.try_into().ok())
+            .map(Trust::Pin)
+            .ok_or_else(|| {
+                VsphereError::Config(format!(
+                    "The thumbprint {pin} is not a SHA-256: 64 hexadecimal digits are needed, this has {}.",
+                    digits.len()
+                ))
+            })
+    }
+}
+
+/// Decides on certificates, and keeps the last one it refused, for the error message.
+#[derive(Debug)]
+pub(crate) struct Verifier {
+    trust: Trust,
+    provider: Arc<CryptoProvider>,
+    refused: Mutex<Option<Certificate>>,
+}
+
+impl Verifier {
+    pub fn new(trust: Trust) -> Arc<Verifier> {
+        Arc::new(Verifier {
+            trust,
+            provider: Arc::new(aws_lc_rs::default_provider()),
+            refused: Mutex::new(None),
+        })
+    }
+
+    /// The certificate that was refused last.
+    pub fn refused(&self) -> Option<Certificate> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn pin(&self) -> Option<String> {
+        match self.trust {
+            Trust::Pin(pin) => Some(colons(&pin)),
+            _ => None,
+        }
+    }
+
+    /// A TLS configuration that asks this verifier.
+    pub fn config(self: &Arc<Self>) -> Result<rustls::ClientConfig, VsphereError> {
+        let config = rustls::ClientConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|e| VsphereError::Config(e.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(self.clone())
+            .with_no_client_auth();
+        Ok(config)
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        // Loading the platform's roots takes a while: a pinned certificate does without.
+        let platform = || {
+            rustls_platform_verifier::Verifier::new(self.provider.clone())?.verify_server_cert(
+                end_entity,
+                intermediates,
+                server_name,
+                ocsp_response,
+                now,
+            )
+        };
+        let refusal = TlsError::from(CertificateError::ApplicationVerificationFailure);
+        let (verdict, trusted) = match self.trust {
+            Trust::Pin(pin) if Sha256::digest(end_entity)[..] == pin => return Ok(ServerCertVerified::assertion()),
+            Trust::Platform => {
+                let verdict = platform();
+                let trusted = verdict.is_ok();
+                (verdict, trusted)
+            }
+            Trust::Pin(_) | Trust::Look => (Err(refusal), platform().is_ok()),
+        };
+        if verdict.is_err() {
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Certificate::read(end_entity, trusted);
+        }
+        verdict
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Reads the certificate that a server presents, without trusting it and without sending anything but the TLS hello.
+///
+/// # Errors
+/// [`VsphereError::Unreachable`], [`VsphereError::OldTls`], or [`VsphereError::Config`] for an address that is none.
+pub async fn probe(url: &str) -> Result<Certificate, VsphereError> {
+    let endpoint = Endpoint::parse(url)?;
+    let verifier = Verifier::new(Trust::Look);
+    let http = endpoint.client(&verifier)?;
+    let outcome = http.get(endpoint.url.clone()).send().await;
+    match (verifier.refused(), outcome) {
+        (Some(certificate), _) => Ok(certificate),
+        (None, Err(e)) => Err(failure(&endpoint, &verifier, "the TLS handshake", &e).await),
+        (None, Ok(_)) => Err(VsphereError::Parse {
+            server: endpoint.server,
+            method: "the TLS handshake".into(),
+            detail: "the certificate is not a valid X.509 certificate".into(),
+        }),
+    }
+}

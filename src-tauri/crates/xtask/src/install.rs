@@ -1,0 +1,161 @@
+//! What a fresh machine lacks. On Debian and Ubuntu it is installed; elsewhere the sentence says what to install.
+
+use crate::run::{cargo, changed, command, files, npm, output, run, which};
+use anyhow::{Context, Result, bail};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+/// To build and show the window.
+pub(crate) const WINDOW: &[&str] = &[
+    "build-essential",
+    "pkg-config",
+    "libgtk-3-dev",
+    "libwebkit2gtk-4.1-dev",
+    "librsvg2-dev",
+    "libxdo-dev",
+    "libssl-dev",
+];
+
+/// To build the command-line program only.
+pub(crate) const COMMAND_LINE: &[&str] = &["build-essential"];
+
+/// The judges: a display, the window's WebDriver, a keyring and its bus, a browser, VMware's simulator library.
+pub(crate) const JUDGES: &[&str] = &[
+    "xvfb",
+    "webkit2gtk-driver",
+    "dbus",
+    "dbus-x11",
+    "gnome-keyring",
+    "chromium",
+    "fonts-dejavu-core",
+    "golang-go",
+    "golang-github-vmware-govmomi-dev",
+];
+
+/// The version that was tried with Debian 12's WebKit driver.
+const TAURI_DRIVER: &str = "2.1.0";
+
+/// Installs the Debian packages that are missing.
+///
+/// # Errors
+/// When they can't be installed; the message holds the command to type.
+pub(crate) fn packages(names: &[&str]) -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    if which("apt-get").is_none() {
+        let libraries = "WebKitGTK 4.1, GTK 3, librsvg and a C compiler with pkg-config, for the tests also Xvfb, WebKitWebDriver, D-Bus, gnome-keyring, Chromium and Go with the govmomi sources";
+        println!("note: this is no Debian or Ubuntu, so nothing is installed by itself. Needed are: {libraries}.");
+        return Ok(());
+    }
+    let missing: Vec<&str> = names.iter().copied().filter(|p| !installed(p)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let by_hand = format!("apt-get install --no-install-recommends {}", missing.join(" "));
+    let root = output(&mut command("id", &["-u"]))?.trim() == "0";
+    if !root && which("sudo").is_none() {
+        bail!("packages are missing, and neither root nor sudo is at hand. As root type: {by_hand}");
+    }
+    let apt = |arguments: &[&str]| {
+        let mut all: Vec<&str> = if root { vec![] } else { vec!["sudo", "--preserve-env=DEBIAN_FRONTEND"] };
+        all.push("apt-get");
+        all.extend(arguments);
+        let mut c = command(all[0], &all[1..]);
+        c.env("DEBIAN_FRONTEND", "noninteractive");
+        c
+    };
+    // An old package list makes the installation fail, a failing update alone does not: a mirror may be at hand.
+    if let Err(e) = run(&mut apt(&["update", "-q"])) {
+        println!("note: {e:#}; going on with the package lists that are there");
+    }
+    let mut install = vec!["install", "-y", "-q", "--no-install-recommends"];
+    install.extend(&missing);
+    run(&mut apt(&install)).with_context(|| format!("packages could not be installed. As root type: {by_hand}"))
+}
+
+fn installed(package: &str) -> bool {
+    command("dpkg-query", &["-W", "-f=${Status}", package])
+        .output()
+        .is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("install ok installed"))
+}
+
+/// Node is not installed by us: distributions carry too old ones.
+///
+/// # Errors
+/// When there is none, or one below 20.
+pub(crate) fn node() -> Result<()> {
+    let version = command("node", &["--version"])
+        .output()
+        .ok()
+        .map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned())
+        .unwrap_or_default();
+    let major: u32 = version.trim_start_matches('v').split('.').next().unwrap_or_default().parse().unwrap_or(0);
+    if major < 20 {
+        bail!("Node 20 or newer is needed, and `node --version` says `{version}`. Install Node 20 (nodejs.org, or your distribution) and try again.");
+    }
+    Ok(())
+}
+
+/// `npm ci` where the lock file is newer than what is installed.
+///
+/// # Errors
+/// When npm fails.
+pub(crate) fn npm_ci(folder: &str) -> Result<()> {
+    let folder_path = Path::new(folder);
+    // npm writes this file last, so an interrupted installation is repeated.
+    if changed(folder_path.join("node_modules/.package-lock.json")) >= changed(folder_path.join("package-lock.json")) {
+        return Ok(());
+    }
+    run(&mut npm(folder, &["ci", "--no-progress"]))?;
+    // The inner lock file carries the archive's time when nothing had to be written: mark the moment ourselves.
+    let stamp = fs::File::options().append(true).open(folder_path.join("node_modules/.package-lock.json"))?;
+    Ok(stamp.set_modified(std::time::SystemTime::now())?)
+}
+
+/// Returns tauri-driver, installed into target/tools unless it is there already.
+///
+/// # Errors
+/// When cargo can't install it.
+pub(crate) fn tauri_driver() -> Result<PathBuf> {
+    let ours = env::current_dir()?.join("target/tools/bin/tauri-driver");
+    if ours.is_file() {
+        return Ok(ours);
+    }
+    // One that a developer installed for all projects is as good, when it is the tried version.
+    let list = output(&mut cargo(&["install", "--list"]))?;
+    if list.lines().any(|l| l.starts_with(&format!("tauri-driver v{TAURI_DRIVER}")))
+        && let Some(found) = which("tauri-driver").or_else(|| home_binary("tauri-driver"))
+    {
+        return Ok(found);
+    }
+    run(&mut cargo(&["install", "tauri-driver", "--version", TAURI_DRIVER, "--locked", "--root", "target/tools"]))?;
+    Ok(ours)
+}
+
+fn home_binary(name: &str) -> Option<PathBuf> {
+    let cargo_home =
+        env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))?;
+    Some(cargo_home.join("bin").join(name)).filter(|p| p.is_file())
+}
+
+/// Builds VMware's simulator with our launcher into target/vcsim, from Debian's govmomi sources.
+///
+/// # Errors
+/// When Go fails; the sentence says which packages it needs.
+pub(crate) fn vcsim() -> Result<PathBuf> {
+    let binary = env::current_dir()?.join("target/vcsim");
+    let newest = files("tests/vcsim", &[".go"]).iter().map(changed).max();
+    if newest.is_some_and(|n| changed(&binary) > n) {
+        return Ok(binary);
+    }
+    let binary_text = binary.to_string_lossy().into_owned();
+    let mut go = command("go", &["build", "-trimpath", "-ldflags=-s -w", "-o", &binary_text, "./tests/vcsim"]);
+    go.env("GO111MODULE", "off").env("GOPATH", "/usr/share/gocode").env("GOFLAGS", "");
+    run(&mut go).context(
+        "VMware's simulator could not be built; it needs the Debian packages golang-go and golang-github-vmware-govmomi-dev",
+    )?;
+    Ok(binary)
+}

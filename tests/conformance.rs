@@ -1,0 +1,96 @@
+//! Microsoft's own validator judges every exchange of a whole rehearsal with the resource manager: our requests and the
+//! lab's answers, against Microsoft's OpenAPI files. What differs on purpose stands in `tests/judges/exceptions.json`.
+//!
+//! Needs the specifications (`REHOST_SHARED`, see README) and `npm ci` in tests/judges, which `cargo xtask test` does.
+
+use crate::support::{Ended, Home, LabProcess, judge, shared, together, top};
+use serde_json::Value;
+use std::{collections::BTreeMap, fmt::Write};
+use tokio::process::Command;
+
+#[tokio::test]
+async fn every_exchange_of_a_rehearsal_fits_microsofts_specifications() {
+    let _machine = together().await;
+    let specifications = shared().join("azure-rest-api-specs");
+    assert!(
+        specifications.join("specification").is_dir(),
+        "Microsoft's specifications are not in {}; set REHOST_SHARED to the folder that holds azure-rest-api-specs",
+        specifications.display()
+    );
+    assert!(
+        top().join("tests/judges/node_modules/oav").is_dir(),
+        "Microsoft's oav is not installed; type `npm ci` in tests/judges, or `cargo xtask test`"
+    );
+    let home = Home::new();
+    let lab = LabProcess::start(&home, &["--record"]).await;
+    Ended::of(&mut lab.run(&home, &home.path("p.rehost"), &[])).await.must_end_with(0);
+
+    let exchanges = lab.get("exchanges").await;
+    let pairs: Vec<Value> = exchanges.as_array().unwrap().iter().map(as_specified).collect();
+    assert!(pairs.len() > 200, "a whole rehearsal has more than {} exchanges", pairs.len());
+    let (file, result) = (home.path("pairs.ndjson"), home.path("oav.json"));
+    let lines: String = pairs.iter().map(|p| format!("{p}\n")).collect();
+    std::fs::write(&file, lines).unwrap();
+    let node = judge("node", "REHOST_NODE", "Node 20 from nodejs.org or your distribution");
+    let ended = Ended::of(
+        Command::new(node).arg(top().join("tests/judges/oav.mjs")).args([&specifications, &file, &result]),
+    )
+    .await;
+    ended.must_end_with(0);
+
+    let judged: Value = serde_json::from_str(&std::fs::read_to_string(&result).unwrap()).unwrap();
+    let operations = judged["operations"].as_object().unwrap();
+    println!(
+        "{} exchanges, {} requests and {} answers of {} operations judged, {} findings excused",
+        judged["pairs"], judged["requests"], judged["responses"], operations.len(), judged["excused"]
+    );
+    let findings = summary(judged["findings"].as_array().unwrap());
+    assert!(findings.is_empty(), "Microsoft's validator finds:\n{findings}");
+    assert_eq!(judged["unusedExceptions"], serde_json::json!([]), "these exceptions are not needed any more");
+    // Each kind of thing that the plan creates must have been judged, or the judge looked elsewhere.
+    for operation in [
+        "ResourceGroups_CreateOrUpdate",
+        "VirtualNetworks_CreateOrUpdate",
+        "StorageAccounts_Create",
+        "ManagedInstances_CreateOrUpdate",
+        "ManagedDatabases_CreateOrUpdate",
+        "Vaults_CreateOrUpdate",
+        "ReplicationProtectedItems_Create",
+        "ReplicationProtectedItems_TestFailover",
+    ] {
+        assert!(operations.contains_key(operation), "no {operation} was judged, only {:?}", operations.keys());
+    }
+}
+
+/// The same exchange under the api-version whose OpenAPI file we hold.
+fn as_specified(exchange: &Value) -> Value {
+    let mut pair = exchange.clone();
+    let text = pair["liveRequest"]["url"].as_str().unwrap().to_owned();
+    let (path, query) = text.split_once('?').unwrap_or((&text, ""));
+    let local = path.splitn(4, '/').nth(3).map(|p| format!("/{p}")).unwrap_or_default();
+    let version = azure::versions::type_of(&local).and_then(|t| azure::versions::validate_as(&t));
+    let query: Vec<String> = query
+        .split('&')
+        .map(|part| match (part.split_once('='), version) {
+            (Some((name, _)), Some(v)) if name.eq_ignore_ascii_case("api-version") => format!("{name}={v}"),
+            _ => part.to_owned(),
+        })
+        .collect();
+    pair["liveRequest"]["url"] = format!("{path}?{}", query.join("&")).into();
+    pair
+}
+
+/// One line for each kind of finding, with how often and one example.
+fn summary(findings: &[Value]) -> String {
+    let mut kinds: BTreeMap<String, (usize, &Value)> = BTreeMap::new();
+    for f in findings {
+        let text = |k: &str| f[k].as_str().unwrap_or_default().to_owned();
+        let place: String = text("at").chars().filter(|c| !c.is_ascii_digit()).collect();
+        let kind = format!("{} {} {} {}", text("code"), text("part"), text("operation"), place);
+        kinds.entry(kind).or_insert((0, f)).0 += 1;
+    }
+    kinds.into_values().fold(String::new(), |mut out, (n, f)| {
+        let _ = writeln!(out, "{n} x {} {} {} {}: {} at {}", f["part"], f["status"], f["method"], f["url"], f["message"], f["at"]);
+        out
+    })
+}

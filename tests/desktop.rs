@@ -1,0 +1,181 @@
+//! The real window, driven from outside: the whole rehearsal by clicks, the report, the reopened project, the question
+//! when the window is closed during a run. Leaves screenshots in target/screens.
+
+use crate::{
+    support::{Home, alone, top, until},
+    webdriver::{Display, Window},
+};
+use report::{Outcome, Report};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+fn picture(name: &str, theme: &str) -> PathBuf {
+    top().join("target/screens").join(format!("{name}-{theme}.png"))
+}
+
+async fn theme(window: &Window) -> String {
+    window.script("return document.documentElement.dataset.theme ?? ''").await.as_str().unwrap_or_default().to_owned()
+}
+
+/// The same screen in light and dark; ends in light.
+async fn photograph(window: &Window, name: &str) {
+    for wanted in ["dark", "light"] {
+        until(wanted, async || {
+            if theme(window).await == wanted {
+                return Some(());
+            }
+            window.click("theme-toggle").await;
+            None
+        })
+        .await;
+        // Colours fade in; a picture halfway would show neither theme.
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        window.screenshot(&picture(name, wanted)).await;
+    }
+}
+
+async fn phase(window: &Window) -> String {
+    window.attribute("run-screen", "data-phase").await.unwrap_or_default()
+}
+
+async fn choose_speed(window: &Window, speed: u32) {
+    window.click("speed-select").await;
+    window.click(&format!("speed-{speed}")).await;
+}
+
+async fn change_speed(window: &Window, speed: u32) {
+    window.click("speed-menu").await;
+    window.click(&format!("speed-{speed}")).await;
+}
+
+/// Collects what the page complains about from now on.
+async fn listen_for_complaints(window: &Window) {
+    let script = "window.complaints = [];
+        for (const level of ['error', 'warn']) {
+            const usual = console[level];
+            console[level] = (...all) => { window.complaints.push(level + ': ' + all.join(' ')); usual(...all); };
+        }
+        addEventListener('error', (e) => window.complaints.push('error: ' + e.message));
+        addEventListener('unhandledrejection', (e) => window.complaints.push('rejection: ' + e.reason));";
+    window.script(script).await;
+}
+
+async fn must_not_have_complained(window: &Window) {
+    assert_eq!(window.script("return window.complaints").await, serde_json::json!([]), "the page must not complain");
+}
+
+#[tokio::test]
+async fn the_sample_is_rehearsed_by_clicks_reported_and_reopened() {
+    let _machine = alone().await;
+    let home = Home::new();
+    std::fs::create_dir_all(home.path("dialogs")).unwrap();
+    let display = Display::start().await;
+    let begun = Instant::now();
+    let window = Window::open(&display, &home, &[]).await;
+    window.wait_for("rehearse-sample").await;
+    println!("the window can be used {:.2} s after the start of its driver (debug build)", begun.elapsed().as_secs_f64());
+    listen_for_complaints(&window).await;
+    photograph(&window, "home").await;
+
+    // Slow enough at first that start and middle can be looked at.
+    choose_speed(&window, 60).await;
+    window.click("rehearse-sample").await;
+    window.wait_for("steps").await;
+    photograph(&window, "run-start").await;
+    window.click("nav-connect").await;
+    window.wait_for("vcenter-url").await;
+    window.click("vcenter-test").await;
+    until("vCenter answers the test", async || (window.attribute("test-result", "data-ok").await? == "true").then_some(())).await;
+    photograph(&window, "connections").await;
+    window.click("nav-inventory").await;
+    window.wait_for("vm-row").await;
+    photograph(&window, "inventory").await;
+    window.click("nav-plan").await;
+    until("the plan is shown", async || window.text().await.contains("VNET-SQLMI-EUS2").then_some(())).await;
+    photograph(&window, "plan").await;
+    window.click("nav-run").await;
+    window.wait_for("steps").await;
+
+    change_speed(&window, 5000).await;
+    until("step 1 is done", async || (window.attribute("step-1", "data-status").await? == "done").then_some(())).await;
+    window.click("pause").await;
+    window.wait_for("continue").await;
+    photograph(&window, "run-middle").await;
+    window.click("continue").await;
+
+    let mut decided = 0;
+    until("the run is done", async || {
+        match phase(&window).await.as_str() {
+            "done" => return Some(()),
+            "stopped" | "cancelled" => panic!("the run did not get to its end:\n{}", window.text().await),
+            _ => {}
+        }
+        if window.find("gate-review").await.is_some() {
+            window.click("gate-review").await;
+            window.wait_for("gate-accept").await;
+            if decided == 0 {
+                photograph(&window, "run-gate").await;
+            }
+            window.write("gate-note", "Looked at it in the test of the window.").await;
+            window.click("gate-accept").await;
+            until("the question is answered", async || window.find("gate-accept").await.is_none().then_some(())).await;
+            decided += 1;
+        }
+        None
+    })
+    .await;
+    assert!(decided >= 2, "test failover and cutover are decisions, {decided} were asked for");
+    for step in 1..=8 {
+        let name = format!("step-{step}");
+        until(&name, async || (window.attribute(&name, "data-status").await? == "done").then_some(())).await;
+    }
+    photograph(&window, "run-end").await;
+
+    window.click("save-report").await;
+    window.wait_for("report-saved").await;
+    let saved: Vec<PathBuf> = std::fs::read_dir(home.path("dialogs")).unwrap().flatten().map(|e| e.path()).collect();
+    let json = saved.iter().find(|p| p.extension().is_some_and(|e| e == "json")).expect("a JSON report");
+    let report = Report::verify(&std::fs::read_to_string(json).unwrap()).unwrap();
+    assert_eq!(report.run.outcome, Outcome::Done);
+    assert!(report.tasks().any(|t| t.decision.as_ref().is_some_and(|d| d.note.starts_with("Looked at it"))));
+    assert!(saved.iter().any(|p| p.extension().is_some_and(|e| e == "html")));
+    must_not_have_complained(&window).await;
+    window.close().await;
+
+    let window = Window::open(&display, &home, &[]).await;
+    window.click("[data-testid='project-card'] button").await;
+    window.wait_for("steps").await;
+    assert_eq!(phase(&window).await, "done", "the reopened project shows the finished run");
+    photograph(&window, "reopened").await;
+    window.close().await;
+}
+
+#[tokio::test]
+async fn closing_the_window_during_a_run_asks() {
+    let _machine = alone().await;
+    let home = Home::new();
+    let display = Display::start().await;
+    let window = Window::open(&display, &home, &["--rehearse-sample", "--speed", "60"]).await;
+    window.wait_for("steps").await;
+    until("the run is live", async || (phase(&window).await == "running").then_some(())).await;
+
+    display.ask_to_close("Rehost");
+    window.wait_for("close-keep").await;
+    photograph_dialog(&window).await;
+    window.click("close-keep").await;
+    until("the question is gone", async || window.find("close-keep").await.is_none().then_some(())).await;
+    assert!(window.is_open().await && phase(&window).await == "running", "the run must go on");
+
+    display.ask_to_close("Rehost");
+    window.click("close-now").await;
+    let closed = until("the window is closed", async || (!window.is_open().await).then_some(()));
+    tokio::time::timeout(Duration::from_secs(30), closed).await.expect("the window should close");
+    window.close().await;
+}
+
+/// The question covers the button that changes the theme: one picture is enough.
+async fn photograph_dialog(window: &Window) {
+    window.screenshot(&picture("close-question", &theme(window).await)).await;
+}

@@ -1,0 +1,69 @@
+// Command vcsim serves VMware's vCenter simulator for our tests.
+//
+// Debian packages the simulator as a library only, without its command: this is the command, with what the tests need
+// and no more. Nothing is downloaded to build it (see `cargo xtask test`). It prints one line, `ready URL`, when it
+// serves, and stops on SIGTERM or when its standard input closes, so that it never outlives the test that started it.
+package main
+
+import (
+	"crypto/tls"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net/url"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/vmware/govmomi/simulator"
+)
+
+func main() {
+	model := simulator.VPX()
+	listen := flag.String("l", "127.0.0.1:0", "address and port; port 0 is any free one")
+	certificate := flag.String("tlscert", "", "PEM file of the certificate (Go's own RSA-1024 test certificate is refused by rustls)")
+	key := flag.String("tlskey", "", "PEM file of the certificate's key")
+	user := flag.String("username", "administrator@vsphere.local", "the only user")
+	password := flag.String("password", "", "that user's password")
+	flag.IntVar(&model.Datacenter, "dc", model.Datacenter, "datacenters")
+	flag.IntVar(&model.Cluster, "cluster", model.Cluster, "clusters per datacenter")
+	flag.IntVar(&model.ClusterHost, "host", model.ClusterHost, "hosts per cluster")
+	flag.IntVar(&model.Host, "standalone-host", 0, "hosts without a cluster per datacenter")
+	flag.IntVar(&model.Machine, "vm", model.Machine, "machines per cluster")
+	flag.IntVar(&model.Datastore, "ds", model.Datastore, "datastores per datacenter")
+	flag.IntVar(&model.Portgroup, "pg", model.Portgroup, "port groups per datacenter")
+	flag.DurationVar(&simulator.SessionIdleTimeout, "idle", 0, "sessions end after this long without a request; 0 is never")
+	flag.Parse()
+	if *certificate == "" || *key == "" || *password == "" {
+		log.Fatal("vcsim: -tlscert, -tlskey and -password are required")
+	}
+
+	// The tests measure the client: the simulator shall not spend half of its time collecting garbage.
+	debug.SetGCPercent(800)
+	pair, err := tls.LoadX509KeyPair(*certificate, *key)
+	if err != nil {
+		log.Fatal("vcsim: ", err)
+	}
+	if err := model.Create(); err != nil {
+		log.Fatal("vcsim: ", err)
+	}
+	extend()
+	model.Service.Listen = &url.URL{Host: *listen, User: url.UserPassword(*user, *password)}
+	model.Service.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	server := model.Service.NewServer()
+	ready := *server.URL
+	ready.User = nil
+	fmt.Println("ready", ready.String())
+
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		stop <- syscall.SIGTERM
+	}()
+	<-stop
+	server.Close()
+	model.Remove()
+}

@@ -1,0 +1,156 @@
+// Pictures of every screen from recorded data, light and dark, wide and narrow: `node scripts/shots.mjs [name…]`.
+// Also says what the console complained about, what axe found, and whether anything scrolls sideways.
+import axe from "axe-core";
+import { mkdirSync } from "node:fs";
+import { chromium } from "playwright-core";
+import { preview } from "vite";
+
+const OUT = "screens";
+const PROJECT = encodeURIComponent("/home/admin/Documents/Rehost/SmartHotel.rehost");
+
+const on = (screen) => `#/${screen}?project=${PROJECT}`;
+const click = (id) => (page) => page.click(`[data-testid="${id}"]`);
+const shots = [
+  { name: "home", screen: "#/projects" },
+  { name: "home-empty", query: "empty&secrets=memory", screen: "#/projects" },
+  {
+    name: "connect",
+    query: "secrets=memory",
+    screen: on("connect"),
+    act: async (p) => {
+      await click("vcenter-test")(p);
+      await click("azure-test")(p);
+      await p.waitForTimeout(300);
+    },
+  },
+  {
+    name: "certificate",
+    query: "changed",
+    screen: on("connect"),
+    act: async (p) => {
+      await click("vcenter-test")(p);
+      await p.waitForSelector('[data-testid="certificate"]');
+    },
+  },
+  {
+    name: "inventory",
+    screen: on("inventory"),
+    act: async (p) => {
+      await p.waitForSelector('[data-testid="vm-row"]');
+      await p.fill('[data-testid="inventory-filter"]', "contosohost1");
+      await p.click('[data-name="SQLVM"], [data-testid="vm-row"]');
+    },
+  },
+  { name: "inventory-empty", query: "empty", screen: on("inventory") },
+  {
+    name: "plan",
+    query: "empty",
+    screen: on("plan"),
+    act: (p) => p.click('[data-address="step-1/managed-instance/contoso-sqlmi"]'),
+  },
+  { name: "plan-findings", query: "empty", screen: on("plan"), act: click("plan-findings") },
+  { name: "plan-picture", query: "empty", screen: on("plan"), act: (p) => p.click('button[role="tab"]:last-of-type') },
+  { name: "approve", query: "empty", screen: on("plan"), act: click("plan-approve") },
+  { name: "run-start", query: "still&at=start", screen: on("run") },
+  { name: "run-person", query: "still&at=person", screen: on("run"), act: click("show-instructions") },
+  { name: "run-middle", query: "still&at=middle", screen: on("run") },
+  { name: "run-gate", query: "still", screen: on("run") },
+  {
+    name: "run-task",
+    query: "still&at=middle",
+    screen: on("run"),
+    act: (p) => p.click('[data-address="step-6/restore/full"]'),
+  },
+  { name: "gate", query: "still", screen: on("run"), act: click("gate-review") },
+  {
+    name: "run-failed",
+    query: "still&at=failed",
+    screen: on("run"),
+    act: (p) => p.click('[data-address="step-5/protect/WEBVM"]'),
+  },
+  { name: "run-paused", query: "still&at=paused", screen: on("run") },
+  { name: "run-done", query: "still&at=done", screen: on("run") },
+  { name: "run-table", query: "still", screen: on("run"), act: click("diagram-table") },
+  { name: "run-after", query: "still", screen: on("run"), act: click("moment-after") },
+  {
+    name: "cancel",
+    query: "still&at=middle",
+    screen: on("run"),
+    act: async (p) => {
+      await click("run-more")(p);
+      await click("cancel-run")(p);
+    },
+  },
+  {
+    name: "exchange",
+    query: "still&at=done",
+    screen: on("run"),
+    act: async (p) => {
+      await p.click('[data-testid="step-1"]');
+      await p.click('[data-address="step-1/vnet/VNET-SQLMI-EUS2"]');
+      await p.click('[data-testid="task-panel"] button[title^="PUT"]');
+    },
+  },
+  { name: "close", query: "still&close", screen: on("run"), act: (p) => p.waitForTimeout(500) },
+  { name: "report", query: "still&at=done", screen: on("report") },
+];
+
+const wanted = process.argv.slice(2);
+const sizes = [
+  { width: 1440, height: 900, tag: "" },
+  { width: 1100, height: 700, tag: "-narrow" },
+];
+mkdirSync(OUT, { recursive: true });
+const server = await preview({
+  mode: "fixture",
+  build: { outDir: "dist-fixture" },
+  preview: { port: 4174, strictPort: true },
+});
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
+let complaints = 0;
+const complain = (text) => {
+  complaints += 1;
+  console.log(text);
+};
+for (const shot of shots.filter(
+  (s) =>
+    wanted.length === 0 || wanted.some((w) => s.name === w || (w.endsWith("*") && s.name.startsWith(w.slice(0, -1)))),
+)) {
+  for (const theme of ["light", "dark"]) {
+    for (const size of sizes) {
+      const name = `${shot.name}-${theme}${size.tag}`;
+      const page = await browser.newPage({ viewport: size, colorScheme: theme, timezoneId: "UTC" });
+      page.setDefaultTimeout(5000);
+      page.on(
+        "console",
+        (m) => (m.type() === "error" || m.type() === "warning") && complain(`${name}: console ${m.text()}`),
+      );
+      page.on("pageerror", (e) => complain(`${name}: error ${e.message}`));
+      try {
+        await page.goto(`http://localhost:4174/?${shot.query ?? ""}&theme=${theme}${shot.screen}`);
+        await page.waitForSelector("main");
+        await page.waitForTimeout(500);
+        await shot.act?.(page);
+        await page.waitForTimeout(350);
+        await page.screenshot({ path: `${OUT}/${name}.png` });
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+        if (wide) complain(`${name}: the page is wider than the window`);
+        await page.evaluate(axe.source);
+        const found = await page.evaluate(() =>
+          window.axe.run({ exclude: ["[data-tabster-dummy]"] }, { resultTypes: ["violations"] }),
+        );
+        for (const v of found.violations)
+          complain(
+            `${name}: axe ${v.id} (${v.impact}) ${v.nodes.length}× ${v.nodes[0]?.html.slice(0, 160)} ${v.nodes[0]?.any[0]?.message ?? ""}`,
+          );
+      } catch (error) {
+        complain(`${name}: ${String(error).split("\n")[0]}`);
+      }
+      await page.close();
+    }
+  }
+}
+await browser.close();
+await server.close();
+console.log(`${complaints} complaints`);
+process.exit(complaints > 0 ? 1 : 0);

@@ -1,0 +1,258 @@
+// Where an admin begins: rehearse the sample without anything at hand, or go on with a project.
+import {
+  Button,
+  Dialog,
+  DialogActions,
+  DialogBody,
+  DialogContent,
+  DialogSurface,
+  DialogTitle,
+  Dropdown,
+  Field,
+  Input,
+  Option,
+  Skeleton,
+  SkeletonItem,
+  Spinner,
+  Tooltip,
+} from "@fluentui/react-components";
+import { AddRegular, DismissRegular, FolderOpenRegular, PlayRegular } from "@fluentui/react-icons";
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { useTranslation } from "react-i18next";
+import { useProject } from "../../app/project";
+import { DEFAULT_SPEED, SPEEDS } from "../../app/speeds";
+import { count, dateTime } from "../../design/format";
+import { ErrorCard, Notice } from "../../design/ErrorCard";
+import { StatusIcon } from "../../design/StatusIcon";
+import { useCommand, useHost } from "../../host";
+import type { ProjectSummary } from "../../host/gen/ProjectSummary";
+import type { UiError } from "../../host/gen/UiError";
+import s from "./home.module.css";
+
+export default function Home() {
+  const { t } = useTranslation();
+  const host = useHost();
+  const { open: show, info } = useProject();
+  const projects = useQuery<ProjectSummary[], UiError>({
+    queryKey: ["projects"],
+    queryFn: () => host.call("projects_list", {}),
+    staleTime: 0,
+  });
+  const rehearse = useCommand("rehearse_sample");
+  const open = useCommand("project_open");
+  const forget = useCommand("project_forget");
+  const [speed, setSpeed] = useState<number>(DEFAULT_SPEED);
+  const [naming, setNaming] = useState(false);
+  const failure = [rehearse.error, open.error, forget.error].find((e) => e && e.code !== "cancelled");
+  const speedWord = (n: number) => t("home.speed", { n: count(n) });
+  const openPath = (path: string | null) =>
+    open.mutate(
+      { path },
+      { onSuccess: (project) => show(project.path, project.run ? "run" : project.inventory ? "plan" : "connect") },
+    );
+  return (
+    <div className={s.page} data-testid="home">
+      <div className={s.inner}>
+        <section className={s.hero}>
+          <div className={s.heroWords}>
+            <h1>{t("home.title")}</h1>
+            <p>{t("home.text")}</p>
+          </div>
+          <div className={s.heroActions}>
+            <Button
+              appearance="primary"
+              size="large"
+              icon={rehearse.isPending ? <Spinner size="tiny" /> : <PlayRegular />}
+              data-testid="rehearse-sample"
+              disabledFocusable={rehearse.isPending}
+              onClick={() => {
+                if (rehearse.isPending) return;
+                rehearse.mutate({ speed }, { onSuccess: (project) => show(project.path, "run") });
+              }}
+            >
+              {t(rehearse.isPending ? "home.rehearsing" : "home.rehearse")}
+            </Button>
+            <div className={s.speed}>
+              <label id="speed-label">{t("home.speedLabel")}</label>
+              <Dropdown
+                aria-labelledby="speed-label"
+                data-testid="speed-select"
+                className={s.speedBox}
+                value={speedWord(speed)}
+                selectedOptions={[String(speed)]}
+                onOptionSelect={(_, data) => setSpeed(Number(data.optionValue))}
+              >
+                {SPEEDS.map((n) => (
+                  <Option key={n} value={String(n)} text={speedWord(n)} data-testid={`speed-${n}`}>
+                    {speedWord(n)}
+                  </Option>
+                ))}
+              </Dropdown>
+            </div>
+          </div>
+        </section>
+
+        {failure ? <ErrorCard error={failure} /> : null}
+        {info?.secrets.kept === "thisStartOnly" ? (
+          <Notice title={t("secrets.thisStart")}>
+            <p>
+              {info.secrets.reason} {info.secrets.hint}
+            </p>
+          </Notice>
+        ) : null}
+
+        <section className={s.projects} aria-labelledby="projects-title">
+          <div className={s.head}>
+            <h2 id="projects-title">{t("home.projects")}</h2>
+            <Button icon={<AddRegular />} data-testid="project-new" onClick={() => setNaming(true)}>
+              {t("home.new")}
+            </Button>
+            <Button
+              icon={<FolderOpenRegular />}
+              data-testid="project-open"
+              disabled={open.isPending}
+              onClick={() => openPath(null)}
+            >
+              {t("home.open")}
+            </Button>
+          </div>
+          {projects.error ? <ErrorCard error={projects.error} onRetry={() => void projects.refetch()} /> : null}
+          {projects.isPending ? (
+            <Skeleton className={s.list} aria-label={t("app.loading")}>
+              {[0, 1, 2].map((n) => (
+                <SkeletonItem key={n} className={s.skeleton} />
+              ))}
+            </Skeleton>
+          ) : null}
+          {projects.data?.length === 0 ? (
+            <div className={s.empty} data-testid="projects-empty">
+              <h3>{t("home.emptyTitle")}</h3>
+              <p>{t("home.emptyText")}</p>
+            </div>
+          ) : null}
+          <ul className={s.list}>
+            {projects.data?.map((project) => (
+              <li key={project.path} className={s.card} data-testid="project-card" data-path={project.path}>
+                <button
+                  type="button"
+                  className={s.cardMain}
+                  disabled={open.isPending}
+                  aria-describedby={undefined}
+                  onClick={() => openPath(project.path)}
+                >
+                  <StatusIcon mark={markOf(project)} size={20} />
+                  <span className={s.cardWords}>
+                    <span className={s.cardTitle}>
+                      <span className="cut">{project.name}</span>
+                      {project.rehearsal ? <span className={s.badge}>{t("app.rehearsal")}</span> : null}
+                    </span>
+                    <span className={`${s.cardPath} cut`} title={project.path}>
+                      {project.path}
+                    </span>
+                  </span>
+                  <span className={s.cardState} data-problem={project.problem !== null || undefined}>
+                    <span
+                      className={project.problem ? s.problem : "cut"}
+                      title={project.problem ?? project.state ?? ""}
+                    >
+                      {project.problem ?? project.state}
+                    </span>
+                    {project.percent !== null && !project.problem ? (
+                      <span
+                        className={s.meter}
+                        role="img"
+                        aria-label={t("home.percent", { n: Math.floor(project.percent) })}
+                      >
+                        <span style={{ width: `${project.percent}%` }} />
+                      </span>
+                    ) : null}
+                  </span>
+                  <time className={`${s.when} num`} dateTime={project.opened}>
+                    {dateTime(project.opened)}
+                  </time>
+                </button>
+                <Tooltip content={t("home.forget")} relationship="label">
+                  <Button
+                    appearance="subtle"
+                    icon={<DismissRegular />}
+                    onClick={() => forget.mutate({ path: project.path })}
+                  />
+                </Tooltip>
+              </li>
+            ))}
+          </ul>
+        </section>
+      </div>
+      <NewProject open={naming} onClose={() => setNaming(false)} />
+    </div>
+  );
+}
+
+/** The listed state is a sentence; which icon stands before it follows from the numbers beside it. */
+function markOf(project: ProjectSummary) {
+  if (project.problem) return "failed";
+  if (project.percent === null) return "later";
+  return project.percent >= 100 ? "done" : "waiting";
+}
+
+function NewProject({ open, onClose }: { open: boolean; onClose: () => void }) {
+  const { t } = useTranslation();
+  const { open: show } = useProject();
+  const create = useCommand("project_new");
+  const [name, setName] = useState("");
+  const valid = name.trim().length > 0;
+  const close = () => {
+    create.reset();
+    setName("");
+    onClose();
+  };
+  const failed = create.error && create.error.code !== "cancelled" ? create.error : null;
+  return (
+    <Dialog open={open} onOpenChange={(_, data) => data.open || close()}>
+      <DialogSurface className={s.dialog}>
+        <form
+          onSubmit={(event) => {
+            event.preventDefault();
+            if (!valid || create.isPending) return;
+            create.mutate(
+              { name: name.trim() },
+              {
+                onSuccess: (project) => {
+                  close();
+                  show(project.path, "connect");
+                },
+              },
+            );
+          }}
+        >
+          <DialogBody>
+            <DialogTitle>{t("home.newTitle")}</DialogTitle>
+            <DialogContent className={s.form}>
+              <Field label={t("home.newName")} hint={t("home.newHint")} required>
+                <Input
+                  value={name}
+                  maxLength={80}
+                  data-testid="project-name"
+                  onChange={(_, data) => setName(data.value)}
+                />
+              </Field>
+              {failed ? <ErrorCard error={failed} /> : null}
+            </DialogContent>
+            <DialogActions>
+              <Button onClick={close}>{t("common.cancel")}</Button>
+              <Button
+                type="submit"
+                appearance="primary"
+                data-testid="project-create"
+                disabled={!valid || create.isPending}
+              >
+                {t("home.create")}
+              </Button>
+            </DialogActions>
+          </DialogBody>
+        </form>
+      </DialogSurface>
+    </Dialog>
+  );
+}

@@ -1,0 +1,559 @@
+// Recorded data in place of a backend, for looking at every screen while designing it (`npm run fixture`). It is left
+// out of every other build. A small simulation moves the SmartHotel plan's tasks by their usual durations.
+// In the address: ?at=start|middle|gate|person|failed|paused|done, &secrets=memory, &empty, &changed, &close.
+import data from "./fixture-plan.json";
+import type { ConnectionsView } from "./gen/ConnectionsView";
+import type { Design } from "./gen/Design";
+import type { Exchange } from "./gen/Exchange";
+import type { Failure } from "./gen/Failure";
+import type { PlanView } from "./gen/PlanView";
+import type { ProjectView } from "./gen/ProjectView";
+import type { RunMessage } from "./gen/RunMessage";
+import type { RunPhase } from "./gen/RunPhase";
+import type { RunState } from "./gen/RunState";
+import type { Task } from "./gen/Task";
+import type { TaskState } from "./gen/TaskState";
+import type { Vm } from "./gen/Vm";
+import type { Commands, Host, Streams } from "./types";
+
+const view = { hash: data.hash, plan: data.plan, diagram: data.diagram } as unknown as PlanView;
+const design = data.design as unknown as Design;
+const tasks: Task[] = view.plan.steps.flatMap((step) => step.tasks);
+const query = new URLSearchParams(location.search);
+const at = query.get("at") ?? "gate";
+const START = Date.parse("2026-11-21T19:00:00Z");
+const PATH = "/home/admin/Documents/Rehost/SmartHotel.rehost";
+const iso = (ms: number) => new Date(ms).toISOString();
+
+const decided = new Map<string, { at: number; accepted: boolean; note: string }>();
+const FAILED = "step-5/protect/WEBVM";
+let phase: RunPhase = "running";
+let retried = false;
+
+/** Start and end of each task in milliseconds; a gate that nobody has decided ends never. */
+function simulate(): Map<string, { from: number; to: number }> {
+  const out = new Map<string, { from: number; to: number }>();
+  const visit = (task: Task): { from: number; to: number } => {
+    const known = out.get(task.address);
+    if (known) return known;
+    const from = Math.max(
+      START,
+      ...task.after.map((a) => {
+        const before = tasks.find((t) => t.address === a);
+        return before ? visit(before).to : START;
+      }),
+    );
+    let to = from + Math.max(1, task.duration.p50) * 1000;
+    if (task.action.do === "gate") to = decided.get(task.address)?.at ?? Infinity;
+    if (task.address === FAILED && at === "failed" && !retried) to = Infinity;
+    const span = { from, to };
+    out.set(task.address, span);
+    return span;
+  };
+  tasks.forEach(visit);
+  return out;
+}
+
+const WORDS: Record<string, [string, string]> = {
+  put: ["Azure is creating it", "The resource matches the plan; provisioning state Succeeded"],
+  post: ["The Site Recovery job is in progress", "Job succeeded, all its tasks completed"],
+  followLogReplay: ["Restoring SmartHotelDB_full.bak, file 1 of 7", "5 log backups restored, chain unbroken"],
+  check: ["Replicating, 31 of 42 GB", "Looked at, as expected"],
+  checkBlobs: ["Waiting for the backup in smarthotel-backup", "SmartHotelDB_full.bak has arrived, 41.8 GB"],
+  issueSas: ["Proving the SAS", "SAS checked: exactly read and list. It expires 2026-11-29T08:00:00Z."],
+  find: ["Looking every minute", "Found, and it is healthy"],
+  runCommand: ["The command runs in WEBVM", "The script printed http=200"],
+};
+
+const failure: Failure = {
+  class: { is: "permanent" },
+  code: "95265",
+  title: "The Mobility service could not be installed on WEBVM.",
+  detail: "The process server could not connect to WEBVM with the account svc-mobility: access was denied (0x5).",
+  hint: "On WEBVM, add CONTOSO\\svc-mobility to the local Administrators group, then choose Try again. Who: Windows administrator.",
+  correlationId: "8f1c2f4e-77d0-4b6a-9a3e-5a0a61a3c2b4",
+};
+
+function stateAt(now: number): TaskState[] {
+  const spans = simulate();
+  return tasks.map((task) => {
+    const { from, to } = spans.get(task.address) ?? { from: Infinity, to: Infinity };
+    const words = WORDS[task.action.do] ?? ["Working", "Looked at, as expected"];
+    const state: TaskState = {
+      address: task.address,
+      status: "blocked",
+      blockedBy: [],
+      overdue: false,
+      attempts: 0,
+      started: null,
+      ended: null,
+      percent: null,
+      text: "",
+      lastSign: null,
+      retryAt: null,
+      failure: null,
+      evidence: [],
+      reason: null,
+      decision: null,
+      inFlight: null,
+      created: [],
+    };
+    if (from > now) {
+      if (at === "failed" && !retried && dependsOn(task, FAILED)) state.blockedBy = [FAILED];
+      return state;
+    }
+    state.started = iso(from);
+    state.attempts = 1;
+    if (task.action.do === "notNeeded") {
+      return { ...state, status: "skipped", ended: iso(from), reason: task.action.reason };
+    }
+    const decision = decided.get(task.address);
+    if (decision)
+      state.decision = { at: iso(decision.at), accepted: decision.accepted, by: "anna", note: decision.note };
+    if (to <= now) {
+      const adopted = task.address.startsWith("step-1/group/ContosoNetworkingRG");
+      return {
+        ...state,
+        status: adopted ? "adopted" : "done",
+        ended: iso(to),
+        percent: 100,
+        lastSign: iso(to),
+        evidence: task.action.do === "gate" ? [] : [{ at: iso(to), text: words[1] }],
+      };
+    }
+    if (task.action.do === "gate") return { ...state, status: "needsPerson", text: task.action.question };
+    if (task.address === FAILED && at === "failed" && !retried) {
+      return now > from + 400_000
+        ? { ...state, status: "failed", failure, attempts: 2, ended: iso(from + 400_000) }
+        : { ...state, status: "running", text: words[0] };
+    }
+    if (task.actor.who === "person") return { ...state, status: "needsPerson", text: "", lastSign: iso(now - 12_000) };
+    const long = task.duration.p50 > 20;
+    return {
+      ...state,
+      status: long ? "waiting" : "running",
+      text: words[0],
+      percent: long ? Math.floor(((now - from) / (to - from)) * 1000) / 10 : null,
+      lastSign: iso(now - 8_000),
+      inFlight: long ? { intentAt: iso(from), handle: {} } : null,
+      evidence: long ? [{ at: iso(from + 4_000), text: "Accepted by Azure, operation 7c0f…d2" }] : [],
+    };
+  });
+}
+
+function dependsOn(task: Task, address: string, seen = new Set<string>()): boolean {
+  return task.after.some((a) => {
+    if (a === address) return true;
+    if (seen.has(a)) return false;
+    seen.add(a);
+    const before = tasks.find((t) => t.address === a);
+    return before ? dependsOn(before, address, seen) : false;
+  });
+}
+
+const spanOf = (address: string) => simulate().get(address)?.from ?? START;
+
+/** Where the recording stands: the time of the run, with the decisions that led there. */
+function moment(): number {
+  switch (at) {
+    case "start":
+      return START + 150_000;
+    case "person":
+      return spanOf("step-5/person/deploy-appliance") + 300_000;
+    case "middle":
+      return spanOf("step-6/restore/full") + 1_000_000;
+    case "failed":
+      return spanOf("step-5/protect/WEBVM") + 900_000;
+    case "done": {
+      for (;;) {
+        const spans = simulate();
+        const gate = tasks.find((t) => t.action.do === "gate" && !decided.has(t.address));
+        if (!gate) return Math.max(...[...spans.values()].map((s) => s.to)) + 1000;
+        decided.set(gate.address, {
+          at: (spans.get(gate.address)?.from ?? START) + 420_000,
+          accepted: true,
+          note: gate.address.includes("test") ? "CHG-20418, checked with K. Meyer: sign-in works." : "",
+        });
+      }
+    }
+    default:
+      return spanOf("step-7/gate/test") + 240_000;
+  }
+}
+
+let now = moment();
+let speed = 500;
+if (at === "done") phase = "done";
+if (at === "paused") phase = "paused";
+
+const run = (): RunState => ({
+  run: "0199a1c2-3f77-7c31-8d11-0d2f6a1b9e55",
+  planHash: view.hash,
+  rehearsal: true,
+  by: "anna",
+  host: "ADMIN-07",
+  phase,
+  started: iso(START),
+  ended: phase === "done" ? iso(now) : null,
+  tasks: stateAt(now),
+  facts: { "sas.restore": { permissions: "rl", start: iso(START), expiry: "2026-11-29T08:00:00Z" } },
+  seq: 400,
+});
+
+const connections: ConnectionsView = {
+  connections: {
+    vcenter: {
+      url: "https://vcenter.contoso.com",
+      user: "rehost@vsphere.local",
+      thumbprint: "5A:0C:91:E4:7B:33:D2:60:18:AF:4E:9B:C7:25:F1:8D:06:B9:72:3C:EE:51:94:0A:D8:67:2F:B3:19:84:C6:7D",
+    },
+    azure: {
+      armUrl: "https://management.azure.com",
+      authorityUrl: "https://login.microsoftonline.com",
+      blobUrl: "https://{account}.blob.core.windows.net",
+      tenantId: "c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20",
+      clientId: "7d1e4b0c-91f2-4a35-9f0c-2f6f4d0e8c11",
+      subscriptionId: "5f3b6c0e-8a51-4c55-9d0a-2f6f1b7f0c11",
+      caPem: "",
+    },
+  },
+  vcenterPasswordStored: true,
+  azureSecretStored: at !== "start",
+};
+
+const hasRun = query.get("empty") === null;
+const project = (): ProjectView => ({
+  path: PATH,
+  id: "0199a1c2",
+  name: "SmartHotel",
+  rehearsal: true,
+  rehearsalSpeed: speed,
+  connections,
+  design,
+  inventory: { vcenterName: "VMware vCenter Server 7.0.3", readAt: iso(START - 600_000), vms: 2000 },
+  run: hasRun ? run() : null,
+  live: hasRun && phase !== "done",
+});
+
+const SYSTEMS = [
+  "Microsoft Windows Server 2016 (64-bit)",
+  "Microsoft Windows Server 2019 (64-bit)",
+  "Red Hat Enterprise Linux 8 (64-bit)",
+  "Microsoft Windows Server 2012 (64-bit)",
+];
+const vm = (name: string, n: number, more: Partial<Vm> = {}): Vm => ({
+  moref: `vm-${n}`,
+  name,
+  instanceUuid: `5012c0de-0000-4000-8000-${String(n).padStart(12, "0")}`,
+  powerState: n % 11 === 0 ? "poweredOff" : n % 37 === 0 ? "suspended" : "poweredOn",
+  connectionState: "connected",
+  guestId: "windows9Server64Guest",
+  guestFullName: SYSTEMS[n % SYSTEMS.length] ?? null,
+  hostName: `${name.toLowerCase()}.contoso.com`,
+  ipAddress: n % 11 === 0 ? null : `10.10.${Math.floor(n / 250)}.${(n % 250) + 2}`,
+  cpus: [2, 4, 8][n % 3] ?? 2,
+  memoryMib: [4096, 8192, 16384, 32768][n % 4] ?? 4096,
+  diskCount: (n % 3) + 1,
+  nicCount: 1,
+  storageBytes: (40 + (n % 17) * 12) * 1024 ** 3,
+  firmware: n % 5 === 0 ? "efi" : "bios",
+  secureBoot: n % 5 === 0,
+  toolsStatus: n % 11 === 0 ? "guestToolsNotRunning" : "guestToolsRunning",
+  template: false,
+  host: `contosohost${(n % 8) + 1}.contoso.com`,
+  cluster: null,
+  datacenter: "contoso-datacenter",
+  diskBytes: [],
+  readiness: null,
+  ...more,
+});
+const vms: Vm[] = [
+  vm("WEBVM", 1, {
+    guestFullName: SYSTEMS[0] ?? null,
+    cpus: 4,
+    memoryMib: 8192,
+    host: "contosohost1.contoso.com",
+    diskBytes: [60 * 1024 ** 3],
+    diskCount: 1,
+    readiness: "rdp=on;firewall=on;san=OnlineAll;updates=none;reboot=no",
+  }),
+  vm("SQLVM", 2, {
+    guestFullName: SYSTEMS[0] ?? null,
+    cpus: 8,
+    memoryMib: 32768,
+    host: "contosohost1.contoso.com",
+    diskBytes: [80 * 1024 ** 3, 200 * 1024 ** 3],
+    diskCount: 2,
+  }),
+  vm("contosodc1", 3, { host: "contosohost1.contoso.com" }),
+  vm("vcenter", 4, { guestFullName: "VMware Photon OS (64-bit)", host: "contosohost1.contoso.com" }),
+  ...Array.from({ length: 1996 }, (_, i) => vm(`APP-${String(i + 1).padStart(4, "0")}`, i + 5)),
+];
+
+const exchange = (task: Task, i: number): Exchange => ({
+  at: iso(START + i * 4000),
+  system: "azure",
+  method: i === 1 ? "PUT" : "GET",
+  url: `https://management.azure.com${"id" in task.action ? task.action.id : "/subscriptions"}?api-version=2024-05-01`,
+  status: i === 0 ? 404 : i === 1 ? 201 : 200,
+  millis: 84 + i * 13,
+  requestHeaders: ["accept: application/json", "x-ms-client-request-id: 6a2f7d0e-1111-4c3a-9df1-6f1f3a6b0c77"],
+  requestBody:
+    i === 1 ? '{"location":"eastus2","properties":{"addressSpace":{"addressPrefixes":["10.235.0.0/24"]}}}' : null,
+  responseHeaders: [
+    "retry-after: 10",
+    "azure-asyncoperation: https://management.azure.com/subscriptions/5f3b6c0e/providers/Microsoft.Network/locations/eastus2/operations/7c0f41d2",
+  ],
+  responseBody:
+    i === 0
+      ? '{"error":{"code":"ResourceNotFound","message":"The resource was not found."}}'
+      : '{"properties":{"provisioningState":"Succeeded"}}',
+  error: null,
+  correlationId: "1b7f6d3c-52c1-4f6e-a1d8-3f0a7a8cfe21",
+});
+
+const listeners = new Set<(message: RunMessage) => void>();
+const clock = () => ({ now: iso(now), speed });
+const tellPhase = () =>
+  listeners.forEach((l) => l({ type: "run", seq: 500, state: { ...run(), tasks: [] }, clock: clock() }));
+
+function tell(): void {
+  for (const task of stateAt(now)) listeners.forEach((l) => l({ type: "task", seq: 501, task, clock: clock() }));
+}
+
+const later = <T>(value: T, ms = 60): Promise<T> =>
+  new Promise((done) => setTimeout(() => done(structuredClone(value)), ms));
+
+type Handlers = { [C in keyof Commands]: (args: Commands[C][0]) => Commands[C][1] };
+const handlers: Handlers = {
+  app_info: () => ({
+    version: "0.1.0",
+    secrets:
+      query.get("secrets") === "memory"
+        ? {
+            kept: "thisStartOnly",
+            reason: "No keyring answers on this computer.",
+            hint: "Install and unlock a keyring such as gnome-keyring, then start Rehost again.",
+          }
+        : { kept: "keyring", name: "Secret Service" },
+    projectsFolder: "/home/admin/Documents/Rehost",
+    theme: query.get("theme") ?? "light",
+  }),
+  set_theme: () => null,
+  projects_list: () =>
+    query.get("empty") !== null
+      ? []
+      : [
+          {
+            path: PATH,
+            name: "SmartHotel",
+            application: "SmartHotel",
+            rehearsal: true,
+            opened: iso(START + 13_000_000),
+            state: "running, 76 of 112 tasks",
+            percent: 67.8,
+            problem: null,
+          },
+          {
+            path: "/home/admin/Documents/Rehost/osTicket.rehost",
+            name: "osTicket",
+            application: "osTicket",
+            rehearsal: false,
+            opened: "2026-11-19T09:12:00Z",
+            state: "no run yet",
+            percent: null,
+            problem: null,
+          },
+          {
+            path: "/home/admin/Documents/Rehost/SmartHotel rehearsal 2.rehost",
+            name: "SmartHotel rehearsal 2",
+            application: "SmartHotel",
+            rehearsal: true,
+            opened: "2026-11-17T16:40:00Z",
+            state: "done, 112 of 112 tasks",
+            percent: 100,
+            problem: null,
+          },
+          {
+            path: "/mnt/share/migrations/Payroll.rehost",
+            name: "Payroll",
+            application: "",
+            rehearsal: false,
+            opened: "2026-11-12T08:03:00Z",
+            state: null,
+            percent: null,
+            problem: "The file is cut off: 4,096 of 28,672 bytes are there. Copy it again from where it came.",
+          },
+        ],
+  project_new: project,
+  project_open: project,
+  project_forget: () => null,
+  project_get: project,
+  project_close: () => null,
+  rehearse_sample: project,
+  connection_save: ({ connections: c, secret }) => {
+    connections.connections = c;
+    if (secret) connections.vcenterPasswordStored = true;
+    return connections;
+  },
+  connection_test: ({ kind }) =>
+    kind === "vcenter"
+      ? {
+          ok: query.get("changed") === null,
+          steps: [
+            { title: "Reach vcenter.contoso.com:443", ok: true, detail: "TLS 1.3, 18 ms", hint: "" },
+            ...(query.get("changed") === null
+              ? [
+                  { title: "Check the certificate", ok: true, detail: "It is the one that was trusted.", hint: "" },
+                  {
+                    title: "Sign in as rehost@vsphere.local",
+                    ok: true,
+                    detail: "vCenter Server 7.0.3, API 7.0.3.0",
+                    hint: "",
+                  },
+                  { title: "Read privileges", ok: true, detail: "All 24 that the plan needs are granted.", hint: "" },
+                ]
+              : [
+                  {
+                    title: "Check the certificate",
+                    ok: false,
+                    detail: "The server shows another certificate than the trusted one.",
+                    hint: "Compare the fingerprint with your VMware administrator.",
+                  },
+                ]),
+          ],
+          certificate:
+            query.get("changed") === null
+              ? null
+              : {
+                  sha256:
+                    "C1:9E:3A:77:52:0B:F4:6D:88:21:9C:E0:47:B5:1F:A3:6E:D9:04:72:CB:38:90:5D:E6:13:AF:28:7C:B4:F0:59",
+                  sha1: "9D:42:0F:6B:A1:C8:73:5E:D4:02:9B:F7:16:88:3C:E5:70:AD:4F:21",
+                  subject: "CN=vcenter.contoso.com, O=Contoso",
+                  issuer: "CN=CA, DC=vsphere, DC=local, O=vcenter.contoso.com",
+                  notBefore: "2026-11-20",
+                  notAfter: "2028-11-19",
+                  changedFrom: query.get("changed") === "first" ? null : connections.connections.vcenter.thumbprint,
+                },
+        }
+      : {
+          ok: false,
+          steps: [
+            { title: "Reach management.azure.com:443", ok: true, detail: "41 ms", hint: "" },
+            {
+              title: "Sign in to tenant c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20",
+              ok: false,
+              detail: "AADSTS7000222: the client secret has expired.",
+              hint: "Who: an owner of the application. Entra admin center > App registrations > Certificates & secrets > New client secret; then paste it here.",
+            },
+          ],
+          certificate: null,
+        },
+  certificate_trust: ({ sha256 }) => {
+    connections.connections.vcenter.thumbprint = sha256;
+    return connections;
+  },
+  inventory_get: () =>
+    query.get("empty") !== null
+      ? null
+      : {
+          vcenterUuid: "x",
+          vcenterName: "VMware vCenter Server 7.0.3",
+          apiVersion: "7.0.3.0",
+          readAt: iso(START - 600_000),
+          vms,
+        },
+  plan_get: () => view,
+  run_start: run,
+  run_pause: () => {
+    phase = "paused";
+    tellPhase();
+    return null;
+  },
+  run_continue: () => {
+    phase = "running";
+    tellPhase();
+    return null;
+  },
+  run_cancel: () => {
+    phase = "cancelled";
+    tellPhase();
+    return null;
+  },
+  run_resume: () => null,
+  task_retry: () => {
+    retried = true;
+    tell();
+    return null;
+  },
+  gate_decide: ({ address, accept, note }) => {
+    decided.set(address, { at: now, accepted: accept, note });
+    tell();
+    return null;
+  },
+  task_exchanges: ({ address }) => {
+    const task = tasks.find((t) => t.address === address);
+    return task ? Array.from({ length: 6 }, (_, i) => exchange(task, i)) : [];
+  },
+  task_script: ({ address }) => ({ address, language: "powershell", text: "Write-Output ready" }),
+  set_speed: (args) => {
+    speed = args.speed;
+    tellPhase();
+    return null;
+  },
+  report_save: () => ({
+    html: "/home/admin/Documents/SmartHotel report 2026-11-21.html",
+    json: "/home/admin/Documents/SmartHotel report 2026-11-21.json",
+  }),
+  close_question: () => ({ ask: true, goesOn: [] }),
+  close_window: () => null,
+};
+
+export const host: Host = {
+  call: (command, args) => later((handlers[command] as (a: typeof args) => never)(args)),
+  stream(stream, _args, onMessage) {
+    const send = onMessage as (message: Streams[keyof Streams][1]) => void;
+    if (stream === "inventory_read") {
+      const timers = [
+        setTimeout(
+          () => send({ type: "connected", vcenterName: "VMware vCenter Server 7.0.3", apiVersion: "7.0.3.0" }),
+          80,
+        ),
+      ];
+      for (let i = 0; i < vms.length; i += 250) {
+        timers.push(setTimeout(() => send({ type: "page", vms: vms.slice(i, i + 250) }), 200 + i / 2));
+      }
+      timers.push(setTimeout(() => send({ type: "done", vms: vms.length, millis: 1240 }), 1300));
+      return () => timers.forEach(clearTimeout);
+    }
+    send({ type: "snapshot", plan: view, state: run(), clock: clock() });
+    const listener = (message: RunMessage) => send(message);
+    listeners.add(listener);
+    const timer = setInterval(() => {
+      if (phase !== "running" || query.get("still") !== null) return;
+      now += 500 * speed * 0.2;
+      tell();
+    }, 500);
+    return () => {
+      clearInterval(timer);
+      listeners.delete(listener);
+    };
+  },
+  onCloseAsked(listener) {
+    if (query.get("close") !== null) {
+      setTimeout(
+        () =>
+          listener({
+            ask: true,
+            goesOn: [
+              "Azure goes on creating the managed instance contoso-sqlmi.",
+              "Site Recovery goes on replicating WEBVM.",
+              "Log Replay Service goes on restoring SmartHotelDB.",
+            ],
+          }),
+        300,
+      );
+    }
+    return () => undefined;
+  },
+};

@@ -1,0 +1,94 @@
+// The seam between the window and whatever executes its commands: Tauri, the development harness, or recorded data.
+// Nothing outside src/host knows which of them it talks to.
+import type { AppInfo } from "./gen/AppInfo";
+import type { CloseQuestion } from "./gen/CloseQuestion";
+import type { ConnectionKind } from "./gen/ConnectionKind";
+import type { Connections } from "./gen/Connections";
+import type { ConnectionsView } from "./gen/ConnectionsView";
+import type { ConnectionTest } from "./gen/ConnectionTest";
+import type { Exchange } from "./gen/Exchange";
+import type { FilledScript } from "./gen/FilledScript";
+import type { Inventory } from "./gen/Inventory";
+import type { InventoryMessage } from "./gen/InventoryMessage";
+import type { PlanView } from "./gen/PlanView";
+import type { ProjectSummary } from "./gen/ProjectSummary";
+import type { ProjectView } from "./gen/ProjectView";
+import type { RunMessage } from "./gen/RunMessage";
+import type { RunState } from "./gen/RunState";
+import type { SavedReport } from "./gen/SavedReport";
+import type { UiError } from "./gen/UiError";
+
+type InProject = { project: string };
+type OfTask = InProject & { address: string };
+type Nothing = Record<string, never>;
+
+/** Every command with its arguments and its answer, as `api` declares them. */
+export type Commands = {
+  app_info: [Nothing, AppInfo];
+  set_theme: [{ theme: string }, null];
+  projects_list: [Nothing, ProjectSummary[]];
+  project_new: [{ name: string }, ProjectView];
+  project_open: [{ path: string | null }, ProjectView];
+  project_forget: [{ path: string }, null];
+  project_get: [InProject, ProjectView];
+  project_close: [InProject, null];
+  rehearse_sample: [{ speed: number }, ProjectView];
+  connection_save: [
+    InProject & { kind: ConnectionKind; connections: Connections; secret: string | null },
+    ConnectionsView,
+  ];
+  connection_test: [InProject & { kind: ConnectionKind }, ConnectionTest];
+  certificate_trust: [InProject & { sha256: string }, ConnectionsView];
+  inventory_get: [InProject, Inventory | null];
+  plan_get: [InProject, PlanView];
+  run_start: [InProject & { planHash: string }, RunState];
+  run_pause: [InProject, null];
+  run_continue: [InProject, null];
+  run_cancel: [InProject, null];
+  run_resume: [InProject, null];
+  task_retry: [OfTask, null];
+  gate_decide: [OfTask & { accept: boolean; note: string }, null];
+  task_exchanges: [OfTask, Exchange[]];
+  task_script: [OfTask, FilledScript];
+  set_speed: [InProject & { speed: number }, null];
+  report_save: [InProject, SavedReport | null];
+  close_question: [Nothing, CloseQuestion];
+  close_window: [Nothing, null];
+};
+
+/** Commands that answer with a stream of messages. */
+export type Streams = {
+  inventory_read: [InProject, InventoryMessage];
+  run_subscribe: [InProject, RunMessage];
+};
+
+export type Command = keyof Commands;
+export type StreamName = keyof Streams;
+
+export interface Host {
+  /** Runs a command. Rejects with a `UiError` and with nothing else. */
+  call<C extends Command>(command: C, args: Commands[C][0]): Promise<Commands[C][1]>;
+  /** Starts a stream and returns a function that ends it. `onEnd` gets the error when the stream breaks. */
+  stream<S extends StreamName>(
+    stream: S,
+    args: Streams[S][0],
+    onMessage: (message: Streams[S][1]) => void,
+    onEnd?: (error: UiError) => void,
+  ): () => void;
+  /** Calls back when the person closes the window while a run goes on. */
+  onCloseAsked(listener: (question: CloseQuestion) => void): () => void;
+}
+
+/** Turns anything thrown into a `UiError`; what is not one already is a fault of ours. */
+export function toUiError(thrown: unknown): UiError {
+  if (typeof thrown === "object" && thrown !== null && "code" in thrown && "title" in thrown) return thrown as UiError;
+  return {
+    code: "internal",
+    title: "Rehost could not finish this.",
+    detail: thrown instanceof Error ? thrown.message : String(thrown),
+    hint: "Try again. If it happens again, restart Rehost; the project file is safe.",
+    address: null,
+    retryable: true,
+    correlationId: null,
+  };
+}
