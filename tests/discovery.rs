@@ -40,6 +40,7 @@ impl Vcsim {
             // It ends when its input closes, so that it never outlives a killed test.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap();

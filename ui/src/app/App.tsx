@@ -36,7 +36,13 @@ export function App() {
   const host = useHost();
   const queries = useQueryClient();
   const [view, setView] = useView();
-  const info = useQuery({ queryKey: ["app"], queryFn: () => host.call("app_info", {}), staleTime: Infinity });
+  const info = useQuery({
+    queryKey: ["app"],
+    queryFn: () => host.call("app_info", {}),
+    staleTime: Infinity,
+    // A keyring that is being asked has answered within seconds.
+    refetchInterval: (query) => (query.state.data?.secrets.kept === "opening" ? 1000 : false),
+  });
   const saveTheme = useCommand("set_theme");
   const [chosen, setChosen] = useState<ThemeChoice | null>(null);
   const choice = chosen ?? asChoice(info.data?.theme ?? localStorage.getItem("theme"));

@@ -19,7 +19,7 @@ export function ErrorCard({ error, onRetry, retryLabel, busy = false, children }
     <section className={s.error} data-testid="error-card" data-mark="failed" role="alert">
       <StatusIcon mark="failed" quiet />
       <div className={s.errorBody}>
-        <h3 className={s.errorTitle}>{error.title}</h3>
+        <p className={s.errorTitle}>{error.title}</p>
         {error.detail ? <p>{error.detail}</p> : null}
         {error.hint ? (
           <p className={s.hint}>
@@ -51,7 +51,7 @@ export function Notice({ title, children }: { title: string; children?: React.Re
     <section className={s.notice} data-mark="overdue" role="status">
       <StatusIcon mark="overdue" quiet />
       <div className={s.errorBody}>
-        <h3 className={s.errorTitle}>{title}</h3>
+        <p className={s.errorTitle}>{title}</p>
         {children}
       </div>
     </section>

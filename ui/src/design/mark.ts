@@ -39,15 +39,21 @@ const PRIORITY: Mark[] = [
 export const SETTLED: ReadonlySet<Mark> = new Set(["done", "adopted", "skipped"]);
 export const MOVING: ReadonlySet<Mark> = new Set(["running", "waiting", "overdue", "undoing"]);
 
-export function markOf(task: Pick<TaskState, "status" | "overdue" | "blockedBy">): Mark {
+/**
+ * The state of a task as people call it. "Waiting" in the engine covers both what the other side is working on and what
+ * waits for a time, a retry or somebody; the first is running to an admin.
+ */
+export function markOf(task: Pick<TaskState, "status" | "overdue" | "blockedBy" | "inFlight" | "retryAt">): Mark {
   switch (task.status) {
     case "needsPerson":
       return "you";
     case "blocked":
       return task.blockedBy.length > 0 ? "blocked" : "later";
     case "running":
+      return task.overdue ? "overdue" : "running";
     case "waiting":
-      return task.overdue ? "overdue" : task.status;
+      if (task.overdue) return "overdue";
+      return task.inFlight !== null && task.retryAt === null ? "running" : "waiting";
     default:
       return task.status;
   }
@@ -69,14 +75,16 @@ export function rollUp(marks: readonly Mark[]): Mark {
   return best ?? "later";
 }
 
+const RESTING: ReadonlySet<Mark> = new Set(["later", "ready", "blocked", "undone"]);
+
 /**
  * The state of a thing in the diagram: as [`rollUp`], but a thing that exists already and rests between two tasks
  * counts as done, not as "later".
  */
 export function rollUpThing(marks: readonly Mark[], exists: boolean): Mark | undefined {
-  const active = marks.filter((m) => !SETTLED.has(m) && m !== "later" && m !== "ready" && m !== "undone");
+  const active = marks.filter((m) => !SETTLED.has(m) && !RESTING.has(m));
   if (active.length > 0) return rollUp(active);
   if (marks.some((m) => SETTLED.has(m))) return "done";
-  if (marks.length > 0) return exists ? undefined : "later";
+  if (marks.length > 0) return exists ? undefined : marks.includes("blocked") ? "blocked" : "later";
   return undefined;
 }

@@ -43,7 +43,7 @@ const ICONS: Record<NodeKind, typeof ServerRegular> = {
 };
 
 /** Below this scale text is hard to read: the picture scrolls instead of shrinking further. */
-const MIN_SCALE = 0.78;
+const MIN_SCALE = 0.72;
 export const ZOOM_STEP = 1.2;
 
 type Props = {
@@ -155,7 +155,7 @@ export const DiagramView = memo(function DiagramView({
           {[...labels].map(([id, label]) => (
             <span
               key={id}
-              className={`${s.label} num`}
+              className={s.label}
               data-mark={state(id)}
               title={things.get(id)?.detail}
               style={{ left: label.x - label.w / 2, top: label.y - 11, width: labelWidth(label.text) }}
@@ -215,7 +215,7 @@ function NodeBox({ placed, thing, mark, planned, gone, detail, selected, onSelec
         {gone ? (
           <span className={s.detail}>{t("diagram.gone")}</span>
         ) : detail ? (
-          <span className={`${s.detail} num cut`}>{detail}</span>
+          <span className={`${s.detail} cut`}>{detail}</span>
         ) : null}
       </span>
       {mark ? <span className="hidden">{t(`mark.${mark}`)}</span> : null}

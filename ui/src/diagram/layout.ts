@@ -10,7 +10,7 @@ export type Layout = { width: number; height: number; placed: Map<string, Placed
 
 // All are multiples of the router's grid, so that the middle of a side lies on it.
 export const GRID = 8;
-const MARGIN = 16;
+const MARGIN = 8;
 const GUTTER = 40;
 /** Inside a group that lies in a site. */
 const INSET = 8;
@@ -54,7 +54,7 @@ export function layout(diagram: Diagram, available: number): Layout {
     placed.set(b.node.id, { ...r, node: b.node, group: isGroup(b.node), depth });
 
   const inner = width - 2 * MARGIN - GUTTER;
-  const left = target ? snap(Math.min(304, Math.max(208, inner * 0.335))) : inner;
+  const left = target ? snap(Math.min(304, Math.max(224, inner * 0.335))) : inner;
   const right = inner - left;
   const service = snap(Math.min(184, Math.max(136, right * 0.34)));
 

@@ -13,6 +13,9 @@ const SHARED = 26;
 const CROSSED = 5;
 const BESIDE = 0.6;
 const CLEAR = 6;
+/** So far an edge runs straight out of its node, and straight into it, where its arrow is. */
+const STUB = CLEAR + 1;
+const ARROW_STUB = 15;
 const LABEL_HEIGHT = 22;
 const TITLE_HEIGHT = 24;
 
@@ -39,8 +42,8 @@ export function route(diagram: Diagram, l: Layout): Routed[] {
   for (const { edge, from, to } of order) {
     const cost = terrain(l, from, to, cols, lines);
     const points = search(
-      ports(from, usedPorts, cost, cols, lines),
-      ports(to, usedPorts, cost, cols, lines),
+      ports(from, STUB, usedPorts, cost, cols, lines),
+      ports(to, edge.kind === "flow" ? ARROW_STUB : STUB, usedPorts, cost, cols, lines),
       cost,
       used,
       cols,
@@ -120,14 +123,20 @@ function border(r: Rect): Rect[] {
 }
 
 /** Places where an edge may leave or enter a node: along each side, best in the middle. */
-function ports(p: Placed, used: Map<string, number>, cost: Float32Array, cols: number, lines: number): Port[] {
+function ports(
+  p: Placed,
+  reach: number,
+  used: Map<string, number>,
+  cost: Float32Array,
+  cols: number,
+  lines: number,
+): Port[] {
   const out: Port[] = [];
   const add = (cx: number, cy: number, dir: number, on: Point, off: number) => {
     if (cx < 0 || cy < 0 || cx >= cols || cy >= lines || cost[cy * cols + cx] === Infinity) return;
     const near = used.get(key(on)) ?? 0;
     out.push({ cx, cy, dir, on, cost: off * 0.35 + near * 60 });
   };
-  const reach = CLEAR + 1;
   const yMid = p.y + p.h / 2;
   const xMid = p.x + p.w / 2;
   for (let y = Math.ceil((p.y + 12) / GRID); y <= Math.floor((p.y + p.h - 12) / GRID); y++) {

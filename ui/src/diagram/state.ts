@@ -19,17 +19,8 @@ export type Thing = {
   gone: boolean;
 };
 
-const LIVE: ReadonlySet<Mark> = new Set([
-  "failed",
-  "rejected",
-  "you",
-  "overdue",
-  "running",
-  "waiting",
-  "undoing",
-  "blocked",
-]);
-const URGENT: Mark[] = ["failed", "rejected", "you", "overdue", "running", "undoing", "waiting", "blocked"];
+const LIVE: ReadonlySet<Mark> = new Set(["failed", "rejected", "you", "overdue", "running", "waiting", "undoing"]);
+const URGENT: Mark[] = ["failed", "rejected", "you", "overdue", "running", "undoing", "waiting"];
 
 export function things(
   diagram: Diagram,
@@ -58,11 +49,8 @@ export function things(
       marked.filter((m) => made || !SETTLED.has(m.mark)).map((m) => m.mark),
       before,
     );
-    const gone =
-      !after &&
-      marked.length > 0 &&
-      marked.every((m) => SETTLED.has(m.mark)) &&
-      marked.some((m) => m.task.address.startsWith("step-8/"));
+    // What neither was there before nor stays: all its tasks done means that the last one has removed it.
+    const gone = !after && marked.length > 0 && marked.every((m) => SETTLED.has(m.mark));
     const live = marked
       .filter((m) => LIVE.has(m.mark))
       .sort((a, b) => URGENT.indexOf(a.mark) - URGENT.indexOf(b.mark))[0];
@@ -78,12 +66,18 @@ export function things(
   for (const edge of diagram.edges) {
     // An edge that no task names goes with the tasks that name both of its ends, or with the ends themselves.
     const own = byThing.get(edge.id) ?? (byThing.get(edge.from) ?? []).filter((t) => byThing.get(edge.to)?.includes(t));
-    add(edge.id, edge.label, own, false, true);
-    const thing = out.get(edge.id);
     const ends = [edge.from, edge.to].map((id) => ({
       node: diagram.nodes.find((n) => n.id === id),
       thing: out.get(id),
     }));
+    add(
+      edge.id,
+      edge.label,
+      own,
+      ends.every((end) => end.node?.before),
+      true,
+    );
+    const thing = out.get(edge.id);
     if (!thing || !states) continue;
     if (ends.some((end) => end.thing?.gone)) out.set(edge.id, { ...thing, gone: true });
     else if (own.length === 0 && edge.kind === "link" && ends.every((end) => end.node?.before)) {
@@ -99,9 +93,9 @@ const makes = (task: Task): boolean =>
 
 function liveLine(state: TaskState, mark: Mark): string | undefined {
   if (!MOVING.has(mark)) return undefined;
-  const words = state.text.split(/[.;\n]/)[0]?.trim() ?? "";
+  const words = state.text.split(/[.;\n](?:\s|$)/)[0]?.trim() ?? "";
   if (state.percent === null || words.includes("%")) return words || undefined;
-  return words ? `${words} · ${percent(state.percent)}` : percent(state.percent);
+  return words ? `${percent(state.percent)} · ${words}` : percent(state.percent);
 }
 
 export function visible(diagram: Diagram, moment: Moment): { nodes: Set<string>; edges: Set<string> } {
@@ -121,5 +115,7 @@ const EDGE_TEXT = 26;
 
 export function edgeText(edge: Edge, thing: Thing | undefined, live: boolean): string {
   const text = live && thing ? thing.detail : edge.label;
-  return text.length > EDGE_TEXT ? `${text.slice(0, EDGE_TEXT - 1).trimEnd()}…` : text;
+  if (text.length <= EDGE_TEXT) return text;
+  const figure = /^\d+ %/.exec(text)?.[0];
+  return figure ? `${edge.label} · ${figure}` : edge.label;
 }

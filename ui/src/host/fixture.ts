@@ -135,7 +135,7 @@ function stateAt(now: number): TaskState[] {
       text: words[0],
       percent: long ? Math.floor(((now - from) / (to - from)) * 1000) / 10 : null,
       lastSign: iso(now - 8_000),
-      inFlight: long ? { intentAt: iso(from), handle: {} } : null,
+      inFlight: long && task.action.do !== "check" ? { intentAt: iso(from), handle: {} } : null,
       evidence: long ? [{ at: iso(from + 4_000), text: "Accepted by Azure, operation 7c0f…d2" }] : [],
     };
   });
@@ -338,6 +338,8 @@ const handlers: Handlers = {
         : { kept: "keyring", name: "Secret Service" },
     projectsFolder: "/home/admin/Documents/Rehost",
     theme: query.get("theme") ?? "light",
+    start: { with: "home" },
+    start: { with: "home" },
   }),
   set_theme: () => null,
   projects_list: () =>

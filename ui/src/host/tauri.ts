@@ -22,6 +22,7 @@ export const host: Host = {
     });
     return () => {
       open = false;
+      void invoke("stream_stop", { sink });
     };
   },
   onCloseAsked(listener) {

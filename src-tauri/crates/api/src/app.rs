@@ -26,7 +26,7 @@ const KEYRING_PATIENCE: Duration = Duration::from_millis(250);
 /// Everything a front end works on. Cheap to share.
 pub struct App {
     pub(crate) folders: Folders,
-    pub(crate) start: Start,
+    start: Mutex<Start>,
     host: Arc<dyn Host>,
     settings: Mutex<Settings>,
     keyring: OnceCell<Arc<dyn SecretStore>>,
@@ -62,7 +62,7 @@ impl App {
         let settings = Settings::load(&folders);
         Arc::new(Self {
             folders,
-            start,
+            start: Mutex::new(start),
             host,
             settings: Mutex::new(settings),
             keyring: OnceCell::new(),
@@ -77,6 +77,11 @@ impl App {
     pub fn use_store(&self, store: Arc<dyn SecretStore>) {
         // A store that is in use already stays.
         let _ = self.keyring.set(store);
+    }
+
+    /// What the program was started for; told once, so that a reload of the page doesn't start it again.
+    pub(crate) fn take_start(&self) -> Start {
+        std::mem::replace(&mut lock(&self.start), Start::Home)
     }
 
     pub(crate) fn host(&self) -> &dyn Host {

@@ -157,7 +157,11 @@ fn address(name: &str, given: &str, example: &str) -> Result<String, UiError> {
     if trimmed.is_empty() {
         return Ok(String::new());
     }
-    let complete = if trimmed.contains("://") { trimmed.to_owned() } else { format!("https://{trimmed}") };
+    let complete = if trimmed.contains("://") {
+        trimmed.to_owned()
+    } else {
+        format!("https://{trimmed}")
+    };
     let good = url::Url::parse(&complete).is_ok_and(|u| {
         u.scheme() == "https" && u.host().is_some() && u.username().is_empty() && u.password().is_none()
     });

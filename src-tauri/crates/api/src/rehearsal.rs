@@ -65,52 +65,46 @@ pub struct LabOptions {
 }
 
 /// The lab that a rehearsal runs against.
-pub(crate) enum World {
-    Inside {
-        lab: Mutex<Option<Lab>>,
-        addresses: Addresses,
-        clock: Arc<lab::LabClock>,
-    },
-    Outside {
-        clock: Arc<RemoteTime>,
-        addresses: Addresses,
-    },
+pub(crate) struct World {
+    addresses: Addresses,
+    time: Time,
+    /// None when the lab is another process's, or was stopped.
+    lab: Mutex<Option<Lab>>,
+}
+
+/// Whose clock it is.
+enum Time {
+    Here(Arc<lab::LabClock>),
+    There(Arc<RemoteTime>),
 }
 
 impl World {
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
-        match self {
-            Self::Inside { clock, .. } => Arc::new(LocalTime(clock.clone())),
-            Self::Outside { clock, .. } => clock.clone(),
+        match &self.time {
+            Time::Here(clock) => Arc::new(LocalTime(clock.clone())),
+            Time::There(clock) => clock.clone(),
         }
     }
 
     pub(crate) fn speed(&self) -> u32 {
-        match self {
-            Self::Inside { clock, .. } => clock.speed(),
-            Self::Outside { clock, .. } => clock.speed(),
-        }
-    }
-
-    fn addresses(&self) -> &Addresses {
-        match self {
-            Self::Inside { addresses, .. } | Self::Outside { addresses, .. } => addresses,
+        match &self.time {
+            Time::Here(clock) => clock.speed(),
+            Time::There(clock) => clock.speed(),
         }
     }
 
     async fn set_speed(&self, speed: u32) -> Result<(), UiError> {
-        match self {
-            Self::Inside { clock, .. } => {
+        match &self.time {
+            Time::Here(clock) => {
                 clock.set_speed(speed);
                 Ok(())
             }
-            Self::Outside { clock, .. } => clock.set_speed(speed).await,
+            Time::There(clock) => clock.set_speed(speed).await,
         }
     }
 
     pub(crate) async fn stop(&self) {
-        let Self::Inside { lab, .. } = self else { return };
-        let lab = lock(lab).take();
+        let lab = lock(&self.lab).take();
         if let Some(lab) = lab {
             lab.stop().await;
         }
@@ -161,7 +155,7 @@ pub async fn rehearse(app: &Arc<App>, options: RehearsalOptions) -> Result<Proje
     };
     let world = inside(options.speed, options.seed, options.full_speed).await?;
     let id = uuid::Uuid::now_v7().to_string();
-    let mut project = smarthotel::project(&id, connections(world.addresses()), options.speed, options.seed);
+    let mut project = smarthotel::project(&id, connections(&world.addresses), options.speed, options.seed);
     project.name = path
         .file_stem()
         .map_or_else(|| project.name.clone(), |n| n.to_string_lossy().into_owned());
@@ -202,7 +196,7 @@ pub async fn attach(app: &Arc<App>, file: &Path, control_url: &str, ca_file: &Pa
         .await?
     };
     let clock = Arc::new(RemoteTime::new(addresses.clock, speed >= FULL_SPEED, control));
-    enter(app, &open, World::Outside { clock, addresses }).await?;
+    enter(app, &open, World { addresses, time: Time::There(clock), lab: Mutex::default() }).await?;
     projects::view(app, &open).await
 }
 
@@ -257,7 +251,7 @@ pub(crate) fn world_of(app: &App, open: &Open) -> Result<Option<Arc<World>>, UiE
         UiError::state(
             "The lab of this rehearsal is gone",
             "A lab lives only as long as the program that started it. What was rehearsed is kept in this project.",
-            "Choose Rehearse again: a new lab and a new run.",
+            "Open Plan and choose Approve and start: that makes a new lab and a new run.",
         )
     })
 }
@@ -297,7 +291,7 @@ async fn inside(speed: u32, seed: u64, full_speed: bool) -> Result<World, UiErro
 
 /// Points the project at the lab: connections, secrets, inventory.
 async fn enter(app: &Arc<App>, open: &Open, world: World) -> Result<(), UiError> {
-    let addresses = world.addresses().clone();
+    let addresses = world.addresses.clone();
     let connections = connections(&addresses);
     if open.project().connections != connections {
         open.change(|p| p.connections = connections.clone())?;

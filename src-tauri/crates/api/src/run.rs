@@ -5,9 +5,7 @@ use crate::{
     connections::SecretName,
     projects::newest_run,
     rehearsal::{self, World},
-    wire::{
-        ClockView, CloseQuestion, FilledScript, PlanView, RunMessage, RunPhase, RunState, TaskState, UiError,
-    },
+    wire::{ClockView, CloseQuestion, FilledScript, PlanView, RunMessage, RunPhase, RunState, TaskState, UiError},
 };
 use azure::Arm;
 use engine::{Clock, CommandError, Engine, EngineError, RunHandle, RunOptions, SystemClock, project as on_disk};

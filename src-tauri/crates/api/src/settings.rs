@@ -130,7 +130,7 @@ pub async fn app_info(app: &Arc<App>) -> Result<AppInfo, UiError> {
         secrets: app.secrets_info().await,
         projects_folder: app.folders.projects.display().to_string(),
         theme: app.settings(|s| s.theme.clone()),
-        start: app.start.clone(),
+        start: app.take_start(),
     })
 }
 

@@ -93,9 +93,9 @@ impl TaskKind for Judge {
                         }
                     }
                 }
-                if let Some(name) = document.get("name").and_then(Value::as_str) {
-                    ctx.evidence(format!("{name}: as expected."));
-                }
+                // Not everything in a list has a name of its own.
+                let name = document.get("name").and_then(Value::as_str).unwrap_or(ctx.task.address.name());
+                ctx.evidence(format!("{name}: as expected."));
                 Ok(Observed::Matches)
             }
             Verdict::Not { seen } if wait || matches!(ctx.task.actor, Actor::Person { .. }) => {

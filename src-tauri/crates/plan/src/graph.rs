@@ -1306,8 +1306,9 @@ impl<'a> Builder<'a> {
                     "Maps the protection container of the appliance to Azure with this policy.",
                     put(
                         ResourceId::new("${asr.container}").child("replicationProtectionContainerMappings", &format!("{}-mapping", d.policy)),
+                        // InMageRcm has no input of its own here: the base type's name, as in Microsoft's example.
                         json!({ "properties": { "targetProtectionContainerId": "Microsoft Azure", "policyId": policy,
-                            "providerSpecificInput": { "instanceType": "InMageRcm" } } }),
+                            "providerSpecificInput": { "instanceType": "ReplicationProviderSpecificContainerMappingInput" } } }),
                     ),
                 )
                 .after(&[&format!("5/policy/{}", d.policy), &format!("5/check-container/{}", d.vault)])

@@ -14,6 +14,8 @@ pub(crate) struct Object {
     pub kind: String,
     pub moref: String,
     values: Vec<(String, Node)>,
+    /// The refusal, when the account may not see a property.
+    denied: Option<VsphereError>,
 }
 
 impl Object {
@@ -164,7 +166,14 @@ impl VCenter {
         let page = self
             .retrieve(Of::One(kind, moref), &[(kind, paths)], Record::Whole)
             .await?;
-        page.objects.into_iter().next().ok_or_else(|| self.missing(kind, moref))
+        match page.objects.into_iter().next() {
+            Some(Object {
+                values,
+                denied: Some(refusal),
+                ..
+            }) if values.is_empty() => Err(refusal),
+            found => found.ok_or_else(|| self.missing(kind, moref)),
+        }
     }
 
     /// The server did not mention an object that was asked for.
@@ -197,16 +206,21 @@ impl VCenter {
 /// Reads one `<objects>`. A property that the account may not see is left out, like one that is unset; an ended session
 /// is an error: a server answers 200 then, with every property missing.
 fn object(server: &str, method: &str, node: Node) -> Result<Option<Object>, VsphereError> {
+    let mut denied = None;
     for missing in node.all("missingSet") {
         let fault = missing.at(&["fault", "fault"]);
-        if fault.and_then(|f| f.kind.as_deref()) == Some("NotAuthenticated") {
-            return Err(typed_fault(server, method, "NotAuthenticated", "", fault));
+        match fault.and_then(|f| f.kind.as_deref()) {
+            Some("NotAuthenticated") => return Err(typed_fault(server, method, "NotAuthenticated", "", fault)),
+            Some("NoPermission") => denied = Some(typed_fault(server, method, "NoPermission", "", fault)),
+            _ => {}
         }
     }
+    let values = Vec::with_capacity(node.children.len());
     let mut object = Object {
         kind: String::new(),
         moref: String::new(),
-        values: Vec::with_capacity(node.children.len()),
+        values,
+        denied,
     };
     for child in node.children {
         match child.name.as_str() {

@@ -14,8 +14,6 @@ pub(crate) const WINDOW: &[&str] = &[
     "libgtk-3-dev",
     "libwebkit2gtk-4.1-dev",
     "librsvg2-dev",
-    "libxdo-dev",
-    "libssl-dev",
 ];
 
 /// To build the command-line program only.

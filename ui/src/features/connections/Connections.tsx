@@ -120,7 +120,11 @@ function Card({ kind, project }: { kind: ConnectionKind; project: ProjectView })
   const secretField = (
     <Field
       label={t(`connect.${kind}.secret`)}
-      hint={t(info?.secrets.kept === "thisStartOnly" ? "connect.secretHere" : "connect.secretKeyring")}
+      hint={
+        stored && !replacing
+          ? ""
+          : t(info?.secrets.kept === "thisStartOnly" ? "connect.secretHere" : "connect.secretKeyring")
+      }
     >
       {stored && !replacing ? (
         <div className={s.stored} data-testid={`${kind}-secret-stored`}>
@@ -199,12 +203,10 @@ function Card({ kind, project }: { kind: ConnectionKind; project: ProjectView })
           </>
         ) : (
           <>
-            <div className={s.two}>
-              {text(t("connect.azure.tenant"), "tenant", draft.azure.tenantId, (tenantId) => set({ tenantId }))}
-              {text(t("connect.azure.subscription"), "subscription", draft.azure.subscriptionId, (subscriptionId) =>
-                set({ subscriptionId }),
-              )}
-            </div>
+            {text(t("connect.azure.tenant"), "tenant", draft.azure.tenantId, (tenantId) => set({ tenantId }))}
+            {text(t("connect.azure.subscription"), "subscription", draft.azure.subscriptionId, (subscriptionId) =>
+              set({ subscriptionId }),
+            )}
             {text(t("connect.azure.client"), "client", draft.azure.clientId, (clientId) => set({ clientId }))}
             {secretField}
             <details className={s.more}>

@@ -18,7 +18,7 @@ import {
 } from "@fluentui/react-components";
 import { AddRegular, DismissRegular, FolderOpenRegular, PlayRegular } from "@fluentui/react-icons";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useProject } from "../../app/project";
 import { DEFAULT_SPEED, SPEEDS } from "../../app/speeds";
@@ -26,9 +26,17 @@ import { count, dateTime } from "../../design/format";
 import { ErrorCard, Notice } from "../../design/ErrorCard";
 import { StatusIcon } from "../../design/StatusIcon";
 import { useCommand, useHost } from "../../host";
+import type { Screen } from "../../app/view";
+import type { ProjectView } from "../../host/gen/ProjectView";
 import type { ProjectSummary } from "../../host/gen/ProjectSummary";
 import type { UiError } from "../../host/gen/UiError";
 import s from "./home.module.css";
+
+/** What the program was started for is done once, not again at each visit. */
+let begun = false;
+
+/** Where to go on in a project: where its work stands. */
+const entry = (project: ProjectView): Screen => (project.run ? "run" : project.inventory ? "plan" : "connect");
 
 export default function Home() {
   const { t } = useTranslation();
@@ -44,13 +52,20 @@ export default function Home() {
   const forget = useCommand("project_forget");
   const [speed, setSpeed] = useState<number>(DEFAULT_SPEED);
   const [naming, setNaming] = useState(false);
+  const start = info?.start;
+  const { mutate: rehearseNow } = rehearse;
+  const { mutate: openNow } = open;
+  useEffect(() => {
+    if (!start || start.with === "home" || begun) return;
+    begun = true;
+    if (start.with === "rehearse") {
+      rehearseNow({ speed: start.speed }, { onSuccess: (project) => show(project.path, "run") });
+    } else openNow({ path: start.path }, { onSuccess: (project) => show(project.path, entry(project)) });
+  }, [start, rehearseNow, openNow, show]);
   const failure = [rehearse.error, open.error, forget.error].find((e) => e && e.code !== "cancelled");
   const speedWord = (n: number) => t("home.speed", { n: count(n) });
   const openPath = (path: string | null) =>
-    open.mutate(
-      { path },
-      { onSuccess: (project) => show(project.path, project.run ? "run" : project.inventory ? "plan" : "connect") },
-    );
+    open.mutate({ path }, { onSuccess: (project) => show(project.path, entry(project)) });
   return (
     <div className={s.page} data-testid="home">
       <div className={s.inner}>
@@ -161,6 +176,7 @@ export default function Home() {
                     {project.percent !== null && !project.problem ? (
                       <span
                         className={s.meter}
+                        data-done={project.percent >= 100 || undefined}
                         role="img"
                         aria-label={t("home.percent", { n: Math.floor(project.percent) })}
                       >

@@ -393,7 +393,7 @@ function Details({ vm, onClose }: { vm: Vm; onClose: () => void }) {
         {rows.map(([name, value]) => (
           <div key={name}>
             <dt>{name}</dt>
-            <dd className="num">{value}</dd>
+            <dd>{value}</dd>
           </div>
         ))}
       </dl>

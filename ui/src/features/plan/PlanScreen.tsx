@@ -142,7 +142,7 @@ function Totals({ plan, hash }: { plan: Plan; hash: string }) {
     return remaining(schedule(tasks, new Map(), 0), tasks);
   }, [plan]);
   return (
-    <p className={`${s.totals} num`}>
+    <p className={s.totals}>
       <span>{t("run.tasks", { count: tasksOf(plan).length })}</span>
       <span title={t("run.leftSource")}>{t("plan.time", { p50: duration(time.p50), p95: duration(time.p95) })}</span>
       <span>{t("plan.people", { n: byPeople(plan).length })}</span>
@@ -256,9 +256,9 @@ function Findings({ plan, onChoose }: { plan: Plan; onChoose: (address: string) 
         <li key={`${finding.rule} ${finding.about}`} data-severity={finding.severity}>
           <StatusIcon mark={SEVERITY_MARK[finding.severity]} quiet />
           <div>
-            <h3>
+            <h2>
               {finding.title} <span className={s.severity}>{t(`severity.${finding.severity}`)}</span>
-            </h3>
+            </h2>
             <p>{finding.detail}</p>
             <p className={s.muted}>
               {about(finding)} · {t("plan.source", { source: finding.source })}

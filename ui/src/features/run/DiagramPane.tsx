@@ -22,7 +22,7 @@ type Props = {
 
 export function DiagramPane({ plan, tasks, selected, onSelect }: Props) {
   const { t } = useTranslation();
-  const [moment, setMoment] = useState<Moment>(tasks ? "now" : "after");
+  const [moment, setMoment] = useState<Moment>("now");
   const [table, setTable] = useState(false);
   const [zoom, setZoom] = useState(1);
   const known = useMemo(() => things(plan.diagram, plan.plan, tasks), [plan, tasks]);
@@ -50,7 +50,7 @@ export function DiagramPane({ plan, tasks, selected, onSelect }: Props) {
                 (sibling as HTMLElement | null)?.focus();
               }}
             >
-              {t(`diagram.${m}`)}
+              {t(m === "now" && !tasks ? "diagram.during" : `diagram.${m}`)}
             </button>
           ))}
         </div>

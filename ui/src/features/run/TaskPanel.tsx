@@ -194,9 +194,7 @@ function Facts({ run, task, state, now, onSelect }: FactsProps) {
       {rows.map(([name, value, tip]) => (
         <div key={name}>
           <dt>{name}</dt>
-          <dd className="num" title={tip}>
-            {value}
-          </dd>
+          <dd title={tip}>{value}</dd>
         </div>
       ))}
     </dl>

@@ -30,7 +30,12 @@ export const Timeline = memo(function Timeline({ run, now }: { run: RunModel; no
         <h2 className={s.rowName}>{t("timeline.title")}</h2>
         <div className={s.track}>
           {scale.ticks.map((tick) => (
-            <span key={tick.at} className={`${s.tick} num`} style={{ left: pct(tick.x) }}>
+            <span
+              key={tick.at}
+              className={`${s.tick} num`}
+              data-last={tick.x > 0.95 || undefined}
+              style={{ left: pct(tick.x) }}
+            >
               {tick.day ? dayClock(tick.at) : clock(tick.at)}
             </span>
           ))}
@@ -43,6 +48,14 @@ export const Timeline = memo(function Timeline({ run, now }: { run: RunModel; no
               {row.number}. {row.title}
             </span>
             <div className={s.track} data-row>
+              {scale.breaks.map((b) => (
+                <span
+                  key={b.from}
+                  className={s.break}
+                  title={t("timeline.folded", { duration: duration((b.to - b.from) / 1000) })}
+                  style={{ left: pct(b.x), width: pct(b.width) }}
+                />
+              ))}
               {row.bars.map((bar) => {
                 const from = scale.x(bar.from);
                 const words = t("timeline.bar", {
@@ -64,14 +77,6 @@ export const Timeline = memo(function Timeline({ run, now }: { run: RunModel; no
                   />
                 );
               })}
-              {scale.breaks.map((b) => (
-                <span
-                  key={b.from}
-                  className={s.break}
-                  title={t("timeline.folded", { duration: duration((b.to - b.from) / 1000) })}
-                  style={{ left: pct(b.x), width: pct(b.width) }}
-                />
-              ))}
             </div>
           </li>
         ))}

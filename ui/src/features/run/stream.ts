@@ -65,17 +65,19 @@ export function useRun(project: ProjectView | undefined): FollowedRun {
     enabled: path !== undefined && !live && project?.run != null,
   });
 
-  return useMemo(() => {
-    if (key)
-      return {
-        model: followed?.key === key ? followed.model : null,
-        live,
-        error: followed?.key === key ? followed.error : null,
-      };
-    const last = path && followed?.key.startsWith(`${path} `) ? followed.model : null;
-    const model = plan.data && project?.run ? recorded(plan.data, project.run) : last;
-    return { model, live: false, error: plan.error };
-  }, [key, followed, live, plan.data, plan.error, project?.run, path]);
+  const state = project?.run;
+  const latest = followed?.model;
+  const known = followed?.key;
+  const error = followed?.error ?? null;
+  const view = plan.data;
+  const planError = plan.error;
+  return useMemo((): FollowedRun => {
+    if (key) return known === key ? { model: latest ?? null, live, error } : { model: null, live, error: null };
+    if (view && state) return { model: recorded(view, state), live: false, error: null };
+    // Between the end of the stream and the project's own record the last picture stays.
+    const last = path !== undefined && known?.startsWith(`${path} `) ? latest : undefined;
+    return { model: last ?? null, live: false, error: planError };
+  }, [key, known, latest, error, live, view, planError, state, path]);
 }
 
 /** At most this long (milliseconds) the clock is carried on without a message. */

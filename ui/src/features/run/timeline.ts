@@ -31,7 +31,7 @@ export function rows(model: RunModel, now: number): Row[] {
       const state = model.tasks.get(task.address);
       if (!state) continue;
       const mark = markOf(state);
-      if (state.started) {
+      if (state.started && mark !== "skipped") {
         const from = Date.parse(state.started);
         const to = Math.max(from, state.ended ? Date.parse(state.ended) : now);
         bars.push({ from, to, mark, planned: false, address: task.address });

@@ -3,4 +3,13 @@ import type { ConnectionsView } from "./ConnectionsView";
 import type { Design } from "./Design";
 import type { InventorySummary } from "./InventorySummary";
 import type { RunState } from "./RunState";
-export type ProjectView = { path: string, id: string, name: string, rehearsal: boolean, rehearsalSpeed: number, connections: ConnectionsView, design: Design, inventory: InventorySummary | null, run: RunState | null, live: boolean, };
+
+export type ProjectView = { path: string, id: string, name: string, rehearsal: boolean, rehearsalSpeed: number, connections: ConnectionsView, design: Design, inventory: InventorySummary | null, 
+/**
+ * The newest run, if any: its state when the project was opened.
+ */
+run: RunState | null, 
+/**
+ * The run is being executed by this process now.
+ */
+live: boolean, };

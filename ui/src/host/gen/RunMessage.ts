@@ -3,4 +3,8 @@ import type { ClockView } from "./ClockView";
 import type { PlanView } from "./PlanView";
 import type { RunState } from "./RunState";
 import type { TaskState } from "./TaskState";
+
+/**
+ * Messages of a run: the snapshot first, then what changed, at most 10 a second for each task.
+ */
 export type RunMessage = { "type": "snapshot", plan: PlanView, state: RunState, clock: ClockView, } | { "type": "task", seq: number, task: TaskState, clock: ClockView, } | { "type": "run", seq: number, state: RunState, clock: ClockView, };

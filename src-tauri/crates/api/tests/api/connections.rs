@@ -28,16 +28,25 @@ impl Bench {
         connections.azure.client_id = a.client_id;
         connections.azure.subscription_id = a.subscription_id;
         connections.azure.ca_pem = a.ca_pem;
-        Self { desk, lab, project: made.path, connections }
+        Self {
+            desk,
+            lab,
+            project: made.path,
+            connections,
+        }
     }
 
     async fn save(&self, kind: &str, secret: Value) -> Result<ConnectionsView, UiError> {
-        let arguments = json!({ "project": self.project, "kind": kind, "connections": self.connections, "secret": secret });
+        let arguments =
+            json!({ "project": self.project, "kind": kind, "connections": self.connections, "secret": secret });
         self.desk.call("connection_save", arguments).await
     }
 
     async fn test(&self, kind: &str) -> ConnectionTest {
-        self.desk.call("connection_test", json!({ "project": self.project, "kind": kind })).await.unwrap()
+        self.desk
+            .call("connection_test", json!({ "project": self.project, "kind": kind }))
+            .await
+            .unwrap()
     }
 }
 
@@ -49,7 +58,7 @@ fn last(test: &ConnectionTest) -> &ConnectionStep {
 async fn both_connections_work_and_their_secrets_stay_out_of_the_files() {
     let mut b = Bench::new().await;
     let a = b.lab.addresses();
-    assert_eq!(last(&b.test("vcenter").await).ok, false, "nothing is entered yet");
+    assert!(!last(&b.test("vcenter").await).ok, "nothing is entered yet");
     let saved = b.save("vcenter", json!(a.vcenter_password)).await.unwrap();
     assert!(saved.vcenter_password_stored && !saved.azure_secret_stored);
     assert_eq!(saved.connections.azure.tenant_id, "", "the other kind stays as it was");
@@ -62,7 +71,10 @@ async fn both_connections_work_and_their_secrets_stay_out_of_the_files() {
     b.save("vcenter", json!(CANARY)).await.unwrap();
     assert_eq!(found_below(b.desk.home.path(), CANARY), None);
     b.connections.vcenter.user = "nobody".into();
-    let test = { b.save("vcenter", json!(null)).await.unwrap(); b.test("vcenter").await };
+    let test = {
+        b.save("vcenter", json!(null)).await.unwrap();
+        b.test("vcenter").await
+    };
     assert!(!test.ok && !last(&test).hint.is_empty());
     let gone = b.save("vcenter", json!("")).await.unwrap();
     assert!(!gone.vcenter_password_stored, "an empty secret is forgotten");
@@ -75,15 +87,24 @@ async fn an_unknown_certificate_is_shown_and_trusted_and_a_changed_one_is_told_a
     b.connections.vcenter.thumbprint = String::new();
     b.save("vcenter", json!(a.vcenter_password)).await.unwrap();
     let shown = b.test("vcenter").await.certificate.unwrap();
-    assert_eq!((shown.sha256.as_str(), shown.changed_from), (a.vcenter_thumbprint.as_str(), None));
+    assert_eq!(
+        (shown.sha256.as_str(), shown.changed_from),
+        (a.vcenter_thumbprint.as_str(), None)
+    );
     b.desk
-        .call::<ConnectionsView>("certificate_trust", json!({ "project": b.project, "sha256": shown.sha256 }))
+        .call::<ConnectionsView>(
+            "certificate_trust",
+            json!({ "project": b.project, "sha256": shown.sha256 }),
+        )
         .await
         .unwrap();
     assert!(b.test("vcenter").await.ok);
 
     let other = ["AB"; 32].join(":");
-    b.desk.call::<ConnectionsView>("certificate_trust", json!({ "project": b.project, "sha256": other })).await.unwrap();
+    b.desk
+        .call::<ConnectionsView>("certificate_trust", json!({ "project": b.project, "sha256": other }))
+        .await
+        .unwrap();
     let test = b.test("vcenter").await;
     assert!(!test.ok);
     assert_eq!(test.certificate.unwrap().changed_from, Some(other));
@@ -111,7 +132,10 @@ async fn each_wrong_answer_has_words_and_a_way_out() {
     let unreachable = b.test("vcenter").await;
     for test in [wrong_password, refused_token, no_subscription, unreachable] {
         let step = last(&test);
-        assert!(!test.ok && !step.ok && !step.detail.is_empty() && !step.hint.is_empty(), "{test:#?}");
+        assert!(
+            !test.ok && !step.ok && !step.detail.is_empty() && !step.hint.is_empty(),
+            "{test:#?}"
+        );
         assert!(!format!("{test:?}").contains(CANARY), "{test:#?}");
     }
 }
@@ -120,7 +144,10 @@ async fn each_wrong_answer_has_words_and_a_way_out() {
 async fn addresses_are_completed_or_refused() {
     let mut b = Bench::new().await;
     b.connections.vcenter.url = " vcenter.contoso.com/ ".into();
-    assert_eq!(b.save("vcenter", json!(null)).await.unwrap().connections.vcenter.url, "https://vcenter.contoso.com");
+    assert_eq!(
+        b.save("vcenter", json!(null)).await.unwrap().connections.vcenter.url,
+        "https://vcenter.contoso.com"
+    );
     for bad in ["http://vcenter", "https://", "https://user:pw@vcenter", "ftp://x"] {
         b.connections.vcenter.url = bad.into();
         let error = b.save("vcenter", json!(null)).await.unwrap_err();
@@ -134,14 +161,33 @@ async fn addresses_are_completed_or_refused() {
 async fn discovery_streams_and_keeps_what_it_found() {
     let b = Bench::new().await;
     let failed: Vec<InventoryMessage> = b.desk.stream("inventory_read", json!({ "project": b.project })).await;
-    assert!(matches!(&failed[..], [InventoryMessage::Failed { .. }]), "there is no password yet: {failed:?}");
-    b.save("vcenter", json!(b.lab.addresses().vcenter_password)).await.unwrap();
+    assert!(
+        matches!(&failed[..], [InventoryMessage::Failed { .. }]),
+        "there is no password yet: {failed:?}"
+    );
+    b.save("vcenter", json!(b.lab.addresses().vcenter_password))
+        .await
+        .unwrap();
     let heard: Vec<InventoryMessage> = b.desk.stream("inventory_read", json!({ "project": b.project })).await;
-    assert!(matches!(heard.first(), Some(InventoryMessage::Connected { .. })), "{heard:?}");
-    assert!(matches!(heard.last(), Some(InventoryMessage::Done { vms, .. }) if *vms >= 3), "{heard:?}");
-    let kept: Option<plan::Inventory> = b.desk.call("inventory_get", json!({ "project": b.project })).await.unwrap();
+    assert!(
+        matches!(heard.first(), Some(InventoryMessage::Connected { .. })),
+        "{heard:?}"
+    );
+    assert!(
+        matches!(heard.last(), Some(InventoryMessage::Done { vms, .. }) if *vms >= 3),
+        "{heard:?}"
+    );
+    let kept: Option<plan::Inventory> = b
+        .desk
+        .call("inventory_get", json!({ "project": b.project }))
+        .await
+        .unwrap();
     assert!(kept.unwrap().vm("WEBVM").is_some());
-    let early = b.desk.call::<PlanView>("plan_get", json!({ "project": b.project })).await.unwrap_err();
+    let early = b
+        .desk
+        .call::<PlanView>("plan_get", json!({ "project": b.project }))
+        .await
+        .unwrap_err();
     assert_eq!(early.code, ErrorCode::Plan, "there is no subscription yet: {early:?}");
     b.save("azure", json!(null)).await.unwrap();
     let view: PlanView = b.desk.call("plan_get", json!({ "project": b.project })).await.unwrap();

@@ -24,8 +24,15 @@ pub(crate) struct Desk {
 impl Desk {
     pub(crate) fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
-        let app = App::new(Folders::below(home.path()), Arc::new(FolderHost(home.path().to_owned())), Start::Home);
-        app.use_store(Arc::new(secrets::MemoryStore::new("No keyring answers on this computer.", "Start one.")));
+        let app = App::new(
+            Folders::below(home.path()),
+            Arc::new(FolderHost(home.path().to_owned())),
+            Start::Home,
+        );
+        app.use_store(Arc::new(secrets::MemoryStore::new(
+            "No keyring answers on this computer.",
+            "Start one.",
+        )));
         Self { app, home }
     }
 
@@ -59,16 +66,25 @@ impl Desk {
 }
 
 pub(crate) async fn lab() -> lab::Lab {
-    lab::Lab::start(lab::Options { speed: 10_000, ..lab::Options::default() }).await.unwrap()
+    lab::Lab::start(lab::Options {
+        speed: 10_000,
+        ..lab::Options::default()
+    })
+    .await
+    .unwrap()
 }
 
 /// True when the text is in any file below the folder.
 pub(crate) fn found_below(folder: &Path, text: &str) -> Option<std::path::PathBuf> {
-    std::fs::read_dir(folder).unwrap().flatten().map(|e| e.path()).find_map(|path| {
-        if path.is_dir() {
-            return found_below(&path, text);
-        }
-        let bytes = std::fs::read(&path).unwrap();
-        bytes.windows(text.len()).any(|w| w == text.as_bytes()).then_some(path)
-    })
+    std::fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .map(|e| e.path())
+        .find_map(|path| {
+            if path.is_dir() {
+                return found_below(&path, text);
+            }
+            let bytes = std::fs::read(&path).unwrap();
+            bytes.windows(text.len()).any(|w| w == text.as_bytes()).then_some(path)
+        })
 }

@@ -6,11 +6,19 @@ use serde_json::json;
 async fn a_project_is_made_listed_closed_opened_and_forgotten() {
     let desk = Desk::new();
     let made = desk.project("Smart/Hotel").await;
-    assert_eq!((made.name.as_str(), made.rehearsal, made.live), ("Smart/Hotel", false, false));
+    assert_eq!(
+        (made.name.as_str(), made.rehearsal, made.live),
+        ("Smart/Hotel", false, false)
+    );
     assert!(made.path.ends_with("Smart-Hotel.rehost"), "{}", made.path);
 
-    desk.call::<()>("project_close", json!({ "project": made.path })).await.unwrap();
-    let closed = desk.call::<ProjectView>("project_get", json!({ "project": made.path })).await.unwrap_err();
+    desk.call::<()>("project_close", json!({ "project": made.path }))
+        .await
+        .unwrap();
+    let closed = desk
+        .call::<ProjectView>("project_get", json!({ "project": made.path }))
+        .await
+        .unwrap_err();
     assert_eq!(closed.code, ErrorCode::NotFound);
 
     // The dialog of this desk answers with the newest project.
@@ -18,20 +26,39 @@ async fn a_project_is_made_listed_closed_opened_and_forgotten() {
     assert_eq!(opened.id, made.id);
     let list: Vec<ProjectSummary> = desk.call("projects_list", json!({})).await.unwrap();
     assert_eq!(list.len(), 1);
-    assert_eq!((list[0].state.as_deref(), list[0].problem.as_deref()), (Some("no run yet"), None));
+    assert_eq!(
+        (list[0].state.as_deref(), list[0].problem.as_deref()),
+        (Some("no run yet"), None)
+    );
 
-    desk.call::<()>("project_forget", json!({ "path": made.path })).await.unwrap();
-    assert!(desk.call::<Vec<ProjectSummary>>("projects_list", json!({})).await.unwrap().is_empty());
-    assert!(std::path::Path::new(&made.path).exists(), "forgetting must leave the file");
+    desk.call::<()>("project_forget", json!({ "path": made.path }))
+        .await
+        .unwrap();
+    assert!(
+        desk.call::<Vec<ProjectSummary>>("projects_list", json!({}))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        std::path::Path::new(&made.path).exists(),
+        "forgetting must leave the file"
+    );
 }
 
 #[tokio::test]
 async fn a_closed_dialog_and_an_empty_name_change_nothing() {
     let desk = Desk::new();
     std::fs::write(desk.path("next"), "").unwrap();
-    let error = desk.call::<ProjectView>("project_new", json!({ "name": "x" })).await.unwrap_err();
+    let error = desk
+        .call::<ProjectView>("project_new", json!({ "name": "x" }))
+        .await
+        .unwrap_err();
     assert_eq!(error.code, ErrorCode::Cancelled);
-    let error = desk.call::<ProjectView>("project_new", json!({ "name": "  " })).await.unwrap_err();
+    let error = desk
+        .call::<ProjectView>("project_new", json!({ "name": "  " }))
+        .await
+        .unwrap_err();
     assert_eq!(error.code, ErrorCode::Invalid);
 }
 
@@ -39,7 +66,10 @@ async fn a_closed_dialog_and_an_empty_name_change_nothing() {
 async fn an_existing_file_is_never_overwritten() {
     let desk = Desk::new();
     std::fs::write(desk.path("a.rehost"), "precious").unwrap();
-    let error = desk.call::<ProjectView>("project_new", json!({ "name": "a" })).await.unwrap_err();
+    let error = desk
+        .call::<ProjectView>("project_new", json!({ "name": "a" }))
+        .await
+        .unwrap_err();
     assert_eq!(error.code, ErrorCode::Invalid);
     assert_eq!(std::fs::read_to_string(desk.path("a.rehost")).unwrap(), "precious");
 }
@@ -48,24 +78,42 @@ async fn an_existing_file_is_never_overwritten() {
 async fn unusable_files_say_what_to_do() {
     let desk = Desk::new();
     let made = desk.project("good").await;
-    desk.call::<()>("project_close", json!({ "project": made.path })).await.unwrap();
+    desk.call::<()>("project_close", json!({ "project": made.path }))
+        .await
+        .unwrap();
     let good = std::fs::read(&made.path).unwrap();
-    std::fs::write(desk.path("text.rehost"), "this is a text, and rather a long one at that, to look like something").unwrap();
+    std::fs::write(
+        desk.path("text.rehost"),
+        "this is a text, and rather a long one at that, to look like something",
+    )
+    .unwrap();
     std::fs::write(desk.path("cut.rehost"), &good[..good.len() / 2]).unwrap();
     std::fs::write(desk.path("empty.rehost"), "").unwrap();
     let other = rusqlite::Connection::open(desk.path("other.rehost")).unwrap();
     other.execute_batch("CREATE TABLE t (a)").unwrap();
     let newer = desk.path("newer.rehost");
     std::fs::copy(&made.path, &newer).unwrap();
-    rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    rusqlite::Connection::open(&newer)
+        .unwrap()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
 
     for name in ["text", "cut", "empty", "other", "newer"] {
         let path = desk.path(&format!("{name}.rehost"));
-        let error = desk.call::<ProjectView>("project_open", json!({ "path": path })).await.unwrap_err();
+        let error = desk
+            .call::<ProjectView>("project_open", json!({ "path": path }))
+            .await
+            .unwrap_err();
         assert_eq!(error.code, ErrorCode::ProjectFile, "{name}: {error:?}");
-        assert!(!error.hint.is_empty() && error.detail.contains(name), "{name}: {error:?}");
+        assert!(
+            !error.hint.is_empty() && error.detail.contains(name),
+            "{name}: {error:?}"
+        );
     }
-    let error = desk.call::<ProjectView>("project_open", json!({ "path": desk.path("none.rehost") })).await.unwrap_err();
+    let error = desk
+        .call::<ProjectView>("project_open", json!({ "path": desk.path("none.rehost") }))
+        .await
+        .unwrap_err();
     assert_eq!(error.code, ErrorCode::NotFound);
 }
 
@@ -73,8 +121,15 @@ async fn unusable_files_say_what_to_do() {
 async fn a_project_that_is_open_elsewhere_is_refused_and_still_listed() {
     let (desk, other) = (Desk::new(), Desk::new());
     let made = desk.project("shared").await;
-    let error = other.call::<ProjectView>("project_open", json!({ "path": made.path })).await.unwrap_err();
-    assert_eq!((error.code, error.retryable), (ErrorCode::OpenElsewhere, true), "{error:?}");
+    let error = other
+        .call::<ProjectView>("project_open", json!({ "path": made.path }))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.code, error.retryable),
+        (ErrorCode::OpenElsewhere, true),
+        "{error:?}"
+    );
     let again: ProjectView = desk.call("project_open", json!({ "path": made.path })).await.unwrap();
     assert_eq!(again.id, made.id, "the same window may open it again");
 }
@@ -83,12 +138,20 @@ async fn a_project_that_is_open_elsewhere_is_refused_and_still_listed() {
 async fn settings_survive_and_broken_ones_do_no_harm() {
     let desk = Desk::new();
     desk.call::<()>("set_theme", json!({ "theme": "dark" })).await.unwrap();
-    assert_eq!(desk.call::<()>("set_theme", json!({ "theme": "pink" })).await.unwrap_err().code, ErrorCode::Invalid);
-    let again = || api::App::new(
-        api::settings::Folders::below(desk.home.path()),
-        std::sync::Arc::new(api::host::FolderHost(desk.home.path().to_owned())),
-        Start::Home,
+    assert_eq!(
+        desk.call::<()>("set_theme", json!({ "theme": "pink" }))
+            .await
+            .unwrap_err()
+            .code,
+        ErrorCode::Invalid
     );
+    let again = || {
+        api::App::new(
+            api::settings::Folders::below(desk.home.path()),
+            std::sync::Arc::new(api::host::FolderHost(desk.home.path().to_owned())),
+            Start::Home,
+        )
+    };
     assert_eq!(again().settings(|s| s.theme.clone()), "dark");
     std::fs::write(desk.path("config/settings.json"), "{").unwrap();
     assert_eq!(again().settings(|s| s.theme.clone()), "system");
@@ -98,6 +161,8 @@ async fn settings_survive_and_broken_ones_do_no_harm() {
 async fn without_a_keyring_secrets_last_for_this_start_and_that_is_said() {
     let desk = Desk::new();
     let info: AppInfo = desk.call("app_info", json!({})).await.unwrap();
-    assert!(matches!(info.secrets, SecretsInfo::ThisStartOnly { ref reason, ref hint } if !reason.is_empty() && !hint.is_empty()));
+    assert!(
+        matches!(info.secrets, SecretsInfo::ThisStartOnly { ref reason, ref hint } if !reason.is_empty() && !hint.is_empty())
+    );
     assert_eq!(info.start, Start::Home);
 }

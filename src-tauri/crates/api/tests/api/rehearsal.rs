@@ -14,7 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 async fn listen(desk: &Desk, project: &str, mut enough: impl FnMut(&RunMessage) -> bool) -> Vec<RunMessage> {
     let (to, mut messages) = mpsc::unbounded_channel();
     let (app, path) = (desk.app.clone(), project.to_owned());
-    let work = tokio::spawn(async move { api::run::run_subscribe(&app, path, Arc::new(move |m| to.send(m).is_ok())).await });
+    let work =
+        tokio::spawn(async move { api::run::run_subscribe(&app, path, Arc::new(move |m| to.send(m).is_ok())).await });
     let mut heard = vec![];
     let wait = async {
         while let Some(message) = messages.recv().await {
@@ -25,7 +26,9 @@ async fn listen(desk: &Desk, project: &str, mut enough: impl FnMut(&RunMessage) 
             }
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.expect("the run did not get there");
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("the run did not get there");
     work.abort();
     heard
 }
@@ -42,13 +45,23 @@ fn ended(message: &RunMessage) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sample_is_rehearsed_to_the_end_and_reported() {
     let desk = Desk::new();
-    let options = RehearsalOptions { speed: FULL_SPEED, seed: USUAL_SEED, file: None, full_speed: true, accept_gates: true };
+    let options = RehearsalOptions {
+        speed: FULL_SPEED,
+        seed: USUAL_SEED,
+        file: None,
+        full_speed: true,
+        accept_gates: true,
+    };
     let view = api::rehearsal::rehearse(&desk.app, options).await.unwrap();
     assert!(view.rehearsal && view.live && view.inventory.is_some());
     listen(&desk, &view.path, ended).await;
     let state = api::run::state(&desk.app, &view.path).await.unwrap();
     let open: Vec<_> = state.tasks.iter().filter(|t| !t.status.is_settled()).collect();
-    assert!(state.phase == RunPhase::Done && open.is_empty(), "{:?} {open:#?}", state.phase);
+    assert!(
+        state.phase == RunPhase::Done && open.is_empty(),
+        "{:?} {open:#?}",
+        state.phase
+    );
     assert!(state.tasks.len() >= 60, "{} tasks", state.tasks.len());
 
     let saved: Option<SavedReport> = desk.call("report_save", json!({ "project": view.path })).await.unwrap();
@@ -58,19 +71,37 @@ async fn the_sample_is_rehearsed_to_the_end_and_reported() {
     let verified = api::projects::verify(std::path::Path::new(&view.path)).await.unwrap();
     assert!(verified.ok && verified.events > 0, "{verified:?}");
 
-    let address = state.tasks.iter().find(|t| t.address.kind() == "vnet").map(|t| t.address.clone()).unwrap();
-    let exchanges: Vec<plan::Exchange> =
-        desk.call("task_exchanges", json!({ "project": view.path, "address": address })).await.unwrap();
+    let address = state
+        .tasks
+        .iter()
+        .find(|t| t.address.kind() == "vnet")
+        .map(|t| t.address.clone())
+        .unwrap();
+    let exchanges: Vec<plan::Exchange> = desk
+        .call("task_exchanges", json!({ "project": view.path, "address": address }))
+        .await
+        .unwrap();
     assert!(exchanges.iter().any(|e| e.method == "PUT"), "{exchanges:#?}");
 
     // What opens the lab must be nowhere on disk.
-    let again = lab::Lab::start(lab::Options { seed: USUAL_SEED, ..lab::Options::default() }).await.unwrap();
-    for secret in [again.addresses().client_secret, again.addresses().vcenter_password, "administratorLoginPassword\":\"Lab-".into()] {
+    let again = lab::Lab::start(lab::Options {
+        seed: USUAL_SEED,
+        ..lab::Options::default()
+    })
+    .await
+    .unwrap();
+    for secret in [
+        again.addresses().client_secret,
+        again.addresses().vcenter_password,
+        "administratorLoginPassword\":\"Lab-".into(),
+    ] {
         assert_eq!(found_below(desk.home.path(), &secret), None, "{secret} is on disk");
     }
 
     // Closed and opened again while the program lives: all is there. In a new one the lab is gone, and that is said.
-    desk.call::<()>("project_close", json!({ "project": view.path })).await.unwrap();
+    desk.call::<()>("project_close", json!({ "project": view.path }))
+        .await
+        .unwrap();
     let reopened: ProjectView = desk.call("project_open", json!({ "path": view.path })).await.unwrap();
     assert_eq!(reopened.run.map(|r| r.phase), Some(RunPhase::Done));
 }
@@ -106,11 +137,21 @@ async fn gates_wait_for_a_decision_and_closing_asks() {
         )
         .await
         .unwrap_err();
-    assert_eq!(changed.code, ErrorCode::State, "connections stay as approved during a run");
+    assert_eq!(
+        changed.code,
+        ErrorCode::State,
+        "connections stay as approved during a run"
+    );
     let decide = json!({ "project": view.path, "address": gate, "accept": false, "note": "the page is blank" });
     desk.call::<()>("gate_decide", decide.clone()).await.unwrap();
-    assert_eq!(desk.call::<()>("gate_decide", decide).await.unwrap_err().code, ErrorCode::State, "decided once");
-    desk.call::<()>("run_cancel", json!({ "project": view.path })).await.unwrap();
+    assert_eq!(
+        desk.call::<()>("gate_decide", decide).await.unwrap_err().code,
+        ErrorCode::State,
+        "decided once"
+    );
+    desk.call::<()>("run_cancel", json!({ "project": view.path }))
+        .await
+        .unwrap();
     listen(&desk, &view.path, ended).await;
     let state = api::run::state(&desk.app, &view.path).await.unwrap();
     let decided = state.task(&gate).and_then(|t| t.decision.clone()).unwrap();
@@ -120,6 +161,9 @@ async fn gates_wait_for_a_decision_and_closing_asks() {
     let other = Desk::new();
     let opened: ProjectView = other.call("project_open", json!({ "path": view.path })).await.unwrap();
     assert!(!opened.live);
-    let refused = other.call::<()>("task_retry", json!({ "project": view.path, "address": gate })).await.unwrap_err();
+    let refused = other
+        .call::<()>("task_retry", json!({ "project": view.path, "address": gate }))
+        .await
+        .unwrap_err();
     assert_eq!(refused.code, ErrorCode::State, "the lab is gone: {refused:?}");
 }

@@ -215,7 +215,10 @@ fn show(world: &World, req: &Req, op: &Operation, id: &str) -> Resp {
     match &op.outcome {
         Outcome::Running => {
             body["status"] = "InProgress".into();
-            if let Some(percent) = percent(world, op) {
+            // The vault's own operations tell no percentage.
+            if let Some(percent) = percent(world, op)
+                && !matches!(op.style, Style::Vault(_))
+            {
                 body["percentComplete"] = percent.into();
             }
         }

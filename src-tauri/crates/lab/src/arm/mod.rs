@@ -181,6 +181,8 @@ async fn handle(State(gate): State<Arc<Gate>>, method: Method, uri: Uri, headers
     respond(&req, resp, request_id)
 }
 
+const JSON: &str = "application/json; charset=utf-8";
+
 fn respond(req: &Req, resp: Resp, request_id: String) -> Response {
     let correlation = req.headers.get("x-ms-correlation-request-id").and_then(|v| v.to_str().ok());
     let mut builder = Response::builder()
@@ -193,7 +195,7 @@ fn respond(req: &Req, resp: Resp, request_id: String) -> Response {
     }
     let body = match resp.body {
         Some(v) if req.method != Method::HEAD => {
-            builder = builder.header(header::CONTENT_TYPE, "application/json; charset=utf-8");
+            builder = builder.header(header::CONTENT_TYPE, JSON);
             Body::from(v.to_string())
         }
         _ => Body::empty(),
@@ -209,8 +211,11 @@ fn exchange(req: &Req, uri: &Uri, base: &str, resp: &Resp) -> Value {
         .filter(|(k, _)| *k != header::AUTHORIZATION)
         .map(|(k, v)| (k.to_string(), Value::from(v.to_str().unwrap_or(""))))
         .collect();
-    let answered: serde_json::Map<String, Value> =
+    let mut answered: serde_json::Map<String, Value> =
         resp.headers.iter().map(|(k, v)| ((*k).to_owned(), Value::from(v.as_str()))).collect();
+    if resp.body.is_some() {
+        answered.insert("content-type".into(), JSON.into());
+    }
     json!({
         "liveRequest": {"method": req.method.as_str(), "url": format!("{base}{uri}"), "headers": headers, "body": req.body},
         "liveResponse": {"statusCode": resp.status.to_string(), "headers": answered, "body": resp.body},

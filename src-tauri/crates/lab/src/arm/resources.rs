@@ -39,12 +39,12 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
     let sub = world.cloud.subscription.clone();
     Some(match (&req.method, low) {
         (&Method::GET, ["metadata", "endpoints"]) => Ok(Resp::ok(metadata(world))),
-        (&Method::GET, ["tenants"]) => Ok(Resp::list([json!({
+        (&Method::GET, ["tenants"]) => Ok(whole([json!({
             "id": format!("/tenants/{}", world.cloud.tenant), "tenantId": world.cloud.tenant, "countryCode": "US",
             "displayName": "Contoso", "domains": ["contoso.com", "contoso.onmicrosoft.com"],
             "tenantCategory": "Home", "defaultDomain": "contoso.com", "tenantType": "AAD",
         })])),
-        (&Method::GET, ["subscriptions"]) => Ok(Resp::list([subscription(world)])),
+        (&Method::GET, ["subscriptions"]) => Ok(whole([subscription(world)])),
         (&Method::GET, ["subscriptions", _]) => Ok(Resp::ok(subscription(world))),
         (&Method::GET, ["subscriptions", _, "locations"]) => Ok(Resp::list(LOCATIONS.iter().map(|(name, shown, pair)| {
             json!({
@@ -85,6 +85,11 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
         }
         _ => return None,
     })
+}
+
+/// A list whose definition demands a link to the next page even when there is none.
+fn whole(values: impl IntoIterator<Item = Value>) -> Resp {
+    Resp::ok(json!({"value": values.into_iter().collect::<Vec<_>>(), "nextLink": ""}))
 }
 
 /// A resource as its GET shows it, wherever it is kept.

@@ -141,7 +141,7 @@ fn keys(world: &World, id: &str) -> Value {
     let name = last(id);
     let created = world.cloud.get(id).map(|v| v["properties"]["creationTime"].clone()).unwrap_or(Value::Null);
     let keys: Vec<Value> = (0..2)
-        .filter_map(|i| Some(json!({"keyName": format!("key{}", i + 1), "value": world.cloud.account_key(name, i)?, "permissions": "FULL", "creationTime": created})))
+        .filter_map(|i| Some(json!({"keyName": format!("key{}", i + 1), "value": world.cloud.account_key(name, i)?, "permissions": "Full", "creationTime": created})))
         .collect();
     json!({"keys": keys})
 }

@@ -119,6 +119,7 @@ impl Azure {
         let location_only = got.header("azure-asyncoperation").is_none();
         for _ in 0..2000 {
             let poll = self.call(Method::GET, &url, None).await;
+            assert!(poll.status < 300, "{url}: {} {}", poll.status, poll.body);
             let done = if location_only { poll.status != 202 } else { poll.body["status"] != "InProgress" };
             if done {
                 return poll.body;
