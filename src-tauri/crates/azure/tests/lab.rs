@@ -84,7 +84,10 @@ async fn the_connection_is_tested_hop_by_hop() {
     };
     let secret = lab.addresses().client_secret;
     let steps = check(&c, &secret).await;
-    assert!(steps.len() == 4 && steps.iter().all(|s| s.ok && s.hint.is_empty()), "{steps:#?}");
+    assert!(
+        steps.len() == 4 && steps.iter().all(|s| s.ok && s.hint.is_empty()),
+        "{steps:#?}"
+    );
 
     let steps = check(&c, "wrong").await;
     assert!(

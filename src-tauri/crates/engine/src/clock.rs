@@ -65,7 +65,12 @@ impl Clock for SystemClock {
             if left <= SignedDuration::ZERO {
                 return;
             }
-            tokio::time::sleep(Duration::try_from(left).unwrap_or_default().min(Duration::from_secs(60))).await;
+            tokio::time::sleep(
+                Duration::try_from(left)
+                    .unwrap_or_default()
+                    .min(Duration::from_secs(60)),
+            )
+            .await;
         }
     }
 }
@@ -96,7 +101,12 @@ struct Jumping {
 impl JumpingClock {
     /// Makes a clock that starts at `start`.
     pub fn new(start: Timestamp) -> Self {
-        Self(Arc::new(Mutex::new(Jumping { now: start, awake: 0, sleepers: BTreeMap::new(), next: 0 })))
+        Self(Arc::new(Mutex::new(Jumping {
+            now: start,
+            awake: 0,
+            sleepers: BTreeMap::new(),
+            next: 0,
+        })))
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Jumping) -> T) -> T {
@@ -166,7 +176,12 @@ impl Clock for JumpingClock {
     }
 
     async fn sleep_until(&self, until: Timestamp) {
-        Sleep { clock: self.clone(), until, key: None }.await;
+        Sleep {
+            clock: self.clone(),
+            until,
+            key: None,
+        }
+        .await;
     }
 
     fn awake(&self) -> Awake {

@@ -36,7 +36,12 @@ pub struct RunOptions {
 impl RunOptions {
     /// Options with the usual limits, a real run, gates asked.
     pub fn new(by: impl Into<String>, host: impl Into<String>, version: impl Into<String>) -> Self {
-        Self { by: by.into(), host: host.into(), version: version.into(), ..Self::default() }
+        Self {
+            by: by.into(),
+            host: host.into(),
+            version: version.into(),
+            ..Self::default()
+        }
     }
 }
 
@@ -83,7 +88,11 @@ pub enum CommandError {
     #[error("There is no task {0} in this plan.")]
     NoTask(Address),
     #[error("{task} is {status:?}; {needed}.")]
-    NotNow { task: Address, status: TaskStatus, needed: &'static str },
+    NotNow {
+        task: Address,
+        status: TaskStatus,
+        needed: &'static str,
+    },
     #[error("The run has ended.")]
     Ended,
     #[error("The program does not follow this run any more. Resume it first.")]
@@ -98,7 +107,12 @@ pub(crate) enum Command {
     Cancel,
     Stop,
     Retry(Address),
-    Decide { task: Address, accept: bool, by: String, note: String },
+    Decide {
+        task: Address,
+        accept: bool,
+        by: String,
+        note: String,
+    },
     Undo(Address),
     Look(Address),
 }
@@ -220,7 +234,13 @@ impl RunHandle {
         by: impl Into<String>,
         note: impl Into<String>,
     ) -> Result<(), CommandError> {
-        self.ask(Command::Decide { task: task.clone(), accept, by: by.into(), note: note.into() }).await
+        self.ask(Command::Decide {
+            task: task.clone(),
+            accept,
+            by: by.into(),
+            note: note.into(),
+        })
+        .await
     }
 
     /// Takes a task's change back. Also after the run has ended.
@@ -273,6 +293,8 @@ impl RunHandle {
 
 impl std::fmt::Debug for RunHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RunHandle").field("run", &self.0.run).finish_non_exhaustive()
+        f.debug_struct("RunHandle")
+            .field("run", &self.0.run)
+            .finish_non_exhaustive()
     }
 }

@@ -176,7 +176,10 @@ impl Ctx {
 
     /// Shows a sign of life. `percent` 0 to 100.
     pub fn progress(&self, percent: Option<f64>, text: impl Into<String>) {
-        self.report(Report::Progress { percent, text: text.into() });
+        self.report(Report::Progress {
+            percent,
+            text: text.into(),
+        });
     }
 
     /// Records a proof.
@@ -186,7 +189,10 @@ impl Ctx {
 
     /// Records a value for later tasks.
     pub fn set_fact(&self, name: impl Into<String>, value: impl Into<Value>) {
-        self.report(Report::Fact { name: name.into(), value: value.into() });
+        self.report(Report::Fact {
+            name: name.into(),
+            value: value.into(),
+        });
     }
 
     /// Records that something was created. To be called in `apply`, and in `verify` whenever [`Ctx::intent_at`] is set:
@@ -207,7 +213,11 @@ impl Ctx {
     /// Fails (class Transient, code [`INTERRUPTED`]) when the run is cancelled or the process ends.
     pub async fn sleep(&self, seconds: u64) -> Result<(), Failure> {
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-        let until = self.clock.now().saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
+        let until = self
+            .clock
+            .now()
+            .saturating_add(SignedDuration::from_secs(seconds))
+            .unwrap_or(Timestamp::MAX);
         self.sleep_until(until).await
     }
 

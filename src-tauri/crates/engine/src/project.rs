@@ -202,14 +202,18 @@ impl ProjectFile {
         look_at_header(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(|e| wrong(path, e))?;
-        connection.busy_timeout(Duration::from_secs(5)).map_err(|e| wrong(path, e))?;
+        connection
+            .busy_timeout(Duration::from_secs(5))
+            .map_err(|e| wrong(path, e))?;
         check(path, &connection)?;
         Self::with(path, connection, None)
     }
 
     fn with(path: &Path, connection: Connection, lock: Option<Lock>) -> Result<Self, ProjectError> {
         let head = connection
-            .query_row("SELECT value FROM meta WHERE key = 'head'", [], |r| r.get::<_, String>(0))
+            .query_row("SELECT value FROM meta WHERE key = 'head'", [], |r| {
+                r.get::<_, String>(0)
+            })
             .map_err(|e| wrong(path, e))?;
         let head = parse(path, &head)?;
         Ok(Self {
@@ -250,7 +254,10 @@ impl ProjectFile {
     /// `DiskFull`, `ReadOnly`, `Disk`.
     pub fn save_project(&self, project: &Project) -> Result<(), ProjectError> {
         let json = self.json(project)?;
-        self.write(|t, _| t.execute("INSERT OR REPLACE INTO project VALUES (1, ?1)", [json]).map(drop))
+        self.write(|t, _| {
+            t.execute("INSERT OR REPLACE INTO project VALUES (1, ?1)", [json])
+                .map(drop)
+        })
     }
 
     /// What was discovered last.
@@ -267,7 +274,10 @@ impl ProjectFile {
     /// `DiskFull`, `ReadOnly`, `Disk`.
     pub fn save_inventory(&self, inventory: &Inventory) -> Result<(), ProjectError> {
         let json = self.json(inventory)?;
-        self.write(|t, _| t.execute("INSERT OR REPLACE INTO inventory VALUES (1, ?1)", [json]).map(drop))
+        self.write(|t, _| {
+            t.execute("INSERT OR REPLACE INTO inventory VALUES (1, ?1)", [json])
+                .map(drop)
+        })
     }
 
     /// Saves a plan as the latest one and returns its hash.
@@ -279,7 +289,8 @@ impl ProjectFile {
         self.write(|t, _| {
             t.execute("DELETE FROM plan WHERE hash = ?1", [&hash])?;
             let id = "SELECT coalesce(max(id), 0) + 1 FROM plan";
-            t.execute(&format!("INSERT INTO plan VALUES (({id}), ?1, ?2)"), [&hash, &json]).map(drop)
+            t.execute(&format!("INSERT INTO plan VALUES (({id}), ?1, ?2)"), [&hash, &json])
+                .map(drop)
         })?;
         Ok(hash)
     }
@@ -306,7 +317,9 @@ impl ProjectFile {
     /// `DiskFull`, `ReadOnly`, `Disk`; then nothing was appended.
     pub fn append(&self, run: &str, at: Timestamp, event: Event) -> Result<Recorded, ProjectError> {
         let mut recorded = self.commit(run, vec![(at, event)], &[])?;
-        recorded.pop().ok_or_else(|| self.damaged("the journal did not take a line"))
+        recorded
+            .pop()
+            .ok_or_else(|| self.damaged("the journal did not take a line"))
     }
 
     /// Appends events in one transaction: all or nothing.
@@ -332,8 +345,10 @@ impl ProjectFile {
         events: Vec<(Timestamp, Event)>,
         exchanges: &[(Address, Exchange)],
     ) -> Result<Vec<Recorded>, ProjectError> {
-        let exchanges: Vec<(&Address, String)> =
-            exchanges.iter().map(|(task, e)| Ok((task, self.json(e)?))).collect::<Result<_, ProjectError>>()?;
+        let exchanges: Vec<(&Address, String)> = exchanges
+            .iter()
+            .map(|(task, e)| Ok((task, self.json(e)?)))
+            .collect::<Result<_, ProjectError>>()?;
         let events: Vec<(Timestamp, Event, String)> = events
             .into_iter()
             .map(|(at, event)| {
@@ -347,13 +362,29 @@ impl ProjectFile {
             for (at, event, json) in events {
                 let (seq, at_text) = (head.seq + 1, at.to_string());
                 let hash = follow(&head.hash, &line(seq, &at_text, run, &json));
-                insert.execute(params![i64::try_from(seq).unwrap_or(i64::MAX), at_text, run, json, hash])?;
-                *head = ChainHead { seq, hash: hash.clone() };
-                recorded.push(Recorded { seq, at, run: run.to_owned(), event, hash });
+                insert.execute(params![
+                    i64::try_from(seq).unwrap_or(i64::MAX),
+                    at_text,
+                    run,
+                    json,
+                    hash
+                ])?;
+                *head = ChainHead {
+                    seq,
+                    hash: hash.clone(),
+                };
+                recorded.push(Recorded {
+                    seq,
+                    at,
+                    run: run.to_owned(),
+                    event,
+                    hash,
+                });
             }
             if !recorded.is_empty() {
                 let json = serde_json::to_string(head).unwrap_or_default();
-                t.prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'head'")?.execute([json])?;
+                t.prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'head'")?
+                    .execute([json])?;
             }
             let mut insert = t.prepare_cached("INSERT INTO exchange (run, task, json) VALUES (?1, ?2, ?3)")?;
             let mut drop_old = t.prepare_cached(
@@ -373,10 +404,13 @@ impl ProjectFile {
     /// # Errors
     /// `Damaged`, `Disk`.
     pub fn journal(&self, run: &str) -> Result<Vec<Recorded>, ProjectError> {
-        self.lines("SELECT seq, at, run, event, hash FROM journal WHERE run = ?1 ORDER BY seq", &[run])?
-            .into_iter()
-            .map(|l| self.recorded(l))
-            .collect()
+        self.lines(
+            "SELECT seq, at, run, event, hash FROM journal WHERE run = ?1 ORDER BY seq",
+            &[run],
+        )?
+        .into_iter()
+        .map(|l| self.recorded(l))
+        .collect()
     }
 
     /// All runs, the oldest first.
@@ -396,7 +430,14 @@ impl ProjectFile {
                     }
                 }
                 None => {
-                    if let Event::RunStarted { plan_hash, by, host, rehearsal, version } = event {
+                    if let Event::RunStarted {
+                        plan_hash,
+                        by,
+                        host,
+                        rehearsal,
+                        version,
+                    } = event
+                    {
                         let (started, last) = (at, at);
                         runs.push(RunInfo {
                             run,
@@ -454,13 +495,19 @@ impl ProjectFile {
             let seq = head.seq + 1;
             let hash = follow(&head.hash, &line(l.seq, &l.at, &l.run, &l.event));
             if l.seq != seq || l.hash != hash {
-                return Err(ProjectError::ChainBroken { path: self.path.clone(), seq });
+                return Err(ProjectError::ChainBroken {
+                    path: self.path.clone(),
+                    seq,
+                });
             }
             head = ChainHead { seq, hash };
         }
         // A reader may see lines that another process wrote since; a missing one is a break.
         if head.seq < known.seq || (head.seq == known.seq && head != known) {
-            return Err(ProjectError::ChainBroken { path: self.path.clone(), seq: head.seq + 1 });
+            return Err(ProjectError::ChainBroken {
+                path: self.path.clone(),
+                seq: head.seq + 1,
+            });
         }
         Ok(head)
     }
@@ -476,7 +523,9 @@ impl ProjectFile {
                 .connection
                 .prepare_cached("SELECT json FROM exchange WHERE run = ?1 AND task = ?2 ORDER BY id")
                 .map_err(|e| wrong(&self.path, e))?;
-            let rows = q.query_map([run, task.as_str()], |r| r.get(0)).map_err(|e| wrong(&self.path, e))?;
+            let rows = q
+                .query_map([run, task.as_str()], |r| r.get(0))
+                .map_err(|e| wrong(&self.path, e))?;
             rows.collect::<Result<_, _>>().map_err(|e| wrong(&self.path, e))?
         };
         texts.iter().map(|t| parse(&self.path, t)).collect()
@@ -501,7 +550,9 @@ impl ProjectFile {
         f: impl FnOnce(&Transaction<'_>, &mut ChainHead) -> rusqlite::Result<T>,
     ) -> Result<T, ProjectError> {
         if self.read_only {
-            return Err(ProjectError::ReadOnly { path: self.path.clone() });
+            return Err(ProjectError::ReadOnly {
+                path: self.path.clone(),
+            });
         }
         let mut db = self.open_db();
         let mut head = db.head.clone();
@@ -551,8 +602,16 @@ impl ProjectFile {
     }
 
     fn recorded(&self, l: Line) -> Result<Recorded, ProjectError> {
-        let at = l.at.parse().map_err(|_| self.damaged("a line of the journal has no valid time"))?;
-        Ok(Recorded { seq: l.seq, at, run: l.run, event: parse(&self.path, &l.event)?, hash: l.hash })
+        let at =
+            l.at.parse()
+                .map_err(|_| self.damaged("a line of the journal has no valid time"))?;
+        Ok(Recorded {
+            seq: l.seq,
+            at,
+            run: l.run,
+            event: parse(&self.path, &l.event)?,
+            hash: l.hash,
+        })
     }
 
     fn json(&self, value: &impl Serialize) -> Result<String, ProjectError> {
@@ -563,13 +622,19 @@ impl ProjectFile {
     }
 
     fn damaged(&self, detail: &str) -> ProjectError {
-        ProjectError::Damaged { path: self.path.clone(), detail: detail.into() }
+        ProjectError::Damaged {
+            path: self.path.clone(),
+            detail: detail.into(),
+        }
     }
 }
 
 impl Default for ChainHead {
     fn default() -> Self {
-        Self { seq: 0, hash: "0".repeat(64) }
+        Self {
+            seq: 0,
+            hash: "0".repeat(64),
+        }
     }
 }
 
@@ -577,7 +642,10 @@ impl Default for ChainHead {
 pub(crate) fn note(ledger: &mut Vec<Created>, event: &Event) {
     match event {
         Event::Created { task, resource } if !ledger.iter().any(|c| c.resource.eq_ignore_ascii_case(resource)) => {
-            ledger.push(Created { task: task.clone(), resource: resource.clone() });
+            ledger.push(Created {
+                task: task.clone(),
+                resource: resource.clone(),
+            });
         }
         Event::Removed { resource, .. } => ledger.retain(|c| !c.resource.eq_ignore_ascii_case(resource)),
         _ => {}
@@ -595,7 +663,11 @@ struct Line {
 /// The canonical JSON of a journal line, without its hash. `event` is the JSON exactly as stored.
 fn line(seq: u64, at: &str, run: &str, event: &str) -> String {
     let quoted = |s: &str| serde_json::Value::from(s).to_string();
-    format!(r#"{{"seq":{seq},"at":{},"run":{},"event":{event}}}"#, quoted(at), quoted(run))
+    format!(
+        r#"{{"seq":{seq},"at":{},"run":{},"event":{event}}}"#,
+        quoted(at),
+        quoted(run)
+    )
 }
 
 fn follow(previous: &str, line: &str) -> String {
@@ -604,8 +676,10 @@ fn follow(previous: &str, line: &str) -> String {
 
 fn create_tables(path: &Path, project: &Project) -> Result<Connection, ProjectError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let json = serde_json::to_string(project)
-        .map_err(|e| ProjectError::Disk { path: path.into(), detail: format!("can't be written as JSON: {e}") })?;
+    let json = serde_json::to_string(project).map_err(|e| ProjectError::Disk {
+        path: path.into(),
+        detail: format!("can't be written as JSON: {e}"),
+    })?;
     let head = serde_json::to_string(&ChainHead::default()).unwrap_or_default();
     let make = || -> rusqlite::Result<Connection> {
         let mut c = Connection::open_with_flags(path, flags)?;
@@ -639,12 +713,18 @@ fn look_at_header(path: &Path) -> Result<(), ProjectError> {
     }
     let length = metadata.len();
     let mut header = vec![];
-    file.take(HEADER).read_to_end(&mut header).map_err(|e| failed(path, &e))?;
+    file.take(HEADER)
+        .read_to_end(&mut header)
+        .map_err(|e| failed(path, &e))?;
     if !MAGIC.starts_with(&header[..header.len().min(MAGIC.len())]) {
         return Err(ProjectError::NotSqlite { path: path.into() });
     }
     // The header says how long the file must be, unless newer pages still wait in the write-ahead log.
-    let number = |at: usize, n: usize| header.get(at..at + n).map(|b| b.iter().fold(0, |v, b| v << 8 | u64::from(*b)));
+    let number = |at: usize, n: usize| {
+        header
+            .get(at..at + n)
+            .map(|b| b.iter().fold(0, |v, b| v << 8 | u64::from(*b)))
+    };
     let missing = match (number(16, 2), number(28, 4)) {
         (Some(page), Some(pages)) => (pages * if page == 1 { 65_536 } else { page }).saturating_sub(length),
         _ => HEADER,
@@ -667,21 +747,39 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Is it ours, of our format, and whole?
 fn check(path: &Path, c: &Connection) -> Result<(), ProjectError> {
-    let pragma = |name| c.pragma_query_value(None, name, |r| r.get::<_, i32>(0)).map_err(|e| wrong(path, e));
+    let pragma = |name| {
+        c.pragma_query_value(None, name, |r| r.get::<_, i32>(0))
+            .map_err(|e| wrong(path, e))
+    };
     if pragma("application_id")? != APPLICATION_ID {
         return Err(ProjectError::NotAProject { path: path.into() });
     }
     match pragma("user_version")? {
         FORMAT => {}
         found if found > FORMAT => {
-            return Err(ProjectError::NewerFormat { path: path.into(), found });
+            return Err(ProjectError::NewerFormat {
+                path: path.into(),
+                found,
+            });
         }
         found => {
-            return Err(ProjectError::OlderFormat { path: path.into(), found });
+            return Err(ProjectError::OlderFormat {
+                path: path.into(),
+                found,
+            });
         }
     }
-    let found: String = c.pragma_query_value(None, "quick_check", |r| r.get(0)).map_err(|e| wrong(path, e))?;
-    if found == "ok" { Ok(()) } else { Err(ProjectError::Damaged { path: path.into(), detail: found }) }
+    let found: String = c
+        .pragma_query_value(None, "quick_check", |r| r.get(0))
+        .map_err(|e| wrong(path, e))?;
+    if found == "ok" {
+        Ok(())
+    } else {
+        Err(ProjectError::Damaged {
+            path: path.into(),
+            detail: found,
+        })
+    }
 }
 
 /// Takes the lock and writes who holds it into the lock file.
@@ -697,11 +795,18 @@ fn take_lock(path: &Path) -> Result<Lock, ProjectError> {
         let mut by = String::new();
         // Where locks are mandatory the words can't be read; then it stays "another program".
         let read = file.read_to_string(&mut by);
-        let by = if read.is_err() || by.trim().is_empty() { "another program".into() } else { by.trim().to_owned() };
+        let by = if read.is_err() || by.trim().is_empty() {
+            "another program".into()
+        } else {
+            by.trim().to_owned()
+        };
         return Err(ProjectError::OpenElsewhere { path: path.into(), by });
     }
     let who = format!("process {} of {} on {}\n", std::process::id(), user(), host());
-    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(who.as_bytes()));
+    let written = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(who.as_bytes()));
     written.map_err(|e| failed(path, &e))?;
     Ok(Lock(file))
 }
@@ -726,8 +831,10 @@ pub fn host() -> String {
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ProjectError> {
-    serde_json::from_str(text)
-        .map_err(|e| ProjectError::Damaged { path: path.into(), detail: format!("a record can't be read: {e}") })
+    serde_json::from_str(text).map_err(|e| ProjectError::Damaged {
+        path: path.into(),
+        detail: format!("a record can't be read: {e}"),
+    })
 }
 
 fn wrong(path: &Path, e: rusqlite::Error) -> ProjectError {
@@ -736,13 +843,23 @@ fn wrong(path: &Path, e: rusqlite::Error) -> ProjectError {
         Some(ErrorCode::DiskFull) => ProjectError::DiskFull { path },
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => ProjectError::ReadOnly { path },
         Some(ErrorCode::NotADatabase) => ProjectError::NotSqlite { path },
-        Some(ErrorCode::DatabaseCorrupt) => ProjectError::Damaged { path, detail: e.to_string() },
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            ProjectError::OpenElsewhere { path, by: "another program".into() }
-        }
-        Some(_) => ProjectError::Disk { path, detail: e.to_string() },
+        Some(ErrorCode::DatabaseCorrupt) => ProjectError::Damaged {
+            path,
+            detail: e.to_string(),
+        },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ProjectError::OpenElsewhere {
+            path,
+            by: "another program".into(),
+        },
+        Some(_) => ProjectError::Disk {
+            path,
+            detail: e.to_string(),
+        },
         // A table, a row or a type that must be there is not.
-        None => ProjectError::Damaged { path, detail: e.to_string() },
+        None => ProjectError::Damaged {
+            path,
+            detail: e.to_string(),
+        },
     }
 }
 
@@ -753,7 +870,10 @@ fn failed(path: &Path, e: &io::Error) -> ProjectError {
         io::ErrorKind::IsADirectory => ProjectError::NotSqlite { path },
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ProjectError::ReadOnly { path },
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ProjectError::DiskFull { path },
-        _ => ProjectError::Disk { path, detail: e.to_string() },
+        _ => ProjectError::Disk {
+            path,
+            detail: e.to_string(),
+        },
     }
 }
 
@@ -762,14 +882,22 @@ impl ProjectFile {
     /// Makes the disk look full.
     pub(crate) fn limit_to_present_size(&self) {
         let db = self.open_db();
-        let pages: i64 = db.connection.pragma_query_value(None, "page_count", |r| r.get(0)).unwrap_or_default();
-        let set = db.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+        let pages: i64 = db
+            .connection
+            .pragma_query_value(None, "page_count", |r| r.get(0))
+            .unwrap_or_default();
+        let set = db
+            .connection
+            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
         assert!(set.is_ok());
     }
 
     /// Takes that back.
     pub(crate) fn unlimit(&self) {
-        let set = self.open_db().connection.pragma_update_and_check(None, "max_page_count", 1_000_000, |_| Ok(()));
+        let set = self
+            .open_db()
+            .connection
+            .pragma_update_and_check(None, "max_page_count", 1_000_000, |_| Ok(()));
         assert!(set.is_ok());
     }
 }

@@ -14,9 +14,9 @@ const MAX_BACKOFF_SECS: f64 = 120.0;
 /// How long to wait after the `n`-th failure (1, 2, 3…) of this class in a row; none = not again by itself.
 pub(crate) fn after(class: &FailureClass, n: u32, run: &str, task: &Address) -> Option<SignedDuration> {
     match class {
-        FailureClass::Throttled { after_secs } => {
-            Some(SignedDuration::from_secs(i64::try_from(*after_secs).unwrap_or(i64::MAX / 2).max(1)))
-        }
+        FailureClass::Throttled { after_secs } => Some(SignedDuration::from_secs(
+            i64::try_from(*after_secs).unwrap_or(i64::MAX / 2).max(1),
+        )),
         FailureClass::Transient => (n < 8).then(|| backoff(n, run, task)),
         FailureClass::Auth => (n < 3).then(|| backoff(n, run, task)),
         FailureClass::Conflict => (n < 10).then(|| SignedDuration::from_secs(CONFLICT_SECS)),

@@ -66,8 +66,20 @@ impl Engine {
         }
         let (ledger, plan_hash) = (claim.0.ledger()?, claim.0.save_plan(&plan)?);
         let run = Uuid::new_v4().to_string();
-        let RunOptions { by, host, version, rehearsal, .. } = options.clone();
-        let started = Event::RunStarted { plan_hash, by, host, rehearsal, version };
+        let RunOptions {
+            by,
+            host,
+            version,
+            rehearsal,
+            ..
+        } = options.clone();
+        let started = Event::RunStarted {
+            plan_hash,
+            by,
+            host,
+            rehearsal,
+            version,
+        };
         let recorded = claim.0.append(&run, clock.now(), started)?;
         let mut state = RunState::new(run, &plan);
         state.apply(&recorded, &plan);
@@ -97,10 +109,20 @@ impl Engine {
         let ledger = claim.0.ledger()?;
         if !state.has_ended() {
             let RunOptions { by, host, version, .. } = options.clone();
-            let recorded = claim.0.append(run, clock.now(), Event::RunReopened { by, host, version })?;
+            let recorded = claim
+                .0
+                .append(run, clock.now(), Event::RunReopened { by, host, version })?;
             state.apply(&recorded, &plan);
         }
-        Ok(Scheduler::spawn(claim, Arc::new(plan), runner, clock, options, state, ledger))
+        Ok(Scheduler::spawn(
+            claim,
+            Arc::new(plan),
+            runner,
+            clock,
+            options,
+            state,
+            ledger,
+        ))
     }
 
     /// Ends a run as Cancelled that nobody will resume: its systems are gone.
@@ -114,7 +136,9 @@ impl Engine {
             Some(r) if r.outcome.is_some() => Ok(()),
             Some(_) => {
                 let cancelled = Event::RunCancelled { by: by.into() };
-                let ended = Event::RunEnded { outcome: Outcome::Cancelled };
+                let ended = Event::RunEnded {
+                    outcome: Outcome::Cancelled,
+                };
                 claim.0.append_all(run, vec![(at, cancelled), (at, ended)])?;
                 Ok(())
             }
@@ -127,7 +151,11 @@ struct Claim(Arc<ProjectFile>);
 
 impl Claim {
     fn take(file: Arc<ProjectFile>) -> Result<Self, EngineError> {
-        if file.claim() { Ok(Self(file)) } else { Err(EngineError::Live) }
+        if file.claim() {
+            Ok(Self(file))
+        } else {
+            Err(EngineError::Live)
+        }
     }
 }
 
@@ -147,16 +175,25 @@ fn check_plan(plan: &Plan) -> Result<(), EngineError> {
     }
     for task in plan.tasks() {
         if let Some(unknown) = task.after.iter().find(|a| !left.contains_key(a)) {
-            return Err(EngineError::Plan(format!("{} waits for {unknown}, which it does not have", task.address)));
+            return Err(EngineError::Plan(format!(
+                "{} waits for {unknown}, which it does not have",
+                task.address
+            )));
         }
     }
     while !left.is_empty() {
-        let free: Vec<&Address> =
-            left.values().filter(|t| !t.after.iter().any(|a| left.contains_key(a))).map(|t| &t.address).collect();
+        let free: Vec<&Address> = left
+            .values()
+            .filter(|t| !t.after.iter().any(|a| left.contains_key(a)))
+            .map(|t| &t.address)
+            .collect();
         if free.is_empty() {
             let mut ring: Vec<String> = left.keys().map(ToString::to_string).collect();
             ring.sort();
-            return Err(EngineError::Plan(format!("these tasks wait for each other: {}", ring.join(", "))));
+            return Err(EngineError::Plan(format!(
+                "these tasks wait for each other: {}",
+                ring.join(", ")
+            )));
         }
         for a in free {
             left.remove(a);
@@ -174,7 +211,11 @@ pub(crate) struct Envelope {
 
 impl Envelope {
     pub(crate) fn new(clock: &Arc<dyn Clock>, msg: Msg) -> Self {
-        Self { at: clock.now(), msg, _awake: clock.awake() }
+        Self {
+            at: clock.now(),
+            msg,
+            _awake: clock.awake(),
+        }
     }
 }
 
@@ -314,7 +355,9 @@ impl Scheduler {
         self.inbox.close();
         while self.inbox.try_recv().is_ok() {}
         while self.workers.join_next().await.is_some() {}
-        let Self { claim, stage, awake, .. } = self;
+        let Self {
+            claim, stage, awake, ..
+        } = self;
         drop((claim, awake));
         if matches!(&*stage.borrow(), Stage::Ended(_)) && matches!(why, EngineError::Left) {
             return;
@@ -384,7 +427,9 @@ impl Scheduler {
             let Some(task) = self.tasks.get(&t.address) else {
                 continue;
             };
-            let retry = t.retry_at.filter(|_| !self.live.contains_key(&t.address) && may_start(&state, t, self.mode));
+            let retry = t
+                .retry_at
+                .filter(|_| !self.live.contains_key(&t.address) && may_start(&state, t, self.mode));
             let waited = waits_until(&state, task, t).filter(|_| state.phase == RunPhase::Running);
             let overdue = overdue_at(task, t).filter(|_| !state.has_ended());
             for at in [retry, waited, overdue].into_iter().flatten().filter(|at| *at > now) {
@@ -404,12 +449,19 @@ impl Scheduler {
             let attempts = starts.iter().filter(|(_, job, _)| *job == Job::Do);
             events.extend(attempts.map(|(t, _, _)| {
                 let attempt = self.state().task(&t.address).map_or(0, |s| s.attempts) + 1;
-                Event::AttemptStarted { task: t.address.clone(), attempt }
+                Event::AttemptStarted {
+                    task: t.address.clone(),
+                    attempt,
+                }
             }));
             if events.is_empty() && starts.is_empty() {
                 return Ok(());
             }
-            self.write(Batch { events: events.into_iter().map(|e| (now, e)).collect(), acks: vec![] }).await?;
+            self.write(Batch {
+                events: events.into_iter().map(|e| (now, e)).collect(),
+                acks: vec![],
+            })
+            .await?;
             for (task, job, place) in starts {
                 self.start(task, job, place);
             }
@@ -421,7 +473,9 @@ impl Scheduler {
         let state = self.state();
         let mut events = vec![];
         if self.mode == Mode::Cancelling && self.live.is_empty() && !state.has_ended() {
-            events.push(Event::RunEnded { outcome: Outcome::Cancelled });
+            events.push(Event::RunEnded {
+                outcome: Outcome::Cancelled,
+            });
         }
         if self.mode != Mode::Going || state.has_ended() {
             return events;
@@ -437,20 +491,37 @@ impl Scheduler {
             if state.phase != RunPhase::Running {
                 continue;
             }
-            let started = Event::AttemptStarted { task: address(), attempt: t.attempts + 1 };
+            let started = Event::AttemptStarted {
+                task: address(),
+                attempt: t.attempts + 1,
+            };
             match (&task.action, t.status) {
                 (Action::NotNeeded { reason }, TaskStatus::Ready) => {
                     let outcome = Settled::Skipped { reason: reason.clone() };
-                    events.push(Event::Settled { task: address(), outcome });
+                    events.push(Event::Settled {
+                        task: address(),
+                        outcome,
+                    });
                 }
                 (Action::Gate { question, .. }, TaskStatus::Ready) => {
                     events.push(started);
-                    events.push(Event::PersonNeeded { task: address(), what: question.clone() });
+                    events.push(Event::PersonNeeded {
+                        task: address(),
+                        what: question.clone(),
+                    });
                 }
                 (Action::Gate { .. }, TaskStatus::NeedsPerson) if self.options.auto_accept_gates => {
                     let (by, note) = (self.options.by.clone(), "Accepted by the run's options".to_owned());
-                    events.push(Event::Decided { task: address(), accepted: true, by, note });
-                    events.push(Event::Settled { task: address(), outcome: Settled::Done });
+                    events.push(Event::Decided {
+                        task: address(),
+                        accepted: true,
+                        by,
+                        note,
+                    });
+                    events.push(Event::Settled {
+                        task: address(),
+                        outcome: Settled::Done,
+                    });
                 }
                 (Action::WaitDays { .. }, TaskStatus::Ready) => {
                     events.push(started);
@@ -458,10 +529,17 @@ impl Scheduler {
                         Some(at) => format!("Waits until {}", at.strftime("%Y-%m-%d %H:%M UTC")),
                         None => "Waits".to_owned(),
                     };
-                    events.push(Event::Progress { task: address(), percent: None, text });
+                    events.push(Event::Progress {
+                        task: address(),
+                        percent: None,
+                        text,
+                    });
                 }
                 (Action::WaitDays { .. }, _) if waits_until(&state, task, t).is_some_and(|at| at <= now) => {
-                    events.push(Event::Settled { task: address(), outcome: Settled::Done });
+                    events.push(Event::Settled {
+                        task: address(),
+                        outcome: Settled::Done,
+                    });
                 }
                 _ => {}
             }
@@ -470,7 +548,9 @@ impl Scheduler {
             if state.tasks.iter().all(|t| t.status.is_settled()) {
                 events.push(Event::RunEnded { outcome: Outcome::Done });
             } else if state.tasks.iter().all(|t| t.status.is_settled() || is_stuck(t)) {
-                events.push(Event::RunEnded { outcome: Outcome::Stopped });
+                events.push(Event::RunEnded {
+                    outcome: Outcome::Stopped,
+                });
             }
         }
         events
@@ -486,7 +566,11 @@ impl Scheduler {
                     && t.retry_at.is_none_or(|at| at <= now)
             };
             let with_task = |t: &TaskState| {
-                let job = if t.status == TaskStatus::Undoing { Job::Undo } else { Job::Do };
+                let job = if t.status == TaskStatus::Undoing {
+                    Job::Undo
+                } else {
+                    Job::Do
+                };
                 let task = self.tasks.get(&t.address)?;
                 (job == Job::Undo || !by_engine(task)).then(|| (task.clone(), job))
             };
@@ -504,7 +588,10 @@ impl Scheduler {
 
     fn places(&mut self, system: &'static str) -> Arc<Places> {
         let limit = self.options.limits.get(system).copied();
-        self.places.entry(system).or_insert_with(|| Arc::new(Places::new(limit))).clone()
+        self.places
+            .entry(system)
+            .or_insert_with(|| Arc::new(Places::new(limit)))
+            .clone()
     }
 
     fn start(&mut self, task: Arc<Task>, job: Job, place: OwnedSemaphorePermit) {
@@ -513,7 +600,11 @@ impl Scheduler {
         let (attempt, in_flight, facts) = {
             let state = self.state();
             let t = state.task(&task.address);
-            (t.map_or(1, |t| t.attempts), t.and_then(|t| t.in_flight.clone()), state.facts.clone())
+            (
+                t.map_or(1, |t| t.attempts),
+                t.and_then(|t| t.in_flight.clone()),
+                state.facts.clone(),
+            )
         };
         let look = Arc::new(Notify::new());
         self.live.insert(task.address.clone(), Live { look: look.clone() });
@@ -567,7 +658,11 @@ impl Scheduler {
                 }
                 Msg::Detached => self.detached = true,
             }
-            envelope = if batch.events.len() < BATCH { self.inbox.try_recv().ok() } else { None };
+            envelope = if batch.events.len() < BATCH {
+                self.inbox.try_recv().ok()
+            } else {
+                None
+            };
         }
         self.write(batch).await
     }
@@ -576,7 +671,9 @@ impl Scheduler {
         let event = match report {
             Report::Progress { percent, text } => {
                 // One decimal is enough for a bar, and reads back from the journal as the same number.
-                let percent = percent.filter(|p| p.is_finite()).map(|p| (p.clamp(0.0, 100.0) * 10.0).round() / 10.0);
+                let percent = percent
+                    .filter(|p| p.is_finite())
+                    .map(|p| (p.clamp(0.0, 100.0) * 10.0).round() / 10.0);
                 if self.live.contains_key(&task) {
                     self.progress.insert(task, Progress { at, percent, text });
                     self.unwritten_since.get_or_insert_with(Instant::now);
@@ -624,7 +721,12 @@ impl Scheduler {
         self.failures.insert(task.clone(), (class, row));
         let retry_at = retry::after(&failure.class, row, &self.run, &task).map(|d| later(at, d));
         let attempt = self.state().task(&task).map_or(1, |t| t.attempts);
-        Event::AttemptFailed { task, attempt, failure, retry_at }
+        Event::AttemptFailed {
+            task,
+            attempt,
+            failure,
+            retry_at,
+        }
     }
 
     /// What a command makes happen.
@@ -636,8 +738,11 @@ impl Scheduler {
             (Some(task), Some(t)) => Ok((task.clone(), t.clone())),
             _ => Err(CommandError::NoTask(a.clone())),
         };
-        let not_now =
-            |t: &TaskState, needed| CommandError::NotNow { task: t.address.clone(), status: t.status, needed };
+        let not_now = |t: &TaskState, needed| CommandError::NotNow {
+            task: t.address.clone(),
+            status: t.status,
+            needed,
+        };
         let events = match command {
             Command::Stop => {
                 drop(state);
@@ -663,12 +768,19 @@ impl Scheduler {
                 }
                 let waits = t.retry_at.is_some() && t.status == TaskStatus::Waiting;
                 if !waits && !matches!(t.status, TaskStatus::Failed | TaskStatus::Rejected | TaskStatus::Undone) {
-                    return Err(not_now(&t, "only what failed, was rejected or was undone can be tried again"));
+                    return Err(not_now(
+                        &t,
+                        "only what failed, was rejected or was undone can be tried again",
+                    ));
                 }
                 let RunOptions { host, version, .. } = self.options.clone();
                 drop(state);
                 self.failures.remove(&task);
-                let reopened = ended.then(|| Event::RunReopened { by: by.clone(), host, version });
+                let reopened = ended.then(|| Event::RunReopened {
+                    by: by.clone(),
+                    host,
+                    version,
+                });
                 reopened.into_iter().chain([Event::RetryAsked { task, by }]).collect()
             }
             Command::Decide { task, accept, by, note } => {
@@ -681,7 +793,12 @@ impl Scheduler {
                 }
                 let outcome = if accept { Settled::Done } else { Settled::Rejected };
                 vec![
-                    Event::Decided { task: task.clone(), accepted: accept, by, note },
+                    Event::Decided {
+                        task: task.clone(),
+                        accepted: accept,
+                        by,
+                        note,
+                    },
                     Event::Settled { task, outcome },
                 ]
             }
@@ -696,8 +813,15 @@ impl Scheduler {
                     return Err(not_now(&t, "only a change that Rehost made can be taken back"));
                 }
                 let on_it = self.standing_on(&task);
-                if let Some(other) = state.tasks.iter().find(|s| on_it.contains(&s.address) && may_have_changed(s)) {
-                    return Err(not_now(other, "it was built on what is to be taken back: take it back first"));
+                if let Some(other) = state
+                    .tasks
+                    .iter()
+                    .find(|s| on_it.contains(&s.address) && may_have_changed(s))
+                {
+                    return Err(not_now(
+                        other,
+                        "it was built on what is to be taken back: take it back first",
+                    ));
                 }
                 drop(state);
                 self.failures.remove(&task);
@@ -705,7 +829,10 @@ impl Scheduler {
             }
             Command::Look(task) => {
                 let (_, t) = find(&task)?;
-                let live = self.live.get(&task).ok_or_else(|| not_now(&t, "only a task that waits can look again"))?;
+                let live = self
+                    .live
+                    .get(&task)
+                    .ok_or_else(|| not_now(&t, "only a task that waits can look again"))?;
                 live.look.notify_one();
                 vec![]
             }
@@ -724,7 +851,11 @@ impl Scheduler {
             after.extend(more);
         }
         after.remove(task);
-        after.retain(|a| self.tasks.get(a).is_some_and(|t| !by_engine(t) && !self.runner.kind(t).only_checks()));
+        after.retain(|a| {
+            self.tasks
+                .get(a)
+                .is_some_and(|t| !by_engine(t) && !self.runner.kind(t).only_checks())
+        });
         after
     }
 
@@ -834,7 +965,10 @@ fn may_start(state: &RunState, t: &TaskState, mode: Mode) -> bool {
 
 /// Whether the engine does it itself, without a worker.
 fn by_engine(task: &Task) -> bool {
-    matches!(task.action, Action::NotNeeded { .. } | Action::Gate { .. } | Action::WaitDays { .. })
+    matches!(
+        task.action,
+        Action::NotNeeded { .. } | Action::Gate { .. } | Action::WaitDays { .. }
+    )
 }
 
 /// Whether a task that changes something may have done so.
@@ -857,10 +991,15 @@ fn is_stuck(t: &TaskState) -> bool {
 
 /// When a task under way has taken longer than usual; none when that was said already or can't be told.
 fn overdue_at(task: &Task, t: &TaskState) -> Option<Timestamp> {
-    let under_way = matches!(t.status, TaskStatus::Running | TaskStatus::Waiting | TaskStatus::NeedsPerson);
+    let under_way = matches!(
+        t.status,
+        TaskStatus::Running | TaskStatus::Waiting | TaskStatus::NeedsPerson
+    );
     let timed = !matches!(task.action, Action::WaitDays { .. }) && task.duration.p95 > 0;
     let usual = SignedDuration::from_secs(i64::from(task.duration.p95));
-    t.started.filter(|_| under_way && timed && !t.overdue).map(|at| later(at, usual))
+    t.started
+        .filter(|_| under_way && timed && !t.overdue)
+        .map(|at| later(at, usual))
 }
 
 /// When a started wait ends.

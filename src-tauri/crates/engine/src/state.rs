@@ -186,7 +186,13 @@ impl RunState {
         self.seq = recorded.seq;
         let at = recorded.at;
         match &recorded.event {
-            Event::RunStarted { plan_hash, by, host, rehearsal, version: _ } => {
+            Event::RunStarted {
+                plan_hash,
+                by,
+                host,
+                rehearsal,
+                version: _,
+            } => {
                 self.plan_hash.clone_from(plan_hash);
                 self.by.clone_from(by);
                 self.host.clone_from(host);
@@ -328,7 +334,10 @@ impl TaskState {
                 self.status = TaskStatus::Running;
                 self.text.clone_from(what);
                 // The first one counts: whatever happened since may be ours.
-                self.in_flight.get_or_insert(InFlight { intent_at: at, handle: None });
+                self.in_flight.get_or_insert(InFlight {
+                    intent_at: at,
+                    handle: None,
+                });
             }
             Event::Accepted { handle, .. } => {
                 self.status = TaskStatus::Waiting;
@@ -378,7 +387,12 @@ impl TaskState {
                 self.text.clone_from(what);
             }
             Event::Decided { accepted, by, note, .. } => {
-                self.decision = Some(Decision { at, accepted: *accepted, by: by.clone(), note: note.clone() });
+                self.decision = Some(Decision {
+                    at,
+                    accepted: *accepted,
+                    by: by.clone(),
+                    note: note.clone(),
+                });
             }
             Event::Settled { outcome, .. } => {
                 self.status = match outcome {

@@ -35,7 +35,10 @@ pub(crate) struct Places {
 impl Places {
     pub(crate) fn new(limit: Option<usize>) -> Self {
         let limit = limit.unwrap_or(Semaphore::MAX_PERMITS).clamp(1, Semaphore::MAX_PERMITS);
-        Self { slots: Arc::new(Semaphore::new(limit)), wanted: AtomicBool::new(false) }
+        Self {
+            slots: Arc::new(Semaphore::new(limit)),
+            wanted: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn take(&self) -> Option<OwnedSemaphorePermit> {
@@ -67,8 +70,16 @@ impl Busy {
         line: mpsc::UnboundedSender<Envelope>,
         place: OwnedSemaphorePermit,
     ) -> Self {
-        let held = Held { awake: clock.awake(), _place: Some(place) };
-        Self { clock, places, line, held: Mutex::new(Some(held)) }
+        let held = Held {
+            awake: clock.awake(),
+            _place: Some(place),
+        };
+        Self {
+            clock,
+            places,
+            line,
+            held: Mutex::new(Some(held)),
+        }
     }
 
     fn held(&self) -> MutexGuard<'_, Option<Held>> {
@@ -114,7 +125,10 @@ impl Drop for Back<'_> {
         let busy = self.busy;
         let held = self.held.take().unwrap_or_else(|| {
             // Interrupted: going on without a place is better than waiting for one.
-            Held { awake: busy.clock.awake(), _place: busy.places.slots.clone().try_acquire_owned().ok() }
+            Held {
+                awake: busy.clock.awake(),
+                _place: busy.places.slots.clone().try_acquire_owned().ok(),
+            }
         });
         busy.held().get_or_insert(held);
     }
@@ -178,13 +192,18 @@ impl Worker {
                 Job::Undo => self.take_back().await.map(|()| Finish::Undone),
             }
         };
-        let done =
-            AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(Break::Failed(broken(&self.task))));
+        let done = AssertUnwindSafe(work)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(Break::Failed(broken(&self.task))));
         let finish = match done {
             Ok(finish) => finish,
             Err(Break::Halted) => Finish::Halted,
             Err(Break::Failed(f)) if self.interrupted(&f) => Finish::Halted,
-            Err(Break::Failed(failure)) => Finish::Failed { failure, moved: self.moved },
+            Err(Break::Failed(failure)) => Finish::Failed {
+                failure,
+                moved: self.moved,
+            },
         };
         // The place first, so that the scheduler finds it free; the guard only after the message is under way.
         let awake = self.busy.leave();
@@ -197,7 +216,11 @@ impl Worker {
         let settled = loop {
             if let Some(h) = handle.take() {
                 self.follow(&h).await?;
-                break if self.in_flight.is_some() { Settled::Done } else { Settled::Adopted };
+                break if self.in_flight.is_some() {
+                    Settled::Done
+                } else {
+                    Settled::Adopted
+                };
             }
             let ctx = self.ctx();
             match self.unless_stopped(self.kind.observe(&ctx)).await? {
@@ -207,7 +230,11 @@ impl Worker {
                 Observed::NotYet { text, again_secs } => self.wait(&ctx, text, again_secs).await?,
                 Observed::InFlight(h) => {
                     let task = self.task.address.clone();
-                    self.record(Event::Accepted { task, handle: h.clone() }).await?;
+                    self.record(Event::Accepted {
+                        task,
+                        handle: h.clone(),
+                    })
+                    .await?;
                     self.moved = true;
                     handle = Some(h);
                 }
@@ -240,15 +267,34 @@ impl Worker {
     /// Announces the change, makes it, and records what the other side gave to follow it.
     async fn change(&mut self, found: String) -> Result<Option<Handle>, Break> {
         let task = self.task.address.clone();
-        self.send(Msg::Record(Event::Observed { task: task.clone(), what: found }, None));
+        self.send(Msg::Record(
+            Event::Observed {
+                task: task.clone(),
+                what: found,
+            },
+            None,
+        ));
         let what = self.kind.intent(&self.ctx());
-        let at = self.record(Event::Intent { task: task.clone(), attempt: self.attempt, what }).await?;
-        self.in_flight.get_or_insert(InFlight { intent_at: at, handle: None });
+        let at = self
+            .record(Event::Intent {
+                task: task.clone(),
+                attempt: self.attempt,
+                what,
+            })
+            .await?;
+        self.in_flight.get_or_insert(InFlight {
+            intent_at: at,
+            handle: None,
+        });
         let ctx = self.ctx();
         let handle = self.kind.apply(&ctx).await?;
         self.moved = true;
         if let Some(h) = &handle {
-            self.record(Event::Accepted { task, handle: h.clone() }).await?;
+            self.record(Event::Accepted {
+                task,
+                handle: h.clone(),
+            })
+            .await?;
         }
         Ok(handle)
     }
@@ -277,7 +323,13 @@ impl Worker {
                 }
                 _ => return Err(f.into()),
             };
-            ctx.progress(None, format!("Can't be followed just now ({}). It goes on, and so does looking.", f.title));
+            ctx.progress(
+                None,
+                format!(
+                    "Can't be followed just now ({}). It goes on, and so does looking.",
+                    f.title
+                ),
+            );
             ctx.sleep_until(later(self.clock.now(), pause)).await?;
         }
     }
@@ -286,7 +338,11 @@ impl Worker {
     async fn wait(&mut self, ctx: &Ctx, text: String, again_secs: u32) -> Result<(), Break> {
         if matches!(self.task.actor, Actor::Person { .. }) && !self.moved {
             let task = self.task.address.clone();
-            self.record(Event::PersonNeeded { task, what: text.clone() }).await?;
+            self.record(Event::PersonNeeded {
+                task,
+                what: text.clone(),
+            })
+            .await?;
         }
         self.moved = true;
         ctx.progress(None, text);
@@ -313,7 +369,11 @@ impl Worker {
     }
 
     fn check_stop(&self) -> Result<(), Break> {
-        if self.stop.is_cancelled() { Err(Break::Halted) } else { Ok(()) }
+        if self.stop.is_cancelled() {
+            Err(Break::Halted)
+        } else {
+            Ok(())
+        }
     }
 
     fn interrupted(&self, f: &Failure) -> bool {
@@ -351,11 +411,18 @@ impl Worker {
     }
 
     fn reporter(&self) -> Reporter {
-        let (line, clock, task, facts) =
-            (self.line.clone(), self.clock.clone(), self.task.address.clone(), self.facts.clone());
+        let (line, clock, task, facts) = (
+            self.line.clone(),
+            self.clock.clone(),
+            self.task.address.clone(),
+            self.facts.clone(),
+        );
         Arc::new(move |report| {
             if let Report::Fact { name, value } = &report {
-                facts.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), value.clone());
+                facts
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(name.clone(), value.clone());
             }
             let _ = line.send(Envelope::new(&clock, Msg::Report(task.clone(), report)));
         })

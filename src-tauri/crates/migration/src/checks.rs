@@ -94,7 +94,10 @@ impl TaskKind for Judge {
                     }
                 }
                 // Not everything in a list has a name of its own.
-                let name = document.get("name").and_then(Value::as_str).unwrap_or(ctx.task.address.name());
+                let name = document
+                    .get("name")
+                    .and_then(Value::as_str)
+                    .unwrap_or(ctx.task.address.name());
                 ctx.evidence(format!("{name}: as expected."));
                 Ok(Observed::Matches)
             }

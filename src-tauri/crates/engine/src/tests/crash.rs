@@ -21,14 +21,20 @@ enum Death {
 
 /// One process: starts or resumes, until the end or its death.
 fn process(path: &Path, world: &Arc<World>, plan: &Arc<Plan>, death: Death) -> Option<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     world.new_process();
     let file = open(path);
     *file.fuse.left.lock().unwrap() = if let Death::Appended(n) = death { Some(n) } else { None };
     if let Death::Change(n, after) = death {
         world.dies_at(n, after);
     }
-    let options = crate::RunOptions { auto_accept_gates: true, ..options() };
+    let options = crate::RunOptions {
+        auto_accept_gates: true,
+        ..options()
+    };
     let outcome = runtime.block_on(async {
         let (runner, clock) = (Arc::new(Scripted(world.clone())), world.clock());
         let open_run = file.runs().unwrap().pop().map(|r| r.run);
@@ -63,10 +69,39 @@ fn tasks() -> Vec<Task> {
 fn world() -> Arc<World> {
     let transient = || [FailureClass::Transient].into();
     Arc::new(World::new(&[
-        ("long", Script { takes: 300, ..Script::default() }),
-        ("flaky", Script { takes: 40, apply_fails: transient(), settle_fails: transient(), ..Script::default() }),
-        ("person", Script { only_checks: true, not_before: 600, system: Some("person"), ..Script::default() }),
-        ("last", Script { takes: 20, verify_fails: transient(), ..Script::default() }),
+        (
+            "long",
+            Script {
+                takes: 300,
+                ..Script::default()
+            },
+        ),
+        (
+            "flaky",
+            Script {
+                takes: 40,
+                apply_fails: transient(),
+                settle_fails: transient(),
+                ..Script::default()
+            },
+        ),
+        (
+            "person",
+            Script {
+                only_checks: true,
+                not_before: 600,
+                system: Some("person"),
+                ..Script::default()
+            },
+        ),
+        (
+            "last",
+            Script {
+                takes: 20,
+                verify_fails: transient(),
+                ..Script::default()
+            },
+        ),
     ]))
 }
 
@@ -90,8 +125,17 @@ fn check(path: &Path, world: &World, plan: &Plan, wanted: &[Address]) {
         assert_eq!(state.seq, u64::try_from(n).unwrap());
     }
     let state = file.run_state(&runs[0].run).unwrap().unwrap();
-    assert!(state.tasks.iter().all(|t| t.status.is_settled() && t.in_flight.is_none()));
-    assert_eq!(file.ledger().unwrap().len(), wanted.len(), "all that was made is accounted for");
+    assert!(
+        state
+            .tasks
+            .iter()
+            .all(|t| t.status.is_settled() && t.in_flight.is_none())
+    );
+    assert_eq!(
+        file.ledger().unwrap().len(),
+        wanted.len(),
+        "all that was made is accounted for"
+    );
 }
 
 #[test]
@@ -146,7 +190,10 @@ fn dies_again_and_again() {
         assert!(lives > 3, "{lives}");
         let file = ProjectFile::open_read_only(&path).unwrap();
         let journal = file.journal(&file.runs().unwrap()[0].run).unwrap();
-        let reopened = journal.iter().filter(|r| matches!(r.event, Event::RunReopened { .. })).count();
+        let reopened = journal
+            .iter()
+            .filter(|r| matches!(r.event, Event::RunReopened { .. }))
+            .count();
         // The last death may have been just after the end.
         assert!(lives - 1 - reopened <= 1, "{lives} {reopened}");
         assert_eq!(world.there().len(), 5);

@@ -30,10 +30,20 @@ fn keeps_everything() {
     file.save_plan(&q).unwrap();
     assert_eq!(file.latest_plan().unwrap(), Some(q));
     assert_eq!(file.save_plan(&p).unwrap(), hash);
-    assert_eq!(file.latest_plan().unwrap(), Some(p.clone()), "saved again is the latest again");
-    let inventory = plan::Inventory { vcenter_uuid: "u".into(), ..Default::default() };
+    assert_eq!(
+        file.latest_plan().unwrap(),
+        Some(p.clone()),
+        "saved again is the latest again"
+    );
+    let inventory = plan::Inventory {
+        vcenter_uuid: "u".into(),
+        ..Default::default()
+    };
     file.save_inventory(&inventory).unwrap();
-    let changed = plan::Project { name: "Other".into(), ..project() };
+    let changed = plan::Project {
+        name: "Other".into(),
+        ..project()
+    };
     file.save_project(&changed).unwrap();
     let line = file.append("r", beginning(), paused()).unwrap();
     drop(file);
@@ -52,10 +62,17 @@ fn keeps_the_newest_exchanges_of_each_task() {
     let (_folder, path) = fresh();
     let file = open(&path);
     for i in 0..70 {
-        file.save_exchanges("r", &[(address("a"), exchange(&i.to_string())), (address("b"), exchange("b"))]).unwrap();
+        file.save_exchanges(
+            "r",
+            &[(address("a"), exchange(&i.to_string())), (address("b"), exchange("b"))],
+        )
+        .unwrap();
     }
     let kept = file.exchanges("r", &address("a")).unwrap();
-    assert_eq!((kept.len(), kept[0].url.as_str(), kept[59].url.as_str()), (60, "10", "69"));
+    assert_eq!(
+        (kept.len(), kept[0].url.as_str(), kept[59].url.as_str()),
+        (60, "10", "69")
+    );
     assert_eq!(file.exchanges("other", &address("a")).unwrap(), []);
 }
 
@@ -63,23 +80,50 @@ fn keeps_the_newest_exchanges_of_each_task() {
 fn says_what_is_wrong_with_a_file() {
     let (folder, path) = fresh();
     let at = |name: &str| folder.path().join(name);
-    assert!(matches!(ProjectFile::open(&at("none.rehost")), Err(ProjectError::NotFound { .. })));
-    assert!(matches!(ProjectFile::open(folder.path()), Err(ProjectError::NotSqlite { .. })));
-    assert!(matches!(ProjectFile::create(&path, &project()), Err(ProjectError::Exists { .. })));
-    assert!(matches!(ProjectFile::create(&at("no/folder.rehost"), &project()), Err(ProjectError::NotFound { .. })));
+    assert!(matches!(
+        ProjectFile::open(&at("none.rehost")),
+        Err(ProjectError::NotFound { .. })
+    ));
+    assert!(matches!(
+        ProjectFile::open(folder.path()),
+        Err(ProjectError::NotSqlite { .. })
+    ));
+    assert!(matches!(
+        ProjectFile::create(&path, &project()),
+        Err(ProjectError::Exists { .. })
+    ));
+    assert!(matches!(
+        ProjectFile::create(&at("no/folder.rehost"), &project()),
+        Err(ProjectError::NotFound { .. })
+    ));
 
     fs::write(at("text"), "Dear diary, today I moved a hotel.").unwrap();
-    assert!(matches!(ProjectFile::open(&at("text")), Err(ProjectError::NotSqlite { .. })));
+    assert!(matches!(
+        ProjectFile::open(&at("text")),
+        Err(ProjectError::NotSqlite { .. })
+    ));
     fs::write(at("empty"), "").unwrap();
-    assert!(matches!(ProjectFile::open(&at("empty")), Err(ProjectError::Damaged { .. })));
+    assert!(matches!(
+        ProjectFile::open(&at("empty")),
+        Err(ProjectError::Damaged { .. })
+    ));
 
-    Connection::open(at("foreign")).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
-    assert!(matches!(ProjectFile::open(&at("foreign")), Err(ProjectError::NotAProject { .. })));
+    Connection::open(at("foreign"))
+        .unwrap()
+        .execute_batch("CREATE TABLE t (x)")
+        .unwrap();
+    assert!(matches!(
+        ProjectFile::open(&at("foreign")),
+        Err(ProjectError::NotAProject { .. })
+    ));
 
     for (format, newer) in [(2, true), (0, false)] {
         let name = at(&format!("format-{format}"));
         fs::copy(&path, &name).unwrap();
-        Connection::open(&name).unwrap().pragma_update(None, "user_version", format).unwrap();
+        Connection::open(&name)
+            .unwrap()
+            .pragma_update(None, "user_version", format)
+            .unwrap();
         match ProjectFile::open(&name) {
             Err(ProjectError::NewerFormat { found, .. }) => assert!(newer && found == format),
             Err(ProjectError::OlderFormat { found, .. }) => assert!(!newer && found == format),
@@ -94,16 +138,30 @@ fn says_that_a_file_was_cut_off_wherever_it_was() {
     {
         let file = open(&path);
         for i in 0..200 {
-            file.append("r", beginning(), Event::RunPaused { by: format!("Ann {i}") }).unwrap();
+            file.append("r", beginning(), Event::RunPaused { by: format!("Ann {i}") })
+                .unwrap();
         }
     }
     let whole = fs::read(&path).unwrap();
     assert!(whole.len() > 20_000);
-    for length in [3, 60, 100, 4096, 5000, 8192, whole.len() / 2, whole.len() - 4096, whole.len() - 1] {
+    for length in [
+        3,
+        60,
+        100,
+        4096,
+        5000,
+        8192,
+        whole.len() / 2,
+        whole.len() - 4096,
+        whole.len() - 1,
+    ] {
         let name = folder.path().join(format!("cut-{length}"));
         fs::write(&name, &whole[..length]).unwrap();
         for opened in [ProjectFile::open(&name), ProjectFile::open_read_only(&name)] {
-            assert!(matches!(opened, Err(ProjectError::Damaged { .. })), "{length}: {opened:?}");
+            assert!(
+                matches!(opened, Err(ProjectError::Damaged { .. })),
+                "{length}: {opened:?}"
+            );
         }
     }
 }
@@ -114,7 +172,10 @@ fn one_process_at_a_time() {
     let first = open(&path);
     match ProjectFile::open(&path) {
         Err(e @ ProjectError::OpenElsewhere { .. }) => {
-            assert!(e.to_string().contains(&format!("process {}", std::process::id())), "{e}");
+            assert!(
+                e.to_string().contains(&format!("process {}", std::process::id())),
+                "{e}"
+            );
         }
         other => panic!("{other:?}"),
     }
@@ -122,8 +183,15 @@ fn one_process_at_a_time() {
     let reader = ProjectFile::open_read_only(&path).unwrap();
     assert_eq!(reader.journal("r").unwrap().len(), 1);
     first.append("r", beginning(), paused()).unwrap();
-    assert_eq!(reader.verify_chain().unwrap().seq, 2, "a reader sees what is written meanwhile");
-    assert!(matches!(reader.append("r", beginning(), paused()), Err(ProjectError::ReadOnly { .. })));
+    assert_eq!(
+        reader.verify_chain().unwrap().seq,
+        2,
+        "a reader sees what is written meanwhile"
+    );
+    assert!(matches!(
+        reader.append("r", beginning(), paused()),
+        Err(ProjectError::ReadOnly { .. })
+    ));
     drop((first, reader));
     open(&path);
 }
@@ -135,12 +203,14 @@ fn the_chain_shows_every_change() {
         {
             let file = open(&path);
             for i in 0..10 {
-                file.append("r", beginning(), Event::RunPaused { by: format!("Ann {i}") }).unwrap();
+                file.append("r", beginning(), Event::RunPaused { by: format!("Ann {i}") })
+                    .unwrap();
             }
         }
         let c = Connection::open(&path).unwrap();
         assert!(c.execute_batch(sql).is_err(), "the file itself refuses");
-        c.execute_batch("DROP TRIGGER journal_keeps_lines; DROP TRIGGER journal_keeps_words").unwrap();
+        c.execute_batch("DROP TRIGGER journal_keeps_lines; DROP TRIGGER journal_keeps_words")
+            .unwrap();
         c.execute_batch(sql).unwrap();
         drop(c);
         match open(&path).verify_chain() {
@@ -148,8 +218,14 @@ fn the_chain_shows_every_change() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(tamper("UPDATE journal SET event = replace(event, 'Ann', 'Bob') WHERE seq = 4"), 4);
-    assert_eq!(tamper("UPDATE journal SET at = '2026-11-21T19:00:01Z' WHERE seq = 1"), 1);
+    assert_eq!(
+        tamper("UPDATE journal SET event = replace(event, 'Ann', 'Bob') WHERE seq = 4"),
+        4
+    );
+    assert_eq!(
+        tamper("UPDATE journal SET at = '2026-11-21T19:00:01Z' WHERE seq = 1"),
+        1
+    );
     assert_eq!(tamper("UPDATE journal SET run = 's' WHERE seq = 9"), 9);
     assert_eq!(tamper("DELETE FROM journal WHERE seq = 5"), 5);
     assert_eq!(tamper("DELETE FROM journal WHERE seq = 10"), 10, "also a missing end");
@@ -169,7 +245,8 @@ async fn a_broken_chain_is_not_continued() {
     run.stop().await;
     drop((run, file));
     let c = Connection::open(&path).unwrap();
-    c.execute_batch("DROP TRIGGER journal_keeps_words; UPDATE journal SET hash = 'x' WHERE seq = 3").unwrap();
+    c.execute_batch("DROP TRIGGER journal_keeps_words; UPDATE journal SET hash = 'x' WHERE seq = 3")
+        .unwrap();
     drop(c);
     let resumed = Engine::resume(open(&path), &id, runner, world.clock(), options());
     assert!(
@@ -204,16 +281,31 @@ fn every_error_says_what_to_do() {
         ProjectError::Exists { path: path.clone() },
         ProjectError::NotSqlite { path: path.clone() },
         ProjectError::NotAProject { path: path.clone() },
-        ProjectError::NewerFormat { path: path.clone(), found: 2 },
-        ProjectError::OlderFormat { path: path.clone(), found: 0 },
-        ProjectError::Damaged { path: path.clone(), detail: detail.clone() },
+        ProjectError::NewerFormat {
+            path: path.clone(),
+            found: 2,
+        },
+        ProjectError::OlderFormat {
+            path: path.clone(),
+            found: 0,
+        },
+        ProjectError::Damaged {
+            path: path.clone(),
+            detail: detail.clone(),
+        },
         ProjectError::OpenElsewhere { path: path.clone(), by },
         ProjectError::DiskFull { path: path.clone() },
         ProjectError::ReadOnly { path: path.clone() },
-        ProjectError::ChainBroken { path: path.clone(), seq: 1 },
+        ProjectError::ChainBroken {
+            path: path.clone(),
+            seq: 1,
+        },
         ProjectError::Disk { path, detail },
     ];
     for e in all {
-        assert!(e.to_string().contains("x.rehost") && e.to_string().ends_with('.') && e.hint().ends_with('.'), "{e}");
+        assert!(
+            e.to_string().contains("x.rehost") && e.to_string().ends_with('.') && e.hint().ends_with('.'),
+            "{e}"
+        );
     }
 }

@@ -55,7 +55,11 @@ fn task(name: &str, after: &[&str]) -> Task {
         action: Action::RegisterProvider { namespace: name.into() },
         after: after.iter().map(|a| address(a)).collect(),
         rights: vec![],
-        duration: Duration { p50: 10, p95: 3600, source: "test".into() },
+        duration: Duration {
+            p50: 10,
+            p95: 3600,
+            source: "test".into(),
+        },
         cost: None,
         way_back: String::new(),
         no_return: false,
@@ -66,23 +70,52 @@ fn task(name: &str, after: &[&str]) -> Task {
 
 fn gate(name: &str, after: &[&str]) -> Task {
     let text = String::from;
-    let action =
-        Action::Gate { question: text("Go on?"), accept: text("Yes"), reject: text("No"), safe_because: text("") };
-    Task { action, ..task(name, after) }
+    let action = Action::Gate {
+        question: text("Go on?"),
+        accept: text("Yes"),
+        reject: text("No"),
+        safe_because: text(""),
+    };
+    Task {
+        action,
+        ..task(name, after)
+    }
 }
 
 fn skipped(name: &str, after: &[&str]) -> Task {
-    Task { action: Action::NotNeeded { reason: "not today".into() }, ..task(name, after) }
+    Task {
+        action: Action::NotNeeded {
+            reason: "not today".into(),
+        },
+        ..task(name, after)
+    }
 }
 
 fn person(name: &str, after: &[&str]) -> Task {
-    let actor = Actor::Person { role: "database administrator".into(), instructions: vec![], script: None };
-    Task { actor, ..task(name, after) }
+    let actor = Actor::Person {
+        role: "database administrator".into(),
+        instructions: vec![],
+        script: None,
+    };
+    Task {
+        actor,
+        ..task(name, after)
+    }
 }
 
 fn plan(tasks: Vec<Task>) -> Plan {
-    let step = Step { number: 1, title: "Step".into(), tasks };
-    Plan { format: 1, application: "App".into(), rules: "test".into(), steps: vec![step], findings: vec![] }
+    let step = Step {
+        number: 1,
+        title: "Step".into(),
+        tasks,
+    };
+    Plan {
+        format: 1,
+        application: "App".into(),
+        rules: "test".into(),
+        steps: vec![step],
+        findings: vec![],
+    }
 }
 
 fn project() -> plan::Project {
@@ -112,7 +145,12 @@ impl Bench {
         let world = Arc::new(world);
         let runner = Arc::new(Scripted(world.clone()));
         let run = Engine::start(file.clone(), Arc::new(plan(tasks)), runner, world.clock(), options).unwrap();
-        Self { _folder: folder, file, world, run }
+        Self {
+            _folder: folder,
+            file,
+            world,
+            run,
+        }
     }
 
     fn journal(&self) -> Vec<Recorded> {

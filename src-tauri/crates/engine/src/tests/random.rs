@@ -57,13 +57,21 @@ fn build(parts: &[(What, u16)]) -> (Vec<Task>, World) {
     let mut there = vec![];
     for (i, (what, mask)) in parts.iter().enumerate() {
         let name = names[i].as_str();
-        let after: Vec<&str> = (0..i).filter(|j| mask & (1 << j) != 0).map(|j| names[j].as_str()).collect();
+        let after: Vec<&str> = (0..i)
+            .filter(|j| mask & (1 << j) != 0)
+            .map(|j| names[j].as_str())
+            .collect();
         let mut script = Script::default();
         tasks.push(match what {
             What::Skip => skipped(name, &after),
             What::Gate(_) => gate(name, &after),
             What::Person(secs) => {
-                script = Script { only_checks: true, not_before: *secs, system: Some("person"), ..script };
+                script = Script {
+                    only_checks: true,
+                    not_before: *secs,
+                    system: Some("person"),
+                    ..script
+                };
                 person(name, &after)
             }
             _ => task(name, &after),
@@ -100,14 +108,20 @@ fn check(bench: &Bench, plan: &Plan, outcome: Outcome) {
     for (i, r) in journal.iter().enumerate() {
         match &r.event {
             Event::AttemptStarted { task, .. } => {
-                assert!(after[task].iter().all(|a| settled.contains(a)), "{task} started before its turn");
+                assert!(
+                    after[task].iter().all(|a| settled.contains(a)),
+                    "{task} started before its turn"
+                );
                 assert!(!settled.contains(task), "{task} started after its end");
             }
             Event::Intent { task, .. } => {
                 intents.insert(task.clone());
             }
             Event::Settled { task, outcome } => {
-                assert!(after[task].iter().all(|a| settled.contains(a)), "{task} ended before its turn");
+                assert!(
+                    after[task].iter().all(|a| settled.contains(a)),
+                    "{task} ended before its turn"
+                );
                 let made = bench.world.applied(task.name()) > 0;
                 assert!(!made || intents.contains(task), "{task} was changed without an Intent");
                 if *outcome != Settled::Rejected {
@@ -120,13 +134,20 @@ fn check(bench: &Bench, plan: &Plan, outcome: Outcome) {
         state.apply(r, plan);
         for t in &state.tasks {
             let in_flight = t.in_flight.is_some();
-            assert!(!in_flight || !t.status.is_settled(), "{} is settled and in flight", t.address);
+            assert!(
+                !in_flight || !t.status.is_settled(),
+                "{} is settled and in flight",
+                t.address
+            );
             assert!(t.blocked_by.is_empty() || t.status == TaskStatus::Blocked);
         }
     }
     assert_eq!(state, bench.run.state(), "the state is the fold of the journal");
     bench.file.verify_chain().unwrap();
-    assert_eq!(outcome == Outcome::Done, state.tasks.iter().all(|t| t.status.is_settled()));
+    assert_eq!(
+        outcome == Outcome::Done,
+        state.tasks.iter().all(|t| t.status.is_settled())
+    );
     for t in &state.tasks {
         assert!(
             t.status.is_settled()
@@ -183,15 +204,20 @@ proptest! {
 
 #[test]
 fn plans_that_make_no_sense_are_refused() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let _inside = runtime.enter();
     let folder = tempfile::tempdir().unwrap();
     let file =
         std::sync::Arc::new(crate::ProjectFile::create(&folder.path().join("a.rehost"), &super::project()).unwrap());
     let world = std::sync::Arc::new(World::new(&[]));
-    for tasks in
-        [vec![task("a", &["b"]), task("b", &["a"])], vec![task("a", &["nobody"])], vec![task("a", &[]), task("a", &[])]]
-    {
+    for tasks in [
+        vec![task("a", &["b"]), task("b", &["a"])],
+        vec![task("a", &["nobody"])],
+        vec![task("a", &[]), task("a", &[])],
+    ] {
         let runner = std::sync::Arc::new(super::Scripted(world.clone()));
         let started = crate::Engine::start(
             file.clone(),

@@ -15,7 +15,10 @@ fn world(scripts: &[(&str, Script)]) -> World {
 }
 
 fn long(secs: i64) -> Script {
-    Script { takes: secs, ..Script::default() }
+    Script {
+        takes: secs,
+        ..Script::default()
+    }
 }
 
 fn times(n: usize, class: &FailureClass) -> VecDeque<FailureClass> {
@@ -54,12 +57,20 @@ async fn the_order_on_disk() {
             _ => None,
         })
         .collect();
-    assert_eq!(names, ["start", "attempt", "intent", "accepted", "fact", "evidence", "settled", "end"]);
+    assert_eq!(
+        names,
+        [
+            "start", "attempt", "intent", "accepted", "fact", "evidence", "settled", "end"
+        ]
+    );
     assert_eq!(bench.run.state().facts["a.id"], "a");
     let (a, task) = (address("a"), bench.task("a"));
     assert_eq!((task.created, task.attempts), (vec!["thing:a".to_owned()], 1));
     assert_eq!(bench.file.exchanges(bench.run.run(), &a).unwrap().len(), 1);
-    assert_eq!(bench.run.state(), bench.file.run_state(bench.run.run()).unwrap().unwrap());
+    assert_eq!(
+        bench.run.state(),
+        bench.file.run_state(bench.run.run()).unwrap().unwrap()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,14 +89,37 @@ async fn runs_on_many_threads() {
 async fn what_is_there_is_adopted_and_what_is_not_needed_skipped() {
     let w = world(&[
         ("there", Script::default()),
-        ("check", Script { only_checks: true, ..Script::default() }),
-        ("no", Script { not_needed: true, ..Script::default() }),
-        ("bad", Script { only_checks: true, ..Script::default() }),
+        (
+            "check",
+            Script {
+                only_checks: true,
+                ..Script::default()
+            },
+        ),
+        (
+            "no",
+            Script {
+                not_needed: true,
+                ..Script::default()
+            },
+        ),
+        (
+            "bad",
+            Script {
+                only_checks: true,
+                ..Script::default()
+            },
+        ),
     ]);
     w.put("there");
     w.put("check");
-    let tasks =
-        vec![task("there", &[]), task("check", &[]), task("no", &[]), skipped("plan-says", &[]), task("bad", &[])];
+    let tasks = vec![
+        task("there", &[]),
+        task("check", &[]),
+        task("no", &[]),
+        skipped("plan-says", &[]),
+        task("bad", &[]),
+    ];
     let bench = Bench::start(w, tasks);
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Stopped);
     assert_eq!(bench.status("there"), TaskStatus::Adopted);
@@ -99,24 +133,42 @@ async fn what_is_there_is_adopted_and_what_is_not_needed_skipped() {
 
 #[tokio::test]
 async fn a_gate_waits_without_holding_up_the_others() {
-    let bench =
-        Bench::start(world(&[("long", long(100_000))]), vec![gate("g", &[]), task("after", &["g"]), task("long", &[])]);
+    let bench = Bench::start(
+        world(&[("long", long(100_000))]),
+        vec![gate("g", &[]), task("after", &["g"]), task("long", &[])],
+    );
     bench.until_status("long", TaskStatus::Done).await;
     assert_eq!(bench.status("g"), TaskStatus::NeedsPerson);
     assert_eq!(bench.status("after"), TaskStatus::Blocked);
     let wrong = bench.run.decide(&address("after"), true, "Bob", "").await;
     assert!(matches!(wrong, Err(CommandError::NotNow { .. })));
-    assert!(matches!(bench.run.retry(&address("zz")).await, Err(CommandError::NoTask(_))));
-    bench.run.decide(&address("g"), true, "Bob", "looks good").await.unwrap();
-    assert!(bench.run.decide(&address("g"), false, "Eve", "").await.is_err(), "decided once");
+    assert!(matches!(
+        bench.run.retry(&address("zz")).await,
+        Err(CommandError::NoTask(_))
+    ));
+    bench
+        .run
+        .decide(&address("g"), true, "Bob", "looks good")
+        .await
+        .unwrap();
+    assert!(
+        bench.run.decide(&address("g"), false, "Eve", "").await.is_err(),
+        "decided once"
+    );
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Done);
     let decision = bench.task("g").decision.unwrap();
-    assert_eq!((decision.by.as_str(), decision.note.as_str(), decision.accepted), ("Bob", "looks good", true));
+    assert_eq!(
+        (decision.by.as_str(), decision.note.as_str(), decision.accepted),
+        ("Bob", "looks good", true)
+    );
 }
 
 #[tokio::test]
 async fn a_rejected_gate_stops_what_follows_and_can_be_asked_again() {
-    let bench = Bench::start(world(&[]), vec![gate("g", &[]), task("after", &["g"]), task("other", &[])]);
+    let bench = Bench::start(
+        world(&[]),
+        vec![gate("g", &[]), task("after", &["g"]), task("other", &[])],
+    );
     bench.until_status("g", TaskStatus::NeedsPerson).await;
     bench.run.decide(&address("g"), false, "Bob", "no").await.unwrap();
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Stopped);
@@ -130,7 +182,10 @@ async fn a_rejected_gate_stops_what_follows_and_can_be_asked_again() {
 
 #[tokio::test]
 async fn gates_can_be_accepted_beforehand() {
-    let options = RunOptions { auto_accept_gates: true, ..options() };
+    let options = RunOptions {
+        auto_accept_gates: true,
+        ..options()
+    };
     let bench = Bench::with(world(&[]), vec![gate("g", &[]), task("after", &["g"])], options);
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Done);
     assert_eq!(bench.task("g").decision.unwrap().by, "Ann");
@@ -138,7 +193,12 @@ async fn gates_can_be_accepted_beforehand() {
 
 #[tokio::test]
 async fn a_person_is_asked_once_and_the_rest_goes_on() {
-    let script = Script { only_checks: true, not_before: 7200, system: Some("person"), ..Script::default() };
+    let script = Script {
+        only_checks: true,
+        not_before: 7200,
+        system: Some("person"),
+        ..Script::default()
+    };
     let bench = Bench::start(world(&[("p", script)]), vec![person("p", &[]), task("other", &[])]);
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Done);
     assert_eq!(count(&bench, |e| matches!(e, Event::PersonNeeded { .. })), 1);
@@ -150,11 +210,16 @@ async fn a_person_is_asked_once_and_the_rest_goes_on() {
 
 #[tokio::test]
 async fn transient_failures_are_retried_with_growing_pauses() {
-    let script = Script { apply_fails: times(7, &FailureClass::Transient), ..Script::default() };
+    let script = Script {
+        apply_fails: times(7, &FailureClass::Transient),
+        ..Script::default()
+    };
     let bench = Bench::start(world(&[("a", script)]), vec![task("a", &[])]);
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Done);
-    let pauses: Vec<f64> =
-        failures(&bench).iter().map(|(at, again)| again.unwrap().duration_since(*at).as_secs_f64()).collect();
+    let pauses: Vec<f64> = failures(&bench)
+        .iter()
+        .map(|(at, again)| again.unwrap().duration_since(*at).as_secs_f64())
+        .collect();
     assert_eq!(pauses.len(), 7);
     for (n, pause) in (1..).zip(&pauses) {
         let usual = 2f64.powi(n);
@@ -169,7 +234,10 @@ async fn transient_failures_are_retried_with_growing_pauses() {
 
 #[tokio::test]
 async fn each_class_has_its_patience() {
-    let fails = |n, class| Script { apply_fails: times(n, &class), ..Script::default() };
+    let fails = |n, class| Script {
+        apply_fails: times(n, &class),
+        ..Script::default()
+    };
     let bench = Bench::start(
         world(&[
             ("transient", fails(8, FailureClass::Transient)),
@@ -179,21 +247,31 @@ async fn each_class_has_its_patience() {
             ("person", fails(1, FailureClass::NeedsPerson)),
             ("throttled", fails(30, FailureClass::Throttled { after_secs: 77 })),
         ]),
-        ["transient", "auth", "conflict", "permanent", "person", "throttled"].map(|n| task(n, &[])).into(),
+        ["transient", "auth", "conflict", "permanent", "person", "throttled"]
+            .map(|n| task(n, &[]))
+            .into(),
     );
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Stopped);
     let attempts = |n| bench.task(n).attempts;
-    assert_eq!((attempts("transient"), attempts("auth"), attempts("conflict")), (8, 3, 10));
-    assert_eq!((attempts("permanent"), attempts("person"), attempts("throttled")), (1, 1, 31));
+    assert_eq!(
+        (attempts("transient"), attempts("auth"), attempts("conflict")),
+        (8, 3, 10)
+    );
+    assert_eq!(
+        (attempts("permanent"), attempts("person"), attempts("throttled")),
+        (1, 1, 31)
+    );
     assert_eq!(bench.status("throttled"), TaskStatus::Done);
     for name in ["transient", "auth", "conflict", "permanent", "person"] {
         assert_eq!(bench.status(name), TaskStatus::Failed, "{name}");
     }
     let waited = |name: &str| -> Vec<f64> {
         let of = |r: &crate::Recorded| match &r.event {
-            Event::AttemptFailed { task, retry_at: Some(again), .. } if task.name() == name => {
-                Some(again.duration_since(r.at).as_secs_f64())
-            }
+            Event::AttemptFailed {
+                task,
+                retry_at: Some(again),
+                ..
+            } if task.name() == name => Some(again.duration_since(r.at).as_secs_f64()),
             _ => None,
         };
         bench.journal().iter().filter_map(of).collect()
@@ -206,7 +284,16 @@ async fn each_class_has_its_patience() {
 async fn following_never_gives_up() {
     let mut fails = times(200, &FailureClass::Transient);
     fails.extend(times(50, &FailureClass::Throttled { after_secs: 5 }));
-    let bench = Bench::start(world(&[("a", Script { settle_fails: fails, ..long(60) })]), vec![task("a", &[])]);
+    let bench = Bench::start(
+        world(&[(
+            "a",
+            Script {
+                settle_fails: fails,
+                ..long(60)
+            },
+        )]),
+        vec![task("a", &[])],
+    );
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Done);
     assert_eq!(failures(&bench), []);
     assert_eq!(bench.task("a").attempts, 1);
@@ -214,7 +301,10 @@ async fn following_never_gives_up() {
 
 #[tokio::test]
 async fn a_failure_stops_only_what_depends_on_it_until_retried() {
-    let script = Script { apply_fails: times(1, &FailureClass::Permanent), ..Script::default() };
+    let script = Script {
+        apply_fails: times(1, &FailureClass::Permanent),
+        ..Script::default()
+    };
     let bench = Bench::start(
         world(&[("bad", script), ("long", long(5000))]),
         vec![
@@ -226,10 +316,16 @@ async fn a_failure_stops_only_what_depends_on_it_until_retried() {
         ],
     );
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Stopped);
-    assert_eq!([bench.status("long"), bench.status("ok")], [TaskStatus::Done, TaskStatus::Done]);
+    assert_eq!(
+        [bench.status("long"), bench.status("ok")],
+        [TaskStatus::Done, TaskStatus::Done]
+    );
     assert_eq!(bench.task("last").blocked_by, [address("next")]);
     assert!(matches!(bench.run.pause().await, Err(CommandError::Ended)));
-    assert!(matches!(bench.run.retry(&address("ok")).await, Err(CommandError::NotNow { .. })));
+    assert!(matches!(
+        bench.run.retry(&address("ok")).await,
+        Err(CommandError::NotNow { .. })
+    ));
     bench.run.retry(&address("bad")).await.unwrap();
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Done);
     assert_eq!(count(&bench, |e| matches!(e, Event::RunReopened { .. })), 1);
@@ -238,7 +334,10 @@ async fn a_failure_stops_only_what_depends_on_it_until_retried() {
 
 #[tokio::test]
 async fn an_operation_that_failed_is_not_followed_again() {
-    let script = Script { settle_fails: times(1, &FailureClass::Conflict), ..long(200) };
+    let script = Script {
+        settle_fails: times(1, &FailureClass::Conflict),
+        ..long(200)
+    };
     let bench = Bench::start(world(&[("a", script)]), vec![task("a", &[])]);
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Done);
     // It was seen in progress by the second attempt's first look.
@@ -251,7 +350,15 @@ async fn a_pause_starts_nothing_new_and_follows_on() {
     let bench = Bench::start(world(&[("a", long(300))]), vec![task("a", &[]), task("b", &["a"])]);
     // Nobody jumps until this test lets go.
     let hold = bench.world.clock().awake();
-    bench.until(|s| s.task(&address("a")).unwrap().in_flight.as_ref().is_some_and(|f| f.handle.is_some())).await;
+    bench
+        .until(|s| {
+            s.task(&address("a"))
+                .unwrap()
+                .in_flight
+                .as_ref()
+                .is_some_and(|f| f.handle.is_some())
+        })
+        .await;
     bench.run.pause().await.unwrap();
     bench.run.pause().await.unwrap();
     drop(hold);
@@ -274,25 +381,58 @@ async fn a_pause_starts_nothing_new_and_follows_on() {
 async fn cancelling_leaves_what_runs_and_a_new_run_adopts_it() {
     let bench = Bench::start(world(&[("a", long(300))]), vec![task("a", &[]), task("b", &["a"])]);
     let hold = bench.world.clock().awake();
-    bench.until(|s| s.task(&address("a")).unwrap().in_flight.as_ref().is_some_and(|f| f.handle.is_some())).await;
+    bench
+        .until(|s| {
+            s.task(&address("a"))
+                .unwrap()
+                .in_flight
+                .as_ref()
+                .is_some_and(|f| f.handle.is_some())
+        })
+        .await;
     bench.run.cancel().await.unwrap();
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Cancelled);
     drop(hold);
     let events = bench.events();
     let end = &events[events.len() - 2..];
-    assert!(matches!(end, [Event::RunCancelled { .. }, Event::RunEnded { outcome: Outcome::Cancelled }]), "{end:?}");
-    assert!(bench.task("a").in_flight.unwrap().handle.is_some(), "it says what still runs");
+    assert!(
+        matches!(
+            end,
+            [
+                Event::RunCancelled { .. },
+                Event::RunEnded {
+                    outcome: Outcome::Cancelled
+                }
+            ]
+        ),
+        "{end:?}"
+    );
+    assert!(
+        bench.task("a").in_flight.unwrap().handle.is_some(),
+        "it says what still runs"
+    );
     assert_eq!(failures(&bench), []);
     assert_eq!(bench.run.cancel().await, Err(CommandError::Ended));
     assert_eq!(bench.run.retry(&address("a")).await, Err(CommandError::Ended));
 
     let runner = Arc::new(Scripted(bench.world.clone()));
-    let again =
-        Engine::start(bench.file.clone(), bench.run.plan().clone(), runner.clone(), bench.world.clock(), options());
+    let again = Engine::start(
+        bench.file.clone(),
+        bench.run.plan().clone(),
+        runner.clone(),
+        bench.world.clock(),
+        options(),
+    );
     assert!(matches!(again, Err(EngineError::Live)), "one engine at a time");
     bench.run.stop().await;
-    let again =
-        Engine::start(bench.file.clone(), bench.run.plan().clone(), runner, bench.world.clock(), options()).unwrap();
+    let again = Engine::start(
+        bench.file.clone(),
+        bench.run.plan().clone(),
+        runner,
+        bench.world.clock(),
+        options(),
+    )
+    .unwrap();
     assert_eq!(again.finished().await.unwrap(), Outcome::Done);
     assert_eq!(again.state().tasks[0].status, TaskStatus::Adopted);
     assert_eq!(bench.world.applied("a"), 1);
@@ -303,7 +443,17 @@ async fn cancelling_leaves_what_runs_and_a_new_run_adopts_it() {
 #[tokio::test]
 async fn stopping_to_follow_is_no_end() {
     let bench = Bench::start(
-        world(&[("a", long(300)), ("p", Script { only_checks: true, not_before: 900, ..Script::default() })]),
+        world(&[
+            ("a", long(300)),
+            (
+                "p",
+                Script {
+                    only_checks: true,
+                    not_before: 900,
+                    ..Script::default()
+                },
+            ),
+        ]),
         vec![task("a", &[]), person("p", &[]), gate("g", &[])],
     );
     let hold = bench.world.clock().awake();
@@ -320,11 +470,24 @@ async fn stopping_to_follow_is_no_end() {
     assert_eq!(bench.file.runs().unwrap()[0].outcome, None);
 
     let runner = || Arc::new(Scripted(bench.world.clone()));
-    let start = Engine::start(bench.file.clone(), bench.run.plan().clone(), runner(), bench.world.clock(), options());
+    let start = Engine::start(
+        bench.file.clone(),
+        bench.run.plan().clone(),
+        runner(),
+        bench.world.clock(),
+        options(),
+    );
     assert!(matches!(start, Err(EngineError::Unfinished { .. })));
     let none = Engine::resume(bench.file.clone(), "none", runner(), bench.world.clock(), options());
     assert!(matches!(none, Err(EngineError::NoRun(_))));
-    let run = Engine::resume(bench.file.clone(), bench.run.run(), runner(), bench.world.clock(), options()).unwrap();
+    let run = Engine::resume(
+        bench.file.clone(),
+        bench.run.run(),
+        runner(),
+        bench.world.clock(),
+        options(),
+    )
+    .unwrap();
     run.decide(&address("g"), true, "Ann", "").await.unwrap();
     assert_eq!(run.finished().await.unwrap(), Outcome::Done);
     assert_eq!(run.state().tasks[0].status, TaskStatus::Done, "ours, not adopted");
@@ -334,14 +497,28 @@ async fn stopping_to_follow_is_no_end() {
 
 #[tokio::test]
 async fn a_stopped_run_is_retried_after_reopening() {
-    let script = Script { apply_fails: times(1, &FailureClass::NeedsPerson), ..Script::default() };
+    let script = Script {
+        apply_fails: times(1, &FailureClass::NeedsPerson),
+        ..Script::default()
+    };
     let bench = Bench::start(world(&[("a", script)]), vec![task("a", &[])]);
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Stopped);
     bench.run.stop().await;
     let runner = Arc::new(Scripted(bench.world.clone()));
-    let run = Engine::resume(bench.file.clone(), bench.run.run(), runner, bench.world.clock(), options()).unwrap();
+    let run = Engine::resume(
+        bench.file.clone(),
+        bench.run.run(),
+        runner,
+        bench.world.clock(),
+        options(),
+    )
+    .unwrap();
     assert_eq!(run.finished().await.unwrap(), Outcome::Stopped);
-    assert_eq!(bench.file.runs().unwrap()[0].outcome, Some(Outcome::Stopped), "looking at it changes nothing");
+    assert_eq!(
+        bench.file.runs().unwrap()[0].outcome,
+        Some(Outcome::Stopped),
+        "looking at it changes nothing"
+    );
     run.retry(&address("a")).await.unwrap();
     assert_eq!(run.finished().await.unwrap(), Outcome::Done);
 }
@@ -358,10 +535,20 @@ async fn an_abandoned_run_makes_room() {
 
 #[tokio::test]
 async fn waits_for_days_in_the_clock() {
-    let wait = Action::WaitDays { since: address("a"), days: 30 };
+    let wait = Action::WaitDays {
+        since: address("a"),
+        days: 30,
+    };
     let bench = Bench::start(
         world(&[("a", long(100))]),
-        vec![task("a", &[]), Task { action: wait, ..task("w", &["a"]) }, task("b", &["w"])],
+        vec![
+            task("a", &[]),
+            Task {
+                action: wait,
+                ..task("w", &["a"])
+            },
+            task("b", &["w"]),
+        ],
     );
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Done);
     let (a, w) = (bench.task("a"), bench.task("w"));
@@ -385,10 +572,20 @@ async fn a_full_disk_stops_the_run_and_loses_nothing() {
         Err(EngineError::Project(e)) => assert!(matches!(*e, ProjectError::DiskFull { .. }), "{e}"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(bench.run.state(), bench.file.run_state(bench.run.run()).unwrap().unwrap());
+    assert_eq!(
+        bench.run.state(),
+        bench.file.run_state(bench.run.run()).unwrap().unwrap()
+    );
     bench.file.unlimit();
     let runner = Arc::new(Scripted(bench.world.clone()));
-    let run = Engine::resume(bench.file.clone(), bench.run.run(), runner, bench.world.clock(), options()).unwrap();
+    let run = Engine::resume(
+        bench.file.clone(),
+        bench.run.run(),
+        runner,
+        bench.world.clock(),
+        options(),
+    )
+    .unwrap();
     assert_eq!(run.finished().await.unwrap(), Outcome::Done);
     assert_eq!((bench.world.there().len(), bench.world.repeated().len()), (60, 0));
     bench.file.verify_chain().unwrap();
@@ -396,7 +593,16 @@ async fn a_full_disk_stops_the_run_and_loses_nothing() {
 
 #[tokio::test]
 async fn a_fault_in_a_task_is_a_failure_with_words() {
-    let bench = Bench::start(world(&[("a", Script { panics: true, ..Script::default() })]), vec![task("a", &[])]);
+    let bench = Bench::start(
+        world(&[(
+            "a",
+            Script {
+                panics: true,
+                ..Script::default()
+            },
+        )]),
+        vec![task("a", &[])],
+    );
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Stopped);
     assert_eq!(bench.task("a").failure.unwrap().code, "Internal");
 }
@@ -412,31 +618,58 @@ async fn takes_back_in_reverse_order() {
         other => panic!("{other:?}"),
     }
     assert!(bench.run.undo(&address("g")).await.is_err());
-    bench.world.change("b", |s| s.undo_fails = times(2, &FailureClass::Transient));
+    bench
+        .world
+        .change("b", |s| s.undo_fails = times(2, &FailureClass::Transient));
     for name in ["b", "a"] {
         bench.run.undo(&address(name)).await.unwrap();
         bench.until_status(name, TaskStatus::Undone).await;
     }
     assert_eq!(bench.world.there(), []);
     assert_eq!(bench.file.ledger().unwrap(), []);
-    assert_eq!(bench.run.finished().await.unwrap(), Outcome::Done, "the run's end stays as it was");
+    assert_eq!(
+        bench.run.finished().await.unwrap(),
+        Outcome::Done,
+        "the run's end stays as it was"
+    );
     assert_eq!(count(&bench, |e| matches!(e, Event::Undone { .. })), 2);
 }
 
 #[tokio::test]
 async fn chatter_does_not_fill_the_journal() {
-    let bench = Bench::start(world(&[("a", Script { chatter: 5000, ..Script::default() })]), vec![task("a", &[])]);
+    let bench = Bench::start(
+        world(&[(
+            "a",
+            Script {
+                chatter: 5000,
+                ..Script::default()
+            },
+        )]),
+        vec![task("a", &[])],
+    );
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Done);
     let written = count(&bench, |e| matches!(e, Event::Progress { .. }));
     assert!(written <= 50, "{written}");
-    let settled = bench.events().iter().position(|e| matches!(e, Event::Settled { outcome: Settled::Done, .. }));
+    let settled = bench.events().iter().position(|e| {
+        matches!(
+            e,
+            Event::Settled {
+                outcome: Settled::Done,
+                ..
+            }
+        )
+    });
     let last = bench.events().iter().rposition(|e| matches!(e, Event::Progress { .. }));
     assert!(last < settled, "no sign of life after the end");
 }
 
 #[tokio::test]
 async fn a_person_can_say_that_it_is_done() {
-    let script = Script { only_checks: true, not_before: 3000, ..Script::default() };
+    let script = Script {
+        only_checks: true,
+        not_before: 3000,
+        ..Script::default()
+    };
     let bench = Bench::start(world(&[("p", script)]), vec![person("p", &[])]);
     let hold = bench.world.clock().awake();
     bench.until_status("p", TaskStatus::NeedsPerson).await;

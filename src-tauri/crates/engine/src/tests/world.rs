@@ -101,18 +101,34 @@ impl World {
     }
 
     pub fn applied(&self, name: &str) -> u32 {
-        self.things.lock().unwrap().applied.get(&address(name)).copied().unwrap_or_default()
+        self.things
+            .lock()
+            .unwrap()
+            .applied
+            .get(&address(name))
+            .copied()
+            .unwrap_or_default()
     }
 
     /// The tasks whose change was made more than once.
     pub fn repeated(&self) -> Vec<Address> {
         let things = self.things.lock().unwrap();
-        things.applied.iter().filter(|(_, n)| **n > 1).map(|(a, _)| a.clone()).collect()
+        things
+            .applied
+            .iter()
+            .filter(|(_, n)| **n > 1)
+            .map(|(a, _)| a.clone())
+            .collect()
     }
 
     /// How many were busy with a system at most.
     pub fn most_busy(&self, system: &str) -> usize {
-        self.things.lock().unwrap().busy.get(system).map_or(0, |(_, most)| *most)
+        self.things
+            .lock()
+            .unwrap()
+            .busy
+            .get(system)
+            .map_or(0, |(_, most)| *most)
     }
 
     async fn before_change(&self) {
@@ -147,7 +163,11 @@ impl Runner for Scripted {
     fn kind(&self, task: &Task) -> Arc<dyn TaskKind> {
         let name = task.address.name().to_owned();
         let script = self.0.scripts.lock().unwrap().get(&name).cloned().unwrap_or_default();
-        Arc::new(Kind { name, world: self.0.clone(), script })
+        Arc::new(Kind {
+            name,
+            world: self.0.clone(),
+            script,
+        })
     }
 }
 
@@ -163,7 +183,9 @@ fn failure(class: FailureClass) -> Failure {
 
 impl Kind {
     fn fails(&self, of: impl Fn(&mut Script) -> &mut VecDeque<FailureClass>) -> Result<(), Failure> {
-        self.world.change(&self.name, |s| of(s).pop_front()).map_or(Ok(()), |c| Err(failure(c)))
+        self.world
+            .change(&self.name, |s| of(s).pop_front())
+            .map_or(Ok(()), |c| Err(failure(c)))
     }
 
     fn state(&self, ctx: &Ctx) -> Option<(bool, Handle)> {
@@ -205,7 +227,10 @@ impl TaskKind for Kind {
         }
         let not_before = self.world.change(&self.name, |s| s.not_before);
         if ctx.clock.now() < beginning() + SignedDuration::from_secs(not_before) {
-            return Ok(Observed::NotYet { text: "Not yet".into(), again_secs: 60 });
+            return Ok(Observed::NotYet {
+                text: "Not yet".into(),
+                again_secs: 60,
+            });
         }
         Ok(match self.state(ctx) {
             None if self.script.only_checks && self.script.not_before > 0 => Observed::Matches,
