@@ -17,7 +17,7 @@ use tauri::{
 };
 
 /// Ends a stream before its time; the only command that isn't in the table, for it is about the border itself.
-const STREAM_STOP: &str = "stream_stop";
+pub(crate) const STREAM_STOP: &str = "stream_stop";
 
 /// The running streams by the text of their channel.
 #[derive(Default)]
@@ -62,6 +62,7 @@ pub fn handle<R: Runtime>(invoke: Invoke<R>) -> bool {
     let Some(is_stream) = api::is_stream(&command) else {
         return false;
     };
+    tracing::debug!(command, "asked");
     let app = webview.state::<Arc<App>>().inner().clone();
     if !is_stream {
         resolver.respond_async_serialized(async move {

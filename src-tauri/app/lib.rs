@@ -9,9 +9,11 @@ mod logging;
 mod window;
 
 use api::{App, settings::Folders, wire::Start};
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 use tauri::{Builder, Context, Manager, RunEvent, Runtime};
 
+/// How long the program waits for its runs to come to a safe point when it ends.
+const FAREWELL: Duration = Duration::from_secs(10);
 const USAGE: &str = "Usage: rehost [--rehearse-sample [--speed N]] [PROJECT.rehost]";
 
 /// What the program was started with.
@@ -104,8 +106,11 @@ pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
         if let RunEvent::Exit = event
             && let Some(app) = handle.try_state::<Arc<App>>()
         {
-            tauri::async_runtime::block_on(app.close());
-            tracing::info!("Rehost ends");
+            let closed = tauri::async_runtime::block_on(async {
+                // Every step is on disk already: a request that hangs is no reason to keep the program.
+                tokio::time::timeout(FAREWELL, app.close()).await
+            });
+            tracing::info!(in_time = closed.is_ok(), "Rehost ends");
         }
     });
     ExitCode::SUCCESS
@@ -115,4 +120,39 @@ pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
 fn say(sentence: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{sentence}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_may_call_exactly_the_table() {
+        let capability: serde_json::Value =
+            serde_json::from_str(include_str!("../capabilities/main.json")).expect("a capability is JSON");
+        let mut allowed: Vec<&str> = capability["permissions"]
+            .as_array()
+            .expect("it lists permissions")
+            .iter()
+            .filter_map(|p| p.as_str()?.strip_prefix("allow-"))
+            .collect();
+        let names: Vec<String> =
+            api::COMMANDS.iter().chain(&[commands::STREAM_STOP]).map(|name| name.replace('_', "-")).collect();
+        let mut wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+        allowed.sort_unstable();
+        wanted.sort_unstable();
+        assert_eq!(allowed, wanted);
+    }
+
+    #[test]
+    fn the_command_line_says_how_to_start() {
+        let read = |line: &str| Options::read(line.split_whitespace().map(str::to_owned)).map(|o| o.start);
+        assert_eq!(read(""), Ok(Start::Home));
+        assert_eq!(read("a.rehost"), Ok(Start::Project { path: "a.rehost".into() }));
+        assert_eq!(read("--rehearse-sample"), Ok(Start::Rehearse { speed: api::rehearsal::USUAL_SPEED }));
+        assert_eq!(read("--rehearse-sample --speed 60"), Ok(Start::Rehearse { speed: 60 }));
+        for wrong in ["--speed 60", "--rehearse-sample --speed fast", "--nonsense"] {
+            assert!(read(wrong).is_err_and(|e| e.contains("Usage")), "{wrong}");
+        }
+    }
 }

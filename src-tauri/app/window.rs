@@ -78,8 +78,9 @@ fn show<R: Runtime>(window: &WebviewWindow<R>) {
     if window.is_visible().is_ok_and(|visible| visible) {
         return;
     }
-    if let Err(e) = window.show().and_then(|()| window.set_focus()) {
-        tracing::warn!(error = %e, "the window can't be shown");
+    match window.show().and_then(|()| window.set_focus()) {
+        Ok(()) => tracing::info!("the window is shown"),
+        Err(e) => tracing::warn!(error = %e, "the window can't be shown"),
     }
 }
 

@@ -129,7 +129,7 @@ for (const shot of shots.filter(
       try {
         await page.goto(`http://localhost:4174/?${shot.query ?? ""}&theme=${theme}${shot.screen}`);
         await page.waitForSelector("main");
-        await page.waitForTimeout(500);
+        await page.waitForTimeout(400);
         await shot.act?.(page);
         await page.waitForTimeout(350);
         await page.screenshot({ path: `${OUT}/${name}.png` });

@@ -339,7 +339,6 @@ const handlers: Handlers = {
     projectsFolder: "/home/admin/Documents/Rehost",
     theme: query.get("theme") ?? "light",
     start: { with: "home" },
-    start: { with: "home" },
   }),
   set_theme: () => null,
   projects_list: () =>

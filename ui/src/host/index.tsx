@@ -30,6 +30,9 @@ const STALE: Partial<Record<Command, string[]>> = {
   certificate_trust: ["project"],
   run_start: ["project", "projects"],
   run_resume: ["project", "projects"],
+  // These take a run up again that nobody executes.
+  task_retry: ["project", "projects"],
+  gate_decide: ["project"],
   set_theme: ["app"],
 };
 

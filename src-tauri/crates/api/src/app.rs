@@ -235,7 +235,7 @@ impl Open {
 
     /// The run that this process executes now.
     pub(crate) fn live(&self) -> Option<Arc<Live>> {
-        self.followed().filter(|live| !live.has_ended())
+        self.followed().filter(|live| live.goes_on())
     }
 
     /// The run that this process executes, or executed last and can still retry.
@@ -250,7 +250,7 @@ impl Open {
 
     /// Lets go of a run that has ended, so that another can take its place.
     pub(crate) async fn let_go(&self) {
-        let ended = lock(&self.live).take_if(|live| live.has_ended());
+        let ended = lock(&self.live).take_if(|live| !live.goes_on());
         if let Some(live) = ended {
             live.end().await;
         }

@@ -196,7 +196,16 @@ pub async fn attach(app: &Arc<App>, file: &Path, control_url: &str, ca_file: &Pa
         .await?
     };
     let clock = Arc::new(RemoteTime::new(addresses.clock, speed >= FULL_SPEED, control));
-    enter(app, &open, World { addresses, time: Time::There(clock), lab: Mutex::default() }).await?;
+    enter(
+        app,
+        &open,
+        World {
+            addresses,
+            time: Time::There(clock),
+            lab: Mutex::default(),
+        },
+    )
+    .await?;
     projects::view(app, &open).await
 }
 
@@ -273,19 +282,21 @@ pub(crate) async fn ensure_world(app: &Arc<App>, open: &Open) -> Result<bool, Ui
 }
 
 async fn inside(speed: u32, seed: u64, full_speed: bool) -> Result<World, UiError> {
-    let skip_idle_over = Some(if full_speed { Duration::ZERO } else { LONG_WAIT });
+    // At full speed only jumps move the clock: running as well, it would count this computer's milliseconds as minutes,
+    // and every duration in the report would be wrong.
+    let (speed, skip_idle_over) = if full_speed { (1, Duration::ZERO) } else { (speed, LONG_WAIT) };
     let lab = Lab::start(Options {
         seed,
         speed,
-        skip_idle_over,
+        skip_idle_over: Some(skip_idle_over),
         ..Options::default()
     })
     .await?;
     let (addresses, clock) = (lab.addresses(), lab.clock());
-    Ok(World::Inside {
-        lab: Mutex::new(Some(lab)),
+    Ok(World {
         addresses,
-        clock,
+        time: Time::Here(clock),
+        lab: Mutex::new(Some(lab)),
     })
 }
 

@@ -9,6 +9,7 @@ use crate::{
 };
 use azure::Arm;
 use engine::{Clock, CommandError, Engine, EngineError, RunHandle, RunOptions, SystemClock, project as on_disk};
+use futures::FutureExt;
 use jiff::Timestamp;
 use migration::{Migration, Systems};
 use plan::{Action, Actor, Address, Exchange, Inventory, Plan, graph, graph::PlanError};
@@ -36,8 +37,9 @@ impl Live {
         self.handle.state()
     }
 
-    pub(crate) fn has_ended(&self) -> bool {
-        self.handle.with_state(RunState::has_ended)
+    /// False when the run has ended, and when the engine had to let go of it: its journal can't be written.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.handle.finished().now_or_never().is_none()
     }
 
     /// Stops at the next safe point, so that the run can be taken up again.
@@ -245,7 +247,8 @@ async fn mi_admin(store: &dyn SecretStore, key: &str) -> Result<Secret<String>, 
 /// listens; another run begins with another snapshot.
 ///
 /// # Errors
-/// Fails when the project isn't open or its file can't be read.
+/// Fails when the project isn't open or its file can't be read, and when the run had to stop because its journal can't be
+/// written.
 pub async fn run_subscribe(app: &Arc<App>, project: String, sink: Sink<RunMessage>) -> Result<(), UiError> {
     let open = app.opened(&project)?;
     let mut changed = open.changed.subscribe();
@@ -255,7 +258,7 @@ pub async fn run_subscribe(app: &Arc<App>, project: String, sink: Sink<RunMessag
         let listens = match open.followed() {
             Some(live) => {
                 tokio::select! {
-                    listens = follow(&open, &live, &mut changed, &sink) => listens,
+                    listens = follow(&open, &live, &mut changed, &sink) => listens?,
                     () = closed.cancelled() => return Ok(()),
                 }
             }
@@ -282,7 +285,12 @@ pub async fn run_subscribe(app: &Arc<App>, project: String, sink: Sink<RunMessag
 }
 
 /// Sends what happens in one run until another takes its place (true) or nobody listens (false).
-async fn follow(open: &Open, live: &Arc<Live>, changed: &mut watch::Receiver<u64>, sink: &Sink<RunMessage>) -> bool {
+async fn follow(
+    open: &Open,
+    live: &Arc<Live>,
+    changed: &mut watch::Receiver<u64>,
+    sink: &Sink<RunMessage>,
+) -> Result<bool, UiError> {
     let (state, mut events) = live.handle.follow();
     let mut seen = Seen::new(&state);
     if !sink(RunMessage::Snapshot {
@@ -290,18 +298,25 @@ async fn follow(open: &Open, live: &Arc<Live>, changed: &mut watch::Receiver<u64
         state,
         clock: live.clock(),
     }) {
-        return false;
+        return Ok(false);
     }
-    let mut events_end = false;
+    // A run that stopped may go on after a retry, so its end is looked for again whenever it runs.
+    let (mut events_end, mut left, mut runs) = (false, false, true);
     loop {
         let mut tell_clock = false;
         tokio::select! {
             event = events.recv(), if !events_end => events_end = matches!(event, Err(RecvError::Closed)),
             _ = changed.changed() => {
                 if !open.followed().is_some_and(|now| Arc::ptr_eq(&now, live)) {
-                    return true;
+                    return Ok(true);
                 }
                 tell_clock = true;
+            }
+            end = live.handle.finished(), if runs && !left => match end {
+                Ok(_) => {}
+                // Somebody closes the project: that is told elsewhere.
+                Err(EngineError::Left) => left = true,
+                Err(e) => return Err(e.into()),
             }
         }
         // What came in together is told together; a lag only means that more came in.
@@ -311,9 +326,10 @@ async fn follow(open: &Open, live: &Arc<Live>, changed: &mut watch::Receiver<u64
             .with_state(|state| seen.look(state, &live.clock(), tell_clock));
         for message in messages {
             if !sink(message) {
-                return false;
+                return Ok(false);
             }
         }
+        runs = matches!(seen.phase, RunPhase::Running | RunPhase::Paused);
         tokio::time::sleep(BREATH).await;
     }
 }

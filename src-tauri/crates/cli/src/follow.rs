@@ -65,7 +65,7 @@ pub(crate) async fn to_the_end(
 ) -> Result<End, UiError> {
     let begun = Instant::now();
     let (to, mut messages) = mpsc::unbounded_channel();
-    let subscription = {
+    let mut subscription = {
         let (app, project) = (app.clone(), project.to_owned());
         tokio::spawn(async move {
             let sink = Arc::new(move |message| to.send(message).is_ok());
@@ -82,7 +82,21 @@ pub(crate) async fn to_the_end(
         asked: HashSet::new(),
     };
     let mut waits_for_person = false;
-    while let Some(message) = messages.recv().await {
+    let interrupted = crate::terminated();
+    tokio::pin!(interrupted);
+    loop {
+        let message = tokio::select! {
+            message = messages.recv() => message,
+            () = &mut interrupted => {
+                say.progress("Stopping at the next safe point. What runs in Azure goes on; `rehost-cli run` takes it up again.");
+                break;
+            }
+        };
+        let Some(message) = message else {
+            // It ends by itself only when the project is closed or the run can't go on.
+            (&mut subscription).await.map_err(UiError::internal)??;
+            break;
+        };
         match view.take(message).await? {
             Next::Goes => {}
             Next::Ended => break,

@@ -294,7 +294,7 @@ fn password() -> Result<secrets::Secret<String>, UiError> {
 }
 
 /// Returns when the process is asked to end.
-async fn terminated() {
+pub(crate) async fn terminated() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -245,9 +245,9 @@ impl Ctx {
         }
     }
 
-    /// A trace whose exchanges are kept with this task.
+    /// A trace whose exchanges are kept with this task, in the run's own time.
     pub fn trace(&self) -> Arc<dyn Trace> {
-        Arc::new(TaskTrace(self.reports.clone()))
+        Arc::new(TaskTrace { reports: self.reports.clone(), clock: self.clock.clone() })
     }
 
     fn report(&self, r: Report) {
@@ -255,10 +255,16 @@ impl Ctx {
     }
 }
 
-struct TaskTrace(Reporter);
+struct TaskTrace {
+    reports: Reporter,
+    clock: Arc<dyn Clock>,
+}
 
 impl Trace for TaskTrace {
-    fn record(&self, exchange: Exchange) {
-        (self.0)(Report::Exchange(Box::new(exchange)));
+    fn record(&self, mut exchange: Exchange) {
+        // Clients know the computer's time only; beside the run's events that of a rehearsal would make no sense.
+        let took = SignedDuration::from_millis(i64::try_from(exchange.millis).unwrap_or_default());
+        exchange.at = self.clock.now().saturating_sub(took).unwrap_or(exchange.at);
+        (self.reports)(Report::Exchange(Box::new(exchange)));
     }
 }

@@ -72,8 +72,22 @@ impl Sas {
     fn signature(&self, account: &str, container: &str, key: &[u8]) -> Option<String> {
         let resource = format!("/blob/{account}/{container}");
         let lines = [
-            &self.permissions, &self.start, &self.expiry, &resource, &self.identifier, &self.ip, &self.protocol,
-            &self.version, &self.resource, "", "", "", "", "", "", "",
+            &self.permissions,
+            &self.start,
+            &self.expiry,
+            &resource,
+            &self.identifier,
+            &self.ip,
+            &self.protocol,
+            &self.version,
+            &self.resource,
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
         ];
         let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
         mac.update(lines.join("\n").as_bytes());
@@ -84,8 +98,14 @@ impl Sas {
     pub fn sign(&self, account: &str, container: &str, key: &[u8]) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         for (k, v) in [
-            ("sv", &self.version), ("st", &self.start), ("se", &self.expiry), ("sr", &self.resource), ("sp", &self.permissions),
-            ("sip", &self.ip), ("spr", &self.protocol), ("si", &self.identifier),
+            ("sv", &self.version),
+            ("st", &self.start),
+            ("se", &self.expiry),
+            ("sr", &self.resource),
+            ("sp", &self.permissions),
+            ("sip", &self.ip),
+            ("spr", &self.protocol),
+            ("si", &self.identifier),
         ] {
             if !v.is_empty() {
                 query.append_pair(k, v);
@@ -201,14 +221,23 @@ fn serve(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Served, Wrong> {
-    let params: BTreeMap<String, String> =
-        url::form_urlencoded::parse(query.as_bytes()).map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
+    let params: BTreeMap<String, String> = url::form_urlencoded::parse(query.as_bytes())
+        .map(|(k, v)| (k.into_owned(), v.into_owned()))
+        .collect();
     let [account, container, ..] = segs else {
-        return Err(Wrong(400, "InvalidUri", "The requested URI does not represent any resource on the server.".into()));
+        return Err(Wrong(
+            400,
+            "InvalidUri",
+            "The requested URI does not represent any resource on the server.".into(),
+        ));
     };
     let blob = segs.get(2).map(String::as_str).filter(|s| !s.is_empty());
     if !world.cloud.accounts.contains_key(account) {
-        return Err(Wrong(404, "ResourceNotFound", "The specified resource does not exist.".into()));
+        return Err(Wrong(
+            404,
+            "ResourceNotFound",
+            "The specified resource does not exist.".into(),
+        ));
     }
     let listing = blob.is_none() && params.get("comp").map(String::as_str) == Some("list");
     let need = match *method {
@@ -216,7 +245,13 @@ fn serve(
         Method::GET | Method::HEAD => 'r',
         Method::PUT => 'w',
         Method::DELETE => 'd',
-        _ => return Err(Wrong(405, "UnsupportedHttpVerb", "The resource doesn't support specified Http Verb.".into())),
+        _ => {
+            return Err(Wrong(
+                405,
+                "UnsupportedHttpVerb",
+                "The resource doesn't support specified Http Verb.".into(),
+            ));
+        }
     };
     let sas = check(world, account, container, query, ' ').map_err(|e| {
         let why = match e {
@@ -231,30 +266,70 @@ fn serve(
         Wrong(403, "AuthenticationFailed", format!("Server failed to authenticate the request. Make sure the value of Authorization header is formed correctly including the signature. {why}"))
     })?;
     // A new blob needs create or write; an existing one write.
-    let there = blob.is_some_and(|b| world.cloud.accounts[account].containers.get(container).is_some_and(|c| c.contains_key(b)));
+    let there = blob.is_some_and(|b| {
+        world.cloud.accounts[account]
+            .containers
+            .get(container)
+            .is_some_and(|c| c.contains_key(b))
+    });
     let allowed = sas.permissions.contains(need) || (need == 'w' && !there && sas.permissions.contains('c'));
     if !allowed {
-        return Err(Wrong(403, "AuthorizationPermissionMismatch", "This request is not authorized to perform this operation using this permission.".into()));
+        return Err(Wrong(
+            403,
+            "AuthorizationPermissionMismatch",
+            "This request is not authorized to perform this operation using this permission.".into(),
+        ));
     }
     let now = world.now();
-    let missing = || Wrong(404, "ContainerNotFound", "The specified container does not exist.".into());
-    let blobs = world.cloud.accounts.get_mut(account).and_then(|a| a.containers.get_mut(container)).ok_or_else(missing)?;
+    let missing = || {
+        Wrong(
+            404,
+            "ContainerNotFound",
+            "The specified container does not exist.".into(),
+        )
+    };
+    let blobs = world
+        .cloud
+        .accounts
+        .get_mut(account)
+        .and_then(|a| a.containers.get_mut(container))
+        .ok_or_else(missing)?;
     let no_blob = || Wrong(404, "BlobNotFound", "The specified blob does not exist.".into());
     match (method, blob) {
-        (&Method::GET, None) if listing => {
-            Ok((StatusCode::OK, Some("application/xml"), vec![], list(account, container, &params, blobs).into_bytes()))
-        }
-        (&Method::GET | &Method::HEAD, None) => Ok((StatusCode::OK, None, vec![("x-ms-lease-state", "available".into())], vec![])),
+        (&Method::GET, None) if listing => Ok((
+            StatusCode::OK,
+            Some("application/xml"),
+            vec![],
+            list(account, container, &params, blobs).into_bytes(),
+        )),
+        (&Method::GET | &Method::HEAD, None) => Ok((
+            StatusCode::OK,
+            None,
+            vec![("x-ms-lease-state", "available".into())],
+            vec![],
+        )),
         (&Method::GET | &Method::HEAD, Some(name)) => {
             let b = blobs.get(name).ok_or_else(no_blob)?;
-            let extra = vec![("x-ms-blob-type", "BlockBlob".into()), ("last-modified", http_date(b.modified)), ("etag", etag(b))];
+            let extra = vec![
+                ("x-ms-blob-type", "BlockBlob".into()),
+                ("last-modified", http_date(b.modified)),
+                ("etag", etag(b)),
+            ];
             Ok((StatusCode::OK, Some("application/octet-stream"), extra, b.bytes.clone()))
         }
         (&Method::PUT, Some(name)) => {
             if !headers.contains_key("x-ms-blob-type") {
-                return Err(Wrong(400, "MissingRequiredHeader", "An HTTP header that's mandatory for this request is not specified: x-ms-blob-type.".into()));
+                return Err(Wrong(
+                    400,
+                    "MissingRequiredHeader",
+                    "An HTTP header that's mandatory for this request is not specified: x-ms-blob-type.".into(),
+                ));
             }
-            let b = Blob { size: body.len() as u64, modified: now, bytes: body.to_vec() };
+            let b = Blob {
+                size: body.len() as u64,
+                modified: now,
+                bytes: body.to_vec(),
+            };
             let extra = vec![("etag", etag(&b)), ("last-modified", http_date(now))];
             blobs.insert(name.to_owned(), b);
             Ok((StatusCode::CREATED, None, extra, vec![]))
@@ -263,15 +338,25 @@ fn serve(
             blobs.remove(name).ok_or_else(no_blob)?;
             Ok((StatusCode::ACCEPTED, None, vec![], vec![]))
         }
-        _ => Err(Wrong(400, "InvalidUri", "The requested URI does not represent any resource on the server.".into())),
+        _ => Err(Wrong(
+            400,
+            "InvalidUri",
+            "The requested URI does not represent any resource on the server.".into(),
+        )),
     }
 }
 
 fn list(account: &str, container: &str, params: &BTreeMap<String, String>, blobs: &BTreeMap<String, Blob>) -> String {
     let prefix = params.get("prefix").map_or("", String::as_str);
     let marker = params.get("marker").map_or("", String::as_str);
-    let max = params.get("maxresults").and_then(|m| m.parse().ok()).unwrap_or(5000usize).clamp(1, 5000);
-    let mut fitting = blobs.iter().filter(|(n, _)| n.starts_with(prefix) && n.as_str() >= marker);
+    let max = params
+        .get("maxresults")
+        .and_then(|m| m.parse().ok())
+        .unwrap_or(5000usize)
+        .clamp(1, 5000);
+    let mut fitting = blobs
+        .iter()
+        .filter(|(n, _)| n.starts_with(prefix) && n.as_str() >= marker);
     let mut items = String::new();
     for (name, b) in fitting.by_ref().take(max) {
         items.push_str(&format!(
@@ -282,7 +367,9 @@ fn list(account: &str, container: &str, params: &BTreeMap<String, String>, blobs
     let next = fitting.next().map_or(String::new(), |(n, _)| escape(n));
     format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults ServiceEndpoint=\"https://127.0.0.1/{}\" ContainerName=\"{}\"><Prefix>{}</Prefix><MaxResults>{max}</MaxResults><Blobs>{items}</Blobs><NextMarker>{next}</NextMarker></EnumerationResults>",
-        utf8_percent_encode(account, NON_ALPHANUMERIC), escape(container), escape(prefix)
+        utf8_percent_encode(account, NON_ALPHANUMERIC),
+        escape(container),
+        escape(prefix)
     )
 }
 
@@ -295,5 +382,8 @@ fn etag(b: &Blob) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

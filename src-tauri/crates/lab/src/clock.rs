@@ -56,7 +56,11 @@ impl LabClock {
     /// Starts a clock at `start`. `skip_idle_over` is in lab time; `None` = never jumps.
     pub fn new(start: Timestamp, speed: u32, skip_idle_over: Option<Duration>) -> LabClock {
         LabClock {
-            anchor: Mutex::new(Anchor { real: Instant::now(), lab: start, speed: speed.clamp(1, 10_000) }),
+            anchor: Mutex::new(Anchor {
+                real: Instant::now(),
+                lab: start,
+                speed: speed.clamp(1, 10_000),
+            }),
             skip_idle_over: skip_idle_over.map(|d| SignedDuration::try_from(d).unwrap_or(SignedDuration::MAX)),
             sleepers: Mutex::default(),
             awake: AtomicUsize::new(0),
@@ -76,8 +80,15 @@ impl LabClock {
     /// Takes over another anchor, for example after the lab was told to go ahead.
     pub fn follow(&self, anchor: ClockAnchor) {
         let age = unix_ms().saturating_sub(anchor.real_unix_ms).max(0);
-        let lab = anchor.lab.saturating_add(scaled(SignedDuration::from_millis(age), anchor.speed)).unwrap_or(anchor.lab);
-        *lock(&self.anchor) = Anchor { real: Instant::now(), lab, speed: anchor.speed.clamp(1, 10_000) };
+        let lab = anchor
+            .lab
+            .saturating_add(scaled(SignedDuration::from_millis(age), anchor.speed))
+            .unwrap_or(anchor.lab);
+        *lock(&self.anchor) = Anchor {
+            real: Instant::now(),
+            lab,
+            speed: anchor.speed.clamp(1, 10_000),
+        };
         self.announce();
     }
 
@@ -96,7 +107,11 @@ impl LabClock {
     /// Changes the speed from now on; 1 to 10,000.
     pub fn set_speed(&self, speed: u32) {
         let lab = self.now();
-        *lock(&self.anchor) = Anchor { real: Instant::now(), lab, speed: speed.clamp(1, 10_000) };
+        *lock(&self.anchor) = Anchor {
+            real: Instant::now(),
+            lab,
+            speed: speed.clamp(1, 10_000),
+        };
         self.announce();
     }
 
@@ -108,14 +123,22 @@ impl LabClock {
             if to <= now {
                 return;
             }
-            *a = Anchor { real: Instant::now(), lab: to, speed: a.speed };
+            *a = Anchor {
+                real: Instant::now(),
+                lab: to,
+                speed: a.speed,
+            };
         }
         self.announce();
     }
 
     /// What another process needs to follow this clock.
     pub fn anchor(&self) -> ClockAnchor {
-        ClockAnchor { real_unix_ms: unix_ms(), lab: self.now(), speed: self.speed() }
+        ClockAnchor {
+            real_unix_ms: unix_ms(),
+            lab: self.now(),
+            speed: self.speed(),
+        }
     }
 
     /// One more worker is awake until the guard is dropped: the clock doesn't jump meanwhile.
@@ -137,7 +160,11 @@ impl LabClock {
             }
             let real = Duration::try_from(left).unwrap_or_default() / self.speed() + Duration::from_micros(1);
             let seen = self.activity.load(SeqCst);
-            let wait = if self.may_jump().is_some() { real.min(SETTLE) } else { real.min(Duration::from_secs(60)) };
+            let wait = if self.may_jump().is_some() {
+                real.min(SETTLE)
+            } else {
+                real.min(Duration::from_secs(60))
+            };
             tokio::select! {
                 _ = tokio::time::sleep(wait) => {}
                 _ = moved.changed() => {}
@@ -198,11 +225,15 @@ impl Drop for Sleeper<'_> {
 }
 
 fn scaled(real: SignedDuration, speed: u32) -> SignedDuration {
-    real.checked_mul(i32::try_from(speed).unwrap_or(1)).unwrap_or(SignedDuration::MAX)
+    real.checked_mul(i32::try_from(speed).unwrap_or(1))
+        .unwrap_or(SignedDuration::MAX)
 }
 
 fn unix_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map(|d| d.as_millis() as i64).unwrap_or(0)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map(|d| d.as_millis() as i64)
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -218,7 +249,10 @@ mod tests {
         let clock = Arc::new(LabClock::new(start(), 1, Some(Duration::ZERO)));
         let day = start() + SignedDuration::from_hours(24);
         let guard = clock.awake();
-        let sleeper = { let clock = clock.clone(); tokio::spawn(async move { clock.sleep_until(day).await }) };
+        let sleeper = {
+            let clock = clock.clone();
+            tokio::spawn(async move { clock.sleep_until(day).await })
+        };
         // Another task works for a while: the sleeper must not take the clock away.
         for _ in 0..100 {
             tokio::task::yield_now().await;

@@ -6,7 +6,12 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 use crate::{
-    arm::{jobs::Job, lro::Operation, recovery::{Appliance, Item}, sql::Restore},
+    arm::{
+        jobs::Job,
+        lro::Operation,
+        recovery::{Appliance, Item},
+        sql::Restore,
+    },
     world::guid,
 };
 
@@ -100,7 +105,10 @@ impl Cloud {
             blob_url: String::new(),
             token_key: guid(seed, "token key").as_bytes().to_vec(),
             resources: BTreeMap::new(),
-            providers: crate::arm::resources::PROVIDERS.iter().map(|p| (p.namespace, p.at_start)).collect(),
+            providers: crate::arm::resources::PROVIDERS
+                .iter()
+                .map(|p| (p.namespace, p.at_start))
+                .collect(),
             operations: BTreeMap::new(),
             busy: BTreeMap::new(),
             accounts: BTreeMap::new(),
@@ -111,7 +119,10 @@ impl Cloud {
             guests: BTreeMap::new(),
             buckets: crate::arm::throttle::Buckets::new(now),
         };
-        let group = format!("/subscriptions/{}/resourceGroups/ContosoNetworkingRG", cloud.subscription);
+        let group = format!(
+            "/subscriptions/{}/resourceGroups/ContosoNetworkingRG",
+            cloud.subscription
+        );
         cloud.store(json!({
             "id": group, "name": "ContosoNetworkingRG", "type": "Microsoft.Resources/resourceGroups",
             "location": "eastus2", "properties": {"provisioningState": "Succeeded"},

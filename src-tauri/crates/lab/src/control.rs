@@ -28,7 +28,10 @@ struct ClockChange {
 
 pub(crate) fn router(gate: Arc<Gate>, addresses: Addresses) -> Router {
     let here = move |State(g): Ctl| {
-        let here = Addresses { clock: g.clock.anchor(), ..addresses.clone() };
+        let here = Addresses {
+            clock: g.clock.anchor(),
+            ..addresses.clone()
+        };
         async { Json(here) }
     };
     Router::new()
@@ -36,7 +39,10 @@ pub(crate) fn router(gate: Arc<Gate>, addresses: Addresses) -> Router {
         .route("/state", get(async |State(g): Ctl| Json(g.world().final_state())))
         .route("/stats", get(async |State(g): Ctl| Json(g.world().counters.stats())))
         .route("/exchanges", get(async |State(g): Ctl| Json(g.exchanges())))
-        .route("/clock", get(async |State(g): Ctl| Json(g.clock.anchor())).post(set_clock))
+        .route(
+            "/clock",
+            get(async |State(g): Ctl| Json(g.clock.anchor())).post(set_clock),
+        )
         .route("/trap", get(async |State(g): Ctl| Json(g.trap())).post(set_trap))
         .route("/release", post(release))
         .route("/faults", post(set_faults))

@@ -72,28 +72,56 @@ fn known_tenant(world: &World, tenant: &str) -> bool {
 }
 
 fn unknown_tenant(world: &mut World, tenant: &str) -> Response {
-    let text = format!("Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.");
+    let text = format!(
+        "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud."
+    );
     refuse(world, StatusCode::BAD_REQUEST, "invalid_request", 90002, &text)
 }
 
 fn token(world: &mut World, form: &BTreeMap<String, String>) -> Response {
     let get = |k: &str| form.get(k).map_or("", String::as_str);
     if get("grant_type") != "client_credentials" {
-        return refuse(world, StatusCode::BAD_REQUEST, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.");
+        return refuse(
+            world,
+            StatusCode::BAD_REQUEST,
+            "unsupported_grant_type",
+            70003,
+            "The app requested an unsupported grant type.",
+        );
     }
     if !get("client_id").eq_ignore_ascii_case(&world.cloud.client) {
-        let text = format!("Application with identifier '{}' was not found in the directory 'Contoso'.", get("client_id"));
+        let text = format!(
+            "Application with identifier '{}' was not found in the directory 'Contoso'.",
+            get("client_id")
+        );
         return refuse(world, StatusCode::BAD_REQUEST, "unauthorized_client", 700_016, &text);
     }
     if get("client_secret") != world.cloud.client_secret {
-        let text = format!("Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{}'.", world.cloud.client);
+        let text = format!(
+            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{}'.",
+            world.cloud.client
+        );
         return refuse(world, StatusCode::UNAUTHORIZED, "invalid_client", 7_000_215, &text);
     }
-    let scope = form.get("scope").or_else(|| form.get("resource")).map_or("", String::as_str);
+    let scope = form
+        .get("scope")
+        .or_else(|| form.get("resource"))
+        .map_or("", String::as_str);
     if scope.is_empty() {
-        return refuse(world, StatusCode::BAD_REQUEST, "invalid_request", 900_144, "The request body must contain the following parameter: 'scope'.");
+        return refuse(
+            world,
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            900_144,
+            "The request body must contain the following parameter: 'scope'.",
+        );
     }
-    let audience = scope.split_whitespace().next().unwrap_or("").trim_end_matches("/.default").to_owned();
+    let audience = scope
+        .split_whitespace()
+        .next()
+        .unwrap_or("")
+        .trim_end_matches("/.default")
+        .to_owned();
     let now = unix();
     let id = world.new_guid().simple().to_string();
     let claims = json!({
@@ -105,7 +133,12 @@ fn token(world: &mut World, form: &BTreeMap<String, String>) -> Response {
         "token_type": "Bearer", "expires_in": LIFETIME_SECS, "ext_expires_in": LIFETIME_SECS,
         "access_token": sign(&world.cloud.token_key, &claims),
     });
-    (StatusCode::OK, [(header::CACHE_CONTROL, "no-store")], axum::Json(answer)).into_response()
+    (
+        StatusCode::OK,
+        [(header::CACHE_CONTROL, "no-store")],
+        axum::Json(answer),
+    )
+        .into_response()
 }
 
 fn refuse(world: &mut World, status: StatusCode, error: &str, code: u32, text: &str) -> Response {
@@ -120,7 +153,9 @@ fn refuse(world: &mut World, status: StatusCode, error: &str, code: u32, text: &
 }
 
 fn mac(key: &[u8], text: &str) -> String {
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        return String::new();
+    };
     mac.update(text.as_bytes());
     URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
 }
@@ -149,9 +184,15 @@ pub(crate) fn check(world: &World, headers: &HeaderMap) -> Result<(), Refusal> {
         ));
         r
     };
-    let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.strip_prefix("Bearer "));
     let Some(token) = given else {
-        return Err(refuse("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing."));
+        return Err(refuse(
+            "AuthenticationFailed",
+            "Authentication failed. The 'Authorization' header is missing.",
+        ));
     };
     let invalid = || refuse("InvalidAuthenticationToken", "The access token is invalid.");
     let (text, signature) = token.rsplit_once('.').ok_or_else(invalid)?;
@@ -164,11 +205,23 @@ pub(crate) fn check(world: &World, headers: &HeaderMap) -> Result<(), Refusal> {
         .and_then(|c| serde_json::from_slice(&c).ok())
         .ok_or_else(invalid)?;
     if claims["exp"].as_u64().is_none_or(|exp| exp <= unix()) {
-        return Err(refuse("ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time."));
+        return Err(refuse(
+            "ExpiredAuthenticationToken",
+            "The access token expiry UTC time is earlier than current UTC time.",
+        ));
     }
     let audience = claims["aud"].as_str().unwrap_or("").trim_end_matches('/');
-    if ![world.cloud.arm_url.as_str(), "https://management.azure.com", "https://management.core.windows.net"].contains(&audience) {
-        return Err(refuse("InvalidAuthenticationTokenAudience", "The access token has been obtained from wrong audience or resource."));
+    if ![
+        world.cloud.arm_url.as_str(),
+        "https://management.azure.com",
+        "https://management.core.windows.net",
+    ]
+    .contains(&audience)
+    {
+        return Err(refuse(
+            "InvalidAuthenticationTokenAudience",
+            "The access token has been obtained from wrong audience or resource.",
+        ));
     }
     Ok(())
 }

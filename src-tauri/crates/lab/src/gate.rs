@@ -102,7 +102,14 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub fn new(shared: Shared, clock: Arc<LabClock>, stop: CancellationToken, record: bool) -> Gate {
-        Gate { shared, clock, traffic: Mutex::default(), release: watch::Sender::new(0), stop, record }
+        Gate {
+            shared,
+            clock,
+            traffic: Mutex::default(),
+            release: watch::Sender::new(0),
+            stop,
+            record,
+        }
     }
 
     /// The world, advanced to now.
@@ -149,7 +156,9 @@ impl Gate {
     /// Counts a changing request against the trap; true when this is the one.
     fn trips(&self, label: &str, phase: Phase) -> bool {
         let mut t = self.traffic();
-        let Some(trap) = t.trap.as_mut().filter(|t| t.phase == phase && t.held.is_none()) else { return false };
+        let Some(trap) = t.trap.as_mut().filter(|t| t.phase == phase && t.held.is_none()) else {
+            return false;
+        };
         trap.after_mutations = trap.after_mutations.saturating_sub(1);
         if trap.after_mutations > 0 {
             return false;
@@ -178,7 +187,9 @@ impl Gate {
         let path = path.to_lowercase();
         let fits = |f: &Fault| {
             f.service == service
-                && f.method.as_ref().is_none_or(|m| m.eq_ignore_ascii_case(method.as_str()))
+                && f.method
+                    .as_ref()
+                    .is_none_or(|m| m.eq_ignore_ascii_case(method.as_str()))
                 && path.contains(&f.path.to_lowercase())
         };
         t.throttled.retain(|(_, until)| *until > now);
@@ -211,9 +222,15 @@ pub(crate) fn layer(router: Router, service: Service, gate: Arc<Gate>) -> Router
 }
 
 async fn pass(gate: Arc<Gate>, service: Service, request: Request, next: Next) -> Response {
-    let conn = request.extensions().get::<ConnectInfo<Conn>>().map(|c| c.0.clone()).unwrap_or_default();
+    let conn = request
+        .extensions()
+        .get::<ConnectInfo<Conn>>()
+        .map(|c| c.0.clone())
+        .unwrap_or_default();
     let (parts, body) = request.into_parts();
-    let Ok(bytes) = to_bytes(body, 64 << 20).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
+    let Ok(bytes) = to_bytes(body, 64 << 20).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let change = change(service, &method, &path, &bytes);
     gate.world().counters.requests += 1;
@@ -223,11 +240,17 @@ async fn pass(gate: Arc<Gate>, service: Service, request: Request, next: Next) -
         Some(FaultKind::Throttle { retry_after }) => {
             let text = format!("Too many requests. Please retry after {retry_after} seconds.");
             let mut answer = error(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", &text);
-            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
+            answer
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
             return answer;
         }
         Some(FaultKind::Error { status, code, message }) => {
-            return error(StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST), code, message);
+            return error(
+                StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST),
+                code,
+                message,
+            );
         }
         Some(FaultKind::CutBefore) => {
             conn.cut();
@@ -272,7 +295,9 @@ fn change(service: Service, method: &Method, path: &str, body: &[u8]) -> Option<
     match service {
         Service::Entra => None,
         Service::VCenter => soap_change(body),
-        Service::Blob => (method != Method::GET && method != Method::HEAD).then(|| (method.to_string(), path.to_owned())),
+        Service::Blob => {
+            (method != Method::GET && method != Method::HEAD).then(|| (method.to_string(), path.to_owned()))
+        }
         Service::Arm => {
             const READS: [&str; 6] = [
                 "listkeys",
@@ -319,9 +344,25 @@ fn soap_change(body: &[u8]) -> Option<(String, String)> {
     }
     let method = method?;
     const READS: [&str; 19] = [
-        "Retrieve", "Continue", "Cancel", "Query", "Current", "Login", "Logout", "CreateContainerView",
-        "CreatePropertyCollector", "CreateFilter", "CreateCollector", "DestroyView", "DestroyPropertyCollector",
-        "DestroyPropertyFilter", "SessionIsActive", "WaitForUpdates", "Has", "Fetch", "Find",
+        "Retrieve",
+        "Continue",
+        "Cancel",
+        "Query",
+        "Current",
+        "Login",
+        "Logout",
+        "CreateContainerView",
+        "CreatePropertyCollector",
+        "CreateFilter",
+        "CreateCollector",
+        "DestroyView",
+        "DestroyPropertyCollector",
+        "DestroyPropertyFilter",
+        "SessionIsActive",
+        "WaitForUpdates",
+        "Has",
+        "Fetch",
+        "Find",
     ];
     (!READS.iter().any(|r| method.starts_with(r))).then_some((method, this))
 }

@@ -84,7 +84,13 @@ pub struct Ports {
 impl Ports {
     /// Five ports in a row.
     pub fn from_base(base: u16) -> Ports {
-        Ports { arm: base, authority: base + 1, blob: base + 2, vcenter: base + 3, control: base + 4 }
+        Ports {
+            arm: base,
+            authority: base + 1,
+            blob: base + 2,
+            vcenter: base + 3,
+            control: base + 4,
+        }
     }
 }
 
@@ -114,10 +120,16 @@ pub struct Addresses {
 
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
-    #[error("port {port} for the lab's {service} is in use by another program; choose another port or 0 for any free one")]
+    #[error(
+        "port {port} for the lab's {service} is in use by another program; choose another port or 0 for any free one"
+    )]
     PortInUse { service: &'static str, port: u16 },
     #[error("can't listen on 127.0.0.1:{port} for the lab's {service}")]
-    Bind { service: &'static str, port: u16, source: std::io::Error },
+    Bind {
+        service: &'static str,
+        port: u16,
+        source: std::io::Error,
+    },
     #[error("can't make a certificate for the lab")]
     Certificate(#[from] rcgen::Error),
     #[error("can't set up TLS for the lab")]
@@ -143,7 +155,10 @@ impl Lab {
         let clock = Arc::new(LabClock::new(start, options.speed, options.skip_idle_over));
         let world = Shared::new(World::new(options.seed, start, options.people));
         let authority = Authority::new()?;
-        let (azure, vcenter) = (authority.issue("lab.contoso.com")?, authority.issue("vcenter.contoso.com")?);
+        let (azure, vcenter) = (
+            authority.issue("lab.contoso.com")?,
+            authority.issue("vcenter.contoso.com")?,
+        );
         let stop = CancellationToken::new();
         let gate = Arc::new(Gate::new(world.clone(), clock.clone(), stop.clone(), options.record));
 
@@ -189,21 +204,39 @@ impl Lab {
         ];
         let mut servers: Vec<_> = services
             .into_iter()
-            .map(|(listener, router, service)| serve(listener, gate::layer(router, service, gate.clone()), stop.clone()))
+            .map(|(listener, router, service)| {
+                serve(listener, gate::layer(router, service, gate.clone()), stop.clone())
+            })
             .collect();
-        servers.push(serve(ctl, control::router(gate.clone(), addresses.clone()), stop.clone()));
-        Ok(Lab { world, clock, gate, addresses, stop, servers })
+        servers.push(serve(
+            ctl,
+            control::router(gate.clone(), addresses.clone()),
+            stop.clone(),
+        ));
+        Ok(Lab {
+            world,
+            clock,
+            gate,
+            addresses,
+            stop,
+            servers,
+        })
     }
 
     /// Where everything is; the clock's anchor is fresh.
     pub fn addresses(&self) -> Addresses {
-        Addresses { clock: self.clock.anchor(), ..self.addresses.clone() }
+        Addresses {
+            clock: self.clock.anchor(),
+            ..self.addresses.clone()
+        }
     }
 
     /// Writes the certificate authority as PEM for other programs, and names the file in [`Lab::addresses`].
     pub fn write_ca(&mut self, path: &Path) -> Result<(), LabError> {
-        std::fs::write(path, &self.addresses.ca_pem)
-            .map_err(|source| LabError::CaFile { path: path.display().to_string(), source })?;
+        std::fs::write(path, &self.addresses.ca_pem).map_err(|source| LabError::CaFile {
+            path: path.display().to_string(),
+            source,
+        })?;
         self.addresses.ca_file = Some(path.display().to_string());
         Ok(())
     }
@@ -252,7 +285,9 @@ impl Drop for Lab {
 fn serve(listener: TlsListener, router: Router, stop: CancellationToken) -> JoinHandle<()> {
     let service = router.into_make_service_with_connect_info::<Conn>();
     tokio::spawn(async move {
-        let done = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
+        let done = axum::serve(listener, service)
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await;
         if let Err(e) = done {
             tracing::error!(error = %e, "a service of the lab ended");
         }

@@ -148,7 +148,12 @@ const GIB: i64 = 1 << 30;
 impl OnPrem {
     /// The datacenter of the seed scenario.
     pub fn smarthotel(seed: u64) -> OnPrem {
-        let entity = |kind, moref, name: &str, parent| Entity { kind, moref, name: name.into(), parent };
+        let entity = |kind, moref, name: &str, parent| Entity {
+            kind,
+            moref,
+            name: name.into(),
+            parent,
+        };
         let entities = vec![
             entity("Folder", "group-d1", "Datacenters", None),
             entity("Datacenter", "datacenter-2", "contoso-datacenter", Some("group-d1")),
@@ -156,14 +161,22 @@ impl OnPrem {
             entity("Folder", "group-h4", "host", Some("datacenter-2")),
             entity("Folder", "group-s5", "datastore", Some("datacenter-2")),
             entity("Folder", "group-n6", "network", Some("datacenter-2")),
-            entity("ComputeResource", "domain-s8", "contosohost1.contoso.com", Some("group-h4")),
+            entity(
+                "ComputeResource",
+                "domain-s8",
+                "contosohost1.contoso.com",
+                Some("group-h4"),
+            ),
             entity("HostSystem", "host-9", "contosohost1.contoso.com", Some("domain-s8")),
             entity("ResourcePool", "resgroup-10", "Resources", Some("domain-s8")),
             entity("Datastore", "datastore-11", "contoso-ds1", Some("group-s5")),
             entity("Network", "network-12", "VM Network", Some("group-n6")),
         ];
         let at = Timestamp::UNIX_EPOCH;
-        let windows = ("windows9Server64Guest", "Microsoft Windows Server 2016 or later (64-bit)");
+        let windows = (
+            "windows9Server64Guest",
+            "Microsoft Windows Server 2016 or later (64-bit)",
+        );
         let photon = ("other3xLinux64Guest", "Other 3.x or later Linux (64-bit)");
         let vms = vec![
             vm(seed, at, "vm-21", "WEBVM", windows, "10.245.48.10", 4, 8, &[60]),
@@ -207,9 +220,13 @@ impl OnPrem {
                 role: -1,
                 propagate: true,
             }],
-            principals: ["VSPHERE.LOCAL\\Administrator", "CONTOSO\\ContosoAdmin", "CONTOSO\\Domain Users"]
-                .map(str::to_owned)
-                .into(),
+            principals: [
+                "VSPHERE.LOCAL\\Administrator",
+                "CONTOSO\\ContosoAdmin",
+                "CONTOSO\\Domain Users",
+            ]
+            .map(str::to_owned)
+            .into(),
             sessions: BTreeMap::new(),
             tasks: vec![],
             log: vec![],
@@ -271,7 +288,9 @@ impl World {
     /// Sets a machine's power state and notes it. False when the machine is gone or already so.
     pub fn set_power(&mut self, moref: &str, power: Power) -> bool {
         let now = self.now();
-        let Some(vm) = self.onprem.vm_mut(moref).filter(|v| v.power != power) else { return false };
+        let Some(vm) = self.onprem.vm_mut(moref).filter(|v| v.power != power) else {
+            return false;
+        };
         vm.power = power;
         vm.tools_running = power == Power::On;
         vm.changed = now;

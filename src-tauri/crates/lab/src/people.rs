@@ -16,6 +16,7 @@ pub(crate) const PRINCIPAL: &str = "CONTOSO\\svc-asr";
 const ROLE: &str = "Azure_Site_Recovery";
 const APPLIANCE: &str = "ASR-APPLIANCE";
 const WEB: &str = "vm-21";
+const BOX: &str = "vm-31";
 /// Backups that the DBA takes: one full, six of the log, and the tail.
 const DATABASE: &str = "SmartHotelDB";
 const LOGS: u32 = 6;
@@ -62,7 +63,10 @@ struct Backup {
 
 impl People {
     pub fn new(on: bool) -> People {
-        People { on, ..People::default() }
+        People {
+            on,
+            ..People::default()
+        }
     }
 }
 
@@ -89,7 +93,8 @@ fn vm_admin(world: &mut World) {
     world.people.readiness = true;
     world.at(plus(world.started(), minutes(READINESS)), |w| {
         if let Some(vm) = w.onprem.vm_mut(WEB) {
-            let line = "script=1;rdp=1;firewall=domain,private,public;san=OnlineAll;updates=0;reboot=0;mobility=svc-mobility";
+            let line =
+                "script=1;rdp=1;firewall=domain,private,public;san=OnlineAll;updates=0;reboot=0;mobility=svc-mobility";
             vm.extra_config.insert("guestinfo.rehost.readiness".into(), line.into());
         }
     });
@@ -109,7 +114,11 @@ fn vcenter_admin(world: &mut World) {
 fn account_works(world: &World) -> bool {
     world.onprem.permissions.iter().any(|p| {
         p.principal.eq_ignore_ascii_case(PRINCIPAL)
-            && world.onprem.roles.iter().any(|r| r.id == p.role && !matches!(r.name.as_str(), "NoAccess" | "Anonymous"))
+            && world
+                .onprem
+                .roles
+                .iter()
+                .any(|r| r.id == p.role && !matches!(r.name.as_str(), "NoAccess" | "Anonymous"))
     })
 }
 
@@ -126,10 +135,27 @@ fn site_recovery_admin(world: &mut World) {
             world.people.appliance = Some((vault, Step::Deploying));
             world.after(minutes(DEPLOY), |w| {
                 let (seed, now) = (w.seed(), w.now());
+                if w.onprem.vm(BOX).is_some() {
+                    return step(w, Step::Deployed);
+                }
                 let windows = ("windows2019srvNext_64Guest", "Microsoft Windows Server 2022 (64-bit)");
-                w.onprem.vms.push(onprem::vm(seed, now, "vm-31", APPLIANCE, windows, "10.245.48.20", 8, 16, &[80, 620]));
+                w.onprem.vms.push(onprem::vm(
+                    seed,
+                    now,
+                    BOX,
+                    APPLIANCE,
+                    windows,
+                    "10.245.48.20",
+                    8,
+                    16,
+                    &[80, 620],
+                ));
                 step(w, Step::Deployed);
             });
+        }
+        // The vault was removed: the next one gets the appliance.
+        Some((vault, Step::Deployed | Step::Registered)) if world.cloud.get(&vault).is_none() => {
+            world.people.appliance = None
         }
         Some((vault, Step::Deployed)) if account_works(world) => {
             step(world, Step::Registering);
@@ -158,17 +184,34 @@ fn step(world: &mut World, to: Step) {
 }
 
 fn dba(world: &mut World) {
-    let there = |w: &World, b: &Backup| w.cloud.accounts.get(&b.account).is_some_and(|a| a.containers.contains_key(&b.container));
+    let there = |w: &World, b: &Backup| {
+        w.cloud
+            .accounts
+            .get(&b.account)
+            .is_some_and(|a| a.containers.contains_key(&b.container))
+    };
     match world.people.backup.clone() {
         Some(b) if !there(world, &b) => world.people.backup = None,
         None => {
-            let found = world.cloud.accounts.iter().find_map(|(a, v)| Some((a.clone(), v.containers.keys().next()?.clone())));
+            let found = world
+                .cloud
+                .accounts
+                .iter()
+                .find_map(|(a, v)| Some((a.clone(), v.containers.keys().next()?.clone())));
             let Some((account, container)) = found else { return };
             let number = world.number();
-            world.people.backup = Some(Backup { account, container, number, full: None, tail: false });
+            world.people.backup = Some(Backup {
+                account,
+                container,
+                number,
+                full: None,
+                tail: false,
+            });
             world.after(minutes(FULL), move |w| {
                 let now = w.now();
-                put(w, number, &format!("{DATABASE}_full_01.bak"), 18 << 30, |b| b.full = Some(now));
+                put(w, number, &format!("{DATABASE}_full_01.bak"), 18 << 30, |b| {
+                    b.full = Some(now)
+                });
                 for n in 1..=LOGS {
                     w.after(minutes(LOG * i64::from(n)), move |w| {
                         // After the tail the database is offline: no more log backups.
@@ -186,7 +229,9 @@ fn dba(world: &mut World) {
             if let Some(b) = &mut world.people.backup {
                 b.tail = true;
             }
-            world.after(minutes(TAIL), move |w| put(w, b.number, &format!("{DATABASE}_tail.trn"), 12 << 20, |_| {}));
+            world.after(minutes(TAIL), move |w| {
+                put(w, b.number, &format!("{DATABASE}_tail.trn"), 12 << 20, |_| {})
+            });
         }
         Some(_) => {}
     }
@@ -195,10 +240,24 @@ fn dba(world: &mut World) {
 /// Puts a backup file into the container, if it is still the same one.
 fn put(world: &mut World, number: u64, name: &str, size: u64, note: impl FnOnce(&mut Backup)) {
     let modified = world.now();
-    let Some(b) = world.people.backup.as_mut().filter(|b| b.number == number) else { return };
+    let Some(b) = world.people.backup.as_mut().filter(|b| b.number == number) else {
+        return;
+    };
     note(b);
     let (account, container) = (b.account.clone(), b.container.clone());
-    if let Some(blobs) = world.cloud.accounts.get_mut(&account).and_then(|a| a.containers.get_mut(&container)) {
-        blobs.insert(name.to_owned(), Blob { size, modified, bytes: vec![] });
+    if let Some(blobs) = world
+        .cloud
+        .accounts
+        .get_mut(&account)
+        .and_then(|a| a.containers.get_mut(&container))
+    {
+        blobs.insert(
+            name.to_owned(),
+            Blob {
+                size,
+                modified,
+                bytes: vec![],
+            },
+        );
     }
 }

@@ -22,14 +22,23 @@ fn onprem(world: &World) -> Value {
             (v.name.clone(), json!({"power": v.power.vim(), "readiness": readiness}))
         })
         .collect();
-    let roles: Map<String, Value> =
-        o.roles.iter().filter(|r| !r.system).map(|r| (r.name.clone(), json!(r.privileges))).collect();
+    let roles: Map<String, Value> = o
+        .roles
+        .iter()
+        .filter(|r| !r.system)
+        .map(|r| (r.name.clone(), json!(r.privileges)))
+        .collect();
     let mut permissions: Vec<String> = o
         .permissions
         .iter()
         .map(|p| {
             let role = o.roles.iter().find(|r| r.id == p.role).map_or("?", |r| r.name.as_str());
-            format!("{} {} {role}{}", p.entity, p.principal, if p.propagate { " propagated" } else { "" })
+            format!(
+                "{} {} {role}{}",
+                p.entity,
+                p.principal,
+                if p.propagate { " propagated" } else { "" }
+            )
         })
         .collect();
     permissions.sort();
@@ -38,8 +47,11 @@ fn onprem(world: &World) -> Value {
 
 fn azure(world: &World) -> Value {
     let c = &world.cloud;
-    let providers: Map<String, Value> =
-        c.providers.iter().map(|(n, s)| ((*n).to_owned(), json!(*s == Registration::Registered))).collect();
+    let providers: Map<String, Value> = c
+        .providers
+        .iter()
+        .map(|(n, s)| ((*n).to_owned(), json!(*s == Registration::Registered)))
+        .collect();
     let prefix = format!("/subscriptions/{}", c.subscription);
     let short = |id: &str| id.to_lowercase().replace(&prefix.to_lowercase(), "");
     let mut resources = Map::new();
@@ -49,12 +61,20 @@ fn azure(world: &World) -> Value {
         }
     }
     for (id, i) in &c.items {
-        resources.insert(short(id), json!({"machine": i.vm_name, "phase": phase(i.phase), "test": i.test_vm.as_deref().map(last)}));
+        resources.insert(
+            short(id),
+            json!({"machine": i.vm_name, "phase": phase(i.phase), "test": i.test_vm.as_deref().map(last)}),
+        );
     }
     let restores: Map<String, Value> = c
         .restores
         .iter()
-        .map(|(id, r)| (short(id), json!({"state": replay(&r.state), "last": r.restored.last().map(|(n, _)| n)})))
+        .map(|(id, r)| {
+            (
+                short(id),
+                json!({"state": replay(&r.state), "last": r.restored.last().map(|(n, _)| n)}),
+            )
+        })
         .collect();
     let appliances: Vec<&str> = c.appliances.values().map(|a| a.name.as_str()).collect();
     json!({"providers": providers, "resources": resources, "restores": restores, "appliances": appliances})
@@ -109,16 +129,26 @@ fn resource(world: &World, v: &Value) -> Option<Value> {
         }),
         "Microsoft.Network/networkSecurityGroups" => json!({"rules": named(&p["securityRules"], rule)}),
         "Microsoft.Network/routeTables" => json!({"routes": named(&p["routes"], rule)}),
-        "Microsoft.Network/networkInterfaces" => json!({"address": p["ipConfigurations"][0]["properties"]["privateIPAddress"]}),
+        "Microsoft.Network/networkInterfaces" => {
+            json!({"address": p["ipConfigurations"][0]["properties"]["privateIPAddress"]})
+        }
         "Microsoft.Storage/storageAccounts" => json!({
             "state": p["provisioningState"], "sku": v["sku"]["name"],
             "keys": world.cloud.accounts.get(last(id)).map(|a| a.generations),
         }),
         "Microsoft.Storage/storageAccounts/blobServices/containers" => {
             let account = id.split('/').nth(8).unwrap_or("");
-            let blobs = world.cloud.accounts.get(account).and_then(|a| a.containers.get(last(id)));
+            let blobs = world
+                .cloud
+                .accounts
+                .get(account)
+                .and_then(|a| a.containers.get(last(id)));
             // How many log backups there are depends on the hour at which one looks.
-            let names: Vec<&String> = blobs.into_iter().flat_map(|b| b.keys()).filter(|n| !n.contains("_log_")).collect();
+            let names: Vec<&String> = blobs
+                .into_iter()
+                .flat_map(|b| b.keys())
+                .filter(|n| !n.contains("_log_"))
+                .collect();
             json!({"blobs": names})
         }
         "Microsoft.Sql/managedInstances" => json!({
@@ -127,14 +157,22 @@ fn resource(world: &World, v: &Value) -> Option<Value> {
         "Microsoft.Sql/managedInstances/databases" => json!({"status": p["status"]}),
         "Microsoft.Compute/virtualMachines" => {
             let guest = world.cloud.guests.get(&id.to_lowercase());
-            let server = guest.map(|g| g.connection.split(';').filter(|f| {
-                let k = f.split('=').next().unwrap_or("").trim().to_lowercase();
-                matches!(k.as_str(), "server" | "data source" | "initial catalog" | "database")
-            }).collect::<Vec<_>>().join(";"));
+            let server = guest.map(|g| {
+                g.connection
+                    .split(';')
+                    .filter(|f| {
+                        let k = f.split('=').next().unwrap_or("").trim().to_lowercase();
+                        matches!(k.as_str(), "server" | "data source" | "initial catalog" | "database")
+                    })
+                    .collect::<Vec<_>>()
+                    .join(";")
+            });
             json!({"size": p["hardwareProfile"]["vmSize"], "connection": server, "backup": guest.map(|g| g.backup), "reset": guest.map(|g| g.iis_resets > 0)})
         }
         "Microsoft.Compute/virtualMachines/runCommands" => json!({"state": p["provisioningState"]}),
-        "Microsoft.RecoveryServices/vaults/replicationRecoveryPlans" => json!({"groups": p["groups"].as_array().map(Vec::len)}),
+        "Microsoft.RecoveryServices/vaults/replicationRecoveryPlans" => {
+            json!({"groups": p["groups"].as_array().map(Vec::len)})
+        }
         _ => json!({"state": p["provisioningState"]}),
     })
 }
@@ -148,8 +186,12 @@ fn rule(r: &Value) -> Value {
 }
 
 fn named(list: &Value, show: impl Fn(&Value) -> Value) -> Value {
-    let map: Map<String, Value> =
-        list.as_array().into_iter().flatten().filter_map(|v| Some((v["name"].as_str()?.to_owned(), show(v)))).collect();
+    let map: Map<String, Value> = list
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|v| Some((v["name"].as_str()?.to_owned(), show(v))))
+        .collect();
     Value::Object(map)
 }
 

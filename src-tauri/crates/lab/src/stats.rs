@@ -39,9 +39,17 @@ impl Counters {
         let mutations: Vec<Mutation> = self
             .mutations
             .iter()
-            .map(|((method, path), count)| Mutation { method: method.clone(), path: path.clone(), count: *count })
+            .map(|((method, path), count)| Mutation {
+                method: method.clone(),
+                path: path.clone(),
+                count: *count,
+            })
             .collect();
         let repeated = mutations.iter().filter(|m| m.count > 1).cloned().collect();
-        Stats { requests: self.requests, mutations, repeated }
+        Stats {
+            requests: self.requests,
+            mutations,
+            repeated,
+        }
     }
 }

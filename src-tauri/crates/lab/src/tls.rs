@@ -2,7 +2,9 @@
 //! because a client must survive a request that was carried out but never answered.
 
 use axum::{extract::connect_info::Connected, serve::IncomingStream};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
 use std::{
@@ -44,16 +46,20 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::<String>::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, "Rehost lab certificate authority");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "Rehost lab certificate authority");
         let pem = params.self_signed(&key)?.pem();
-        Ok(Authority { issuer: Issuer::new(params, key), pem })
+        Ok(Authority {
+            issuer: Issuer::new(params, key),
+            pem,
+        })
     }
 
     /// Issues a certificate for `name`, localhost and 127.0.0.1.
     pub fn issue(&self, name: &str) -> Result<Identity, LabError> {
         let key = KeyPair::generate()?;
-        let mut params =
-            CertificateParams::new(vec![name.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned()])?;
+        let mut params = CertificateParams::new(vec![name.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -67,7 +73,10 @@ impl Authority {
             .with_no_client_auth()
             .with_single_cert(vec![cert], key)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Identity { config: Arc::new(config), thumbprint })
+        Ok(Identity {
+            config: Arc::new(config),
+            thumbprint,
+        })
     }
 }
 
@@ -80,12 +89,20 @@ pub struct TlsListener {
 
 impl TlsListener {
     /// Binds `127.0.0.1:port` (0 = any free one).
-    pub async fn bind(service: &'static str, port: u16, config: Arc<rustls::ServerConfig>) -> Result<TlsListener, LabError> {
-        let tcp = TcpListener::bind(("127.0.0.1", port)).await.map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => LabError::PortInUse { service, port },
-            _ => LabError::Bind { service, port, source },
-        })?;
-        let local = tcp.local_addr().map_err(|source| LabError::Bind { service, port, source })?;
+    pub async fn bind(
+        service: &'static str,
+        port: u16,
+        config: Arc<rustls::ServerConfig>,
+    ) -> Result<TlsListener, LabError> {
+        let tcp = TcpListener::bind(("127.0.0.1", port))
+            .await
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::AddrInUse => LabError::PortInUse { service, port },
+                _ => LabError::Bind { service, port, source },
+            })?;
+        let local = tcp
+            .local_addr()
+            .map_err(|source| LabError::Bind { service, port, source })?;
         let (send, ready) = mpsc::channel(64);
         let acceptor = TlsAcceptor::from(config);
         let accepting = tokio::spawn(async move {
@@ -100,7 +117,15 @@ impl TlsListener {
                     let _ = stream.set_nodelay(true);
                     match tokio::time::timeout(Duration::from_secs(10), acceptor.accept(stream)).await {
                         Ok(Ok(tls)) => {
-                            let _ = send.send((Stream { tls, conn: Conn::default() }, peer)).await;
+                            let _ = send
+                                .send((
+                                    Stream {
+                                        tls,
+                                        conn: Conn::default(),
+                                    },
+                                    peer,
+                                ))
+                                .await;
                         }
                         Ok(Err(e)) => tracing::debug!(service, error = %e, "TLS handshake failed"),
                         Err(_) => tracing::debug!(service, "TLS handshake timed out"),
@@ -108,7 +133,11 @@ impl TlsListener {
                 });
             }
         });
-        Ok(TlsListener { local, ready, accepting })
+        Ok(TlsListener {
+            local,
+            ready,
+            accepting,
+        })
     }
 
     pub fn port(&self) -> u16 {
@@ -161,7 +190,11 @@ pub struct Stream {
 
 impl Stream {
     fn check(&self) -> io::Result<()> {
-        if self.conn.0.load(SeqCst) { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+        if self.conn.0.load(SeqCst) {
+            Err(io::ErrorKind::ConnectionReset.into())
+        } else {
+            Ok(())
+        }
     }
 }
 

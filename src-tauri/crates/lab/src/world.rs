@@ -130,5 +130,8 @@ pub fn plus(t: Timestamp, d: SignedDuration) -> Timestamp {
 
 /// The id that belongs to `label` in the world of `seed`.
 pub fn guid(seed: u64, label: &str) -> Uuid {
-    Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("https://lab.invalid/{seed}/{label}").as_bytes())
+    Uuid::new_v5(
+        &Uuid::NAMESPACE_URL,
+        format!("https://lab.invalid/{seed}/{label}").as_bytes(),
+    )
 }

@@ -19,37 +19,108 @@ async fn the_token_endpoint_refuses_what_entra_refuses() {
     let http = client(&a);
     for (tenant, id, secret, status, code) in [
         (a.tenant_id.as_str(), a.client_id.as_str(), "wrong", 401, 7_000_215),
-        (&a.tenant_id, "00000000-0000-0000-0000-000000000000", &a.client_secret, 400, 700_016),
-        ("00000000-0000-0000-0000-000000000000", &a.client_id, &a.client_secret, 400, 90002),
+        (
+            &a.tenant_id,
+            "00000000-0000-0000-0000-000000000000",
+            &a.client_secret,
+            400,
+            700_016,
+        ),
+        (
+            "00000000-0000-0000-0000-000000000000",
+            &a.client_id,
+            &a.client_secret,
+            400,
+            90002,
+        ),
     ] {
         let answer = token(&http, &a, tenant, id, secret).await;
         assert_eq!(answer.status(), status);
         let body: Value = answer.json().await.unwrap();
         assert_eq!(body["error_codes"], json!([code]));
-        assert!(body["error_description"].as_str().unwrap().starts_with(&format!("AADSTS{code}: ")));
+        assert!(
+            body["error_description"]
+                .as_str()
+                .unwrap()
+                .starts_with(&format!("AADSTS{code}: "))
+        );
     }
-    let none = http.get(format!("{}/subscriptions?api-version=2022-12-01", a.arm)).send().await.unwrap();
+    let none = http
+        .get(format!("{}/subscriptions?api-version=2022-12-01", a.arm))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(none.status(), 401);
-    assert!(none.headers()["www-authenticate"].to_str().unwrap().starts_with("Bearer authorization_uri="));
-    let forged = http.get(format!("{}/subscriptions?api-version=2022-12-01", a.arm)).bearer_auth("a.b.c").send().await.unwrap();
-    assert_eq!(forged.json::<Value>().await.unwrap()["error"]["code"], "InvalidAuthenticationToken");
+    assert!(
+        none.headers()["www-authenticate"]
+            .to_str()
+            .unwrap()
+            .starts_with("Bearer authorization_uri=")
+    );
+    let forged = http
+        .get(format!("{}/subscriptions?api-version=2022-12-01", a.arm))
+        .bearer_auth("a.b.c")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        forged.json::<Value>().await.unwrap()["error"]["code"],
+        "InvalidAuthenticationToken"
+    );
 }
 
 #[tokio::test]
 async fn the_resource_manager_checks_before_any_provider() {
     let az = azure().await;
     let get = async |path: &str| az.call(Method::GET, path, None).await;
-    assert_eq!(get("/subscriptions/4d1bd9a8-0000-4000-8000-000000000000/resourcegroups?api-version=2024-07-01").await.code(), "SubscriptionNotFound");
-    assert_eq!(get("{S}/resourcegroups?api-version=1999-01-01").await.code(), "InvalidApiVersionParameter");
-    assert_eq!(get("{S}/resourcegroups?api-version=").await.code(), "MissingApiVersionParameter");
+    assert_eq!(
+        get("/subscriptions/4d1bd9a8-0000-4000-8000-000000000000/resourcegroups?api-version=2024-07-01")
+            .await
+            .code(),
+        "SubscriptionNotFound"
+    );
+    assert_eq!(
+        get("{S}/resourcegroups?api-version=1999-01-01").await.code(),
+        "InvalidApiVersionParameter"
+    );
+    assert_eq!(
+        get("{S}/resourcegroups?api-version=").await.code(),
+        "MissingApiVersionParameter"
+    );
     assert_eq!(get("{S}/resourceGroups/Nowhere").await.code(), "ResourceGroupNotFound");
-    assert_eq!(get("{S}/resourceGroups/Nowhere/providers/Microsoft.Network/virtualNetworks/v").await.code(), "ResourceGroupNotFound");
-    assert_eq!(get(&format!("{NET}/virtualNetworks/v")).await.code(), "ResourceNotFound");
-    assert_eq!(az.call(Method::HEAD, "{S}/resourcegroups/Nowhere", None).await.status, 404);
-    assert_eq!(az.call(Method::HEAD, "{S}/resourcegroups/contosonetworkingrg", None).await.status, 204);
+    assert_eq!(
+        get("{S}/resourceGroups/Nowhere/providers/Microsoft.Network/virtualNetworks/v")
+            .await
+            .code(),
+        "ResourceGroupNotFound"
+    );
+    assert_eq!(
+        get(&format!("{NET}/virtualNetworks/v")).await.code(),
+        "ResourceNotFound"
+    );
+    assert_eq!(
+        az.call(Method::HEAD, "{S}/resourcegroups/Nowhere", None).await.status,
+        404
+    );
+    assert_eq!(
+        az.call(Method::HEAD, "{S}/resourcegroups/contosonetworkingrg", None)
+            .await
+            .status,
+        204
+    );
     // Ids are compared without case.
-    assert_eq!(get("{S}/RESOURCEGROUPS/contosoNETWORKINGrg/providers/microsoft.network/VIRTUALNETWORKS/vnet-hub-eus2").await.status, 200);
-    let storage = az.put("{S}/resourceGroups/ContosoNetworkingRG/providers/Microsoft.Storage/storageAccounts/Not-Valid", json!({"location": "eastus2", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"})).await;
+    assert_eq!(
+        get("{S}/RESOURCEGROUPS/contosoNETWORKINGrg/providers/microsoft.network/VIRTUALNETWORKS/vnet-hub-eus2")
+            .await
+            .status,
+        200
+    );
+    let storage = az
+        .put(
+            "{S}/resourceGroups/ContosoNetworkingRG/providers/Microsoft.Storage/storageAccounts/Not-Valid",
+            json!({"location": "eastus2", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}),
+        )
+        .await;
     assert_eq!(storage.code(), "AccountNameInvalid");
     // Reads run dry after 250 at one moment, and come back with time.
     let mut refused = 0;
@@ -71,31 +142,81 @@ async fn the_network_has_rules() {
     let vnet = |space: &str, subnets: Value| json!({"location": "eastus2", "properties": {"addressSpace": {"addressPrefixes": [space]}, "subnets": subnets}});
     let subnet = |name: &str, prefix: &str| json!({"name": name, "properties": {"addressPrefix": prefix}});
     let a = format!("{NET}/virtualNetworks/A");
-    assert_eq!(az.put(&a, vnet("10.1.0.1/24", json!([]))).await.code(), "InvalidCIDRNotation");
-    assert_eq!(az.put(&a, vnet("10.1.0.0/24", json!([subnet("s", "10.2.0.0/25")]))).await.code(), "NetcfgSubnetRangeOutsideVnet");
-    assert_eq!(az.put(&a, vnet("10.1.0.0/24", json!([subnet("s", "10.1.0.0/25"), subnet("t", "10.1.0.0/26")]))).await.code(), "NetcfgSubnetRangesOverlap");
+    assert_eq!(
+        az.put(&a, vnet("10.1.0.1/24", json!([]))).await.code(),
+        "InvalidCIDRNotation"
+    );
+    assert_eq!(
+        az.put(&a, vnet("10.1.0.0/24", json!([subnet("s", "10.2.0.0/25")])))
+            .await
+            .code(),
+        "NetcfgSubnetRangeOutsideVnet"
+    );
+    assert_eq!(
+        az.put(
+            &a,
+            vnet(
+                "10.1.0.0/24",
+                json!([subnet("s", "10.1.0.0/25"), subnet("t", "10.1.0.0/26")])
+            )
+        )
+        .await
+        .code(),
+        "NetcfgSubnetRangesOverlap"
+    );
     let missing = json!([{"name": "s", "properties": {"addressPrefix": "10.1.0.0/25", "routeTable": {"id": format!("{NET}/routeTables/none")}}}]);
-    assert_eq!(az.put(&a, vnet("10.1.0.0/24", missing)).await.code(), "InvalidResourceReference");
-    let made = az.put(&a, vnet("10.1.0.0/24", json!([subnet("s", "10.1.0.0/25")]))).await;
-    assert_eq!((made.status, made.body["properties"]["provisioningState"].as_str()), (201, Some("Updating")));
+    assert_eq!(
+        az.put(&a, vnet("10.1.0.0/24", missing)).await.code(),
+        "InvalidResourceReference"
+    );
+    let made = az
+        .put(&a, vnet("10.1.0.0/24", json!([subnet("s", "10.1.0.0/25")])))
+        .await;
+    assert_eq!(
+        (made.status, made.body["properties"]["provisioningState"].as_str()),
+        (201, Some("Updating"))
+    );
     let again = az.put(&a, vnet("10.1.0.0/24", json!([]))).await;
-    assert_eq!((again.status, again.code(), again.header("retry-after")), (429, "RetryableErrorDueToAnotherOperation", Some("10")));
+    assert_eq!(
+        (again.status, again.code(), again.header("retry-after")),
+        (429, "RetryableErrorDueToAnotherOperation", Some("10"))
+    );
     az.done(made).await;
     // Overlapping networks can't be peered; gateways must exist; a peering needs both sides.
-    az.done(az.put(&format!("{NET}/virtualNetworks/B"), vnet("10.1.0.0/16", json!([]))).await).await;
-    az.done(az.put(&format!("{NET}/virtualNetworks/C"), vnet("10.3.0.0/16", json!([]))).await).await;
+    az.done(
+        az.put(&format!("{NET}/virtualNetworks/B"), vnet("10.1.0.0/16", json!([])))
+            .await,
+    )
+    .await;
+    az.done(
+        az.put(&format!("{NET}/virtualNetworks/C"), vnet("10.3.0.0/16", json!([])))
+            .await,
+    )
+    .await;
     let peering = |to: &str, gateways: bool| json!({"properties": {"remoteVirtualNetwork": {"id": format!("{NET}/virtualNetworks/{to}")}, "useRemoteGateways": gateways}});
     let path = |a: &str, b: &str| format!("{NET}/virtualNetworks/{a}/virtualNetworkPeerings/{a}-{b}");
-    assert_eq!(az.put(&path("A", "B"), peering("B", false)).await.code(), "VnetAddressSpacesOverlap");
-    assert_eq!(az.put(&path("A", "C"), peering("C", true)).await.code(), "RemoteVnetHasNoGateways");
+    assert_eq!(
+        az.put(&path("A", "B"), peering("B", false)).await.code(),
+        "VnetAddressSpacesOverlap"
+    );
+    assert_eq!(
+        az.put(&path("A", "C"), peering("C", true)).await.code(),
+        "RemoteVnetHasNoGateways"
+    );
     az.done(az.put(&path("A", "C"), peering("C", false)).await).await;
     assert_eq!(az.get(&path("A", "C")).await["properties"]["peeringState"], "Initiated");
     az.done(az.put(&path("C", "A"), peering("A", false)).await).await;
     assert_eq!(az.get(&path("A", "C")).await["properties"]["peeringState"], "Connected");
     az.done(az.delete(&path("C", "A")).await).await;
-    assert_eq!(az.get(&path("A", "C")).await["properties"]["peeringState"], "Disconnected");
+    assert_eq!(
+        az.get(&path("A", "C")).await["properties"]["peeringState"],
+        "Disconnected"
+    );
     // The gateway's subnet can't go, and what is used can't either.
-    assert_eq!(az.delete(&format!("{NET}/virtualNetworks/VNET-HUB-EUS2")).await.code(), "InUseSubnetCannotBeDeleted");
+    assert_eq!(
+        az.delete(&format!("{NET}/virtualNetworks/VNET-HUB-EUS2")).await.code(),
+        "InUseSubnetCannotBeDeleted"
+    );
     assert_eq!(az.delete(&format!("{NET}/virtualNetworks/nothing")).await.status, 204);
 }
 
@@ -114,37 +235,108 @@ async fn a_managed_instance_demands_its_network() {
     for (body, code) in [
         (with("/properties/vCores", json!(5)), "InvalidParameterValue"),
         (with("/properties/storageSizeInGB", json!(100)), "InvalidParameterValue"),
-        (with("/sku/tier", json!("BusinessCritical")), "ManagedInstanceInvalidEditionForSku"),
-        (with("/properties/licenseType", json!("Free")), "ManagedInstanceInvalidLicenseType"),
+        (
+            with("/sku/tier", json!("BusinessCritical")),
+            "ManagedInstanceInvalidEditionForSku",
+        ),
+        (
+            with("/properties/licenseType", json!("Free")),
+            "ManagedInstanceInvalidLicenseType",
+        ),
         (with("/properties/administratorLogin", json!("sa")), "InvalidLoginName"),
-        (with("/properties/administratorLoginPassword", json!("Short-1")), "PasswordTooShort"),
-        (with("/properties/administratorLoginPassword", json!("onlylowercaseletters")), "PasswordNotComplex"),
-        (with("/properties/subnetId", json!("nonsense")), "InvalidSubnetResourceId"),
-        (with("/properties/subnetId", json!(format!("{net}/NONE/subnets/s"))), "VnetResourceNotFound"),
-        (with("/properties/subnetId", json!(format!("{net}/VNET-SQLMI-EUS2/subnets/none"))), "VnetSubnetIsUnknown"),
-        (with("/properties/subnetId", json!(format!("{net}/VNET-HUB-EUS2/subnets/GatewaySubnet"))), "VnetSubnetIsGateway"),
-        (with("/properties/subnetId", json!(format!("{net}/VNET-SQLMI-EUS2/subnets/SQLMI-SAW-EUS2"))), "CreateManagedInstanceInvalidSubnetSize"),
-        (with("/properties/subnetId", json!(format!("{net}/VNET-PROD-EUS2/subnets/PROD-DB-EUS2"))), "MiCreateFailedNonDelegatedSubnet"),
+        (
+            with("/properties/administratorLoginPassword", json!("Short-1")),
+            "PasswordTooShort",
+        ),
+        (
+            with("/properties/administratorLoginPassword", json!("onlylowercaseletters")),
+            "PasswordNotComplex",
+        ),
+        (
+            with("/properties/subnetId", json!("nonsense")),
+            "InvalidSubnetResourceId",
+        ),
+        (
+            with("/properties/subnetId", json!(format!("{net}/NONE/subnets/s"))),
+            "VnetResourceNotFound",
+        ),
+        (
+            with(
+                "/properties/subnetId",
+                json!(format!("{net}/VNET-SQLMI-EUS2/subnets/none")),
+            ),
+            "VnetSubnetIsUnknown",
+        ),
+        (
+            with(
+                "/properties/subnetId",
+                json!(format!("{net}/VNET-HUB-EUS2/subnets/GatewaySubnet")),
+            ),
+            "VnetSubnetIsGateway",
+        ),
+        (
+            with(
+                "/properties/subnetId",
+                json!(format!("{net}/VNET-SQLMI-EUS2/subnets/SQLMI-SAW-EUS2")),
+            ),
+            "CreateManagedInstanceInvalidSubnetSize",
+        ),
+        (
+            with(
+                "/properties/subnetId",
+                json!(format!("{net}/VNET-PROD-EUS2/subnets/PROD-DB-EUS2")),
+            ),
+            "MiCreateFailedNonDelegatedSubnet",
+        ),
         (with("/location", json!("westeurope")), "VnetInWrongRegion"),
     ] {
         let got = az.put(mi, body).await;
         assert_eq!(got.code(), code, "{}", got.body);
     }
-    assert_eq!(az.put(&mi.replace("mi-1", "sqlmi"), az.instance(&subnet)).await.code(), "NameAlreadyExists");
-    assert_eq!(az.put(&mi.replace("mi-1", "-mi"), az.instance(&subnet)).await.code(), "InvalidServerName");
+    assert_eq!(
+        az.put(&mi.replace("mi-1", "sqlmi"), az.instance(&subnet)).await.code(),
+        "NameAlreadyExists"
+    );
+    assert_eq!(
+        az.put(&mi.replace("mi-1", "-mi"), az.instance(&subnet)).await.code(),
+        "InvalidServerName"
+    );
     // Delegated, but without a route table.
     let bare = json!({"properties": {
         "addressPrefix": "10.235.0.160/27", "networkSecurityGroup": {"id": format!("{NET}/networkSecurityGroups/NSG-SQLMI-EUS2")},
         "delegations": [{"name": "mi", "properties": {"serviceName": "Microsoft.Sql/managedInstances"}}],
     }});
-    az.done(az.put(&format!("{NET}/virtualNetworks/VNET-SQLMI-EUS2/subnets/BARE"), bare).await).await;
-    assert_eq!(az.put(mi, with("/properties/subnetId", json!(format!("{net}/VNET-SQLMI-EUS2/subnets/BARE")))).await.code(), "VnetConfigHasNoUdr");
+    az.done(
+        az.put(&format!("{NET}/virtualNetworks/VNET-SQLMI-EUS2/subnets/BARE"), bare)
+            .await,
+    )
+    .await;
+    assert_eq!(
+        az.put(
+            mi,
+            with(
+                "/properties/subnetId",
+                json!(format!("{net}/VNET-SQLMI-EUS2/subnets/BARE"))
+            )
+        )
+        .await
+        .code(),
+        "VnetConfigHasNoUdr"
+    );
     // It works, it can be deleted, and its subnet is only free afterwards.
     az.done(az.put(mi, az.instance(&subnet)).await).await;
     assert_eq!(az.delete(&subnet).await.code(), "InUseSubnetCannotBeDeleted");
-    let rules = az.get(&format!("{NET}/networkSecurityGroups/NSG-SQLMI-EUS2")).await["properties"]["securityRules"].as_array().unwrap().len();
+    let rules = az.get(&format!("{NET}/networkSecurityGroups/NSG-SQLMI-EUS2")).await["properties"]["securityRules"]
+        .as_array()
+        .unwrap()
+        .len();
     assert_eq!(rules, 7);
-    assert_eq!(az.put(&format!("{NET}/networkSecurityGroups/NSG-SQLMI-EUS2"), nsg()).await.code(), "ConflictWithNetworkIntentPolicy");
+    assert_eq!(
+        az.put(&format!("{NET}/networkSecurityGroups/NSG-SQLMI-EUS2"), nsg())
+            .await
+            .code(),
+        "ConflictWithNetworkIntentPolicy"
+    );
     az.done(az.delete(mi).await).await;
     assert_eq!(az.call(Method::GET, mi, None).await.status, 404);
     az.done(az.delete(&subnet).await).await;
@@ -153,8 +345,19 @@ async fn a_managed_instance_demands_its_network() {
 const ACCOUNT: &str = "{S}/resourceGroups/ContosoNetworkingRG/providers/Microsoft.Storage/storageAccounts/contosotest1";
 
 async fn container(az: &Azure) -> String {
-    az.done(az.put(ACCOUNT, json!({"location": "eastus2", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"})).await).await;
-    az.put(&format!("{ACCOUNT}/blobServices/default/containers/files"), json!({"properties": {}})).await;
+    az.done(
+        az.put(
+            ACCOUNT,
+            json!({"location": "eastus2", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}),
+        )
+        .await,
+    )
+    .await;
+    az.put(
+        &format!("{ACCOUNT}/blobServices/default/containers/files"),
+        json!({"properties": {}}),
+    )
+    .await;
     format!("{}/files", az.a.blob.replace("{account}", "contosotest1"))
 }
 
@@ -163,7 +366,10 @@ async fn sas(az: &Azure, permissions: &str, expiry: &str) -> String {
         "canonicalizedResource": "/blob/contosotest1/files", "signedResource": "c", "signedPermission": permissions, "signedProtocol": "https",
         "signedStart": "2026-11-20T00:00:00Z", "signedExpiry": expiry, "keyToSign": "key1",
     });
-    az.post(&format!("{ACCOUNT}/ListServiceSas"), body).await.body["serviceSasToken"].as_str().unwrap().to_owned()
+    az.post(&format!("{ACCOUNT}/ListServiceSas"), body).await.body["serviceSasToken"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 #[tokio::test]
@@ -173,33 +379,80 @@ async fn blob_storage_checks_each_signature() {
     let far = "2027-01-01T00:00:00Z";
     let (all, read) = (sas(&az, "rwdl", far).await, sas(&az, "rl", far).await);
     let put = async |name: &str, token: &str| {
-        let answer = az.http.put(format!("{url}/{name}?{token}")).header("x-ms-blob-type", "BlockBlob").body("content").send().await.unwrap();
-        (answer.status().as_u16(), answer.headers().get("x-ms-error-code").map(|v| v.to_str().unwrap().to_owned()))
+        let answer = az
+            .http
+            .put(format!("{url}/{name}?{token}"))
+            .header("x-ms-blob-type", "BlockBlob")
+            .body("content")
+            .send()
+            .await
+            .unwrap();
+        (
+            answer.status().as_u16(),
+            answer
+                .headers()
+                .get("x-ms-error-code")
+                .map(|v| v.to_str().unwrap().to_owned()),
+        )
     };
     let get = async |path: &str, token: &str| {
         let answer = az.http.get(format!("{url}{path}{token}")).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
     assert_eq!(put("a%20b.bak", &all).await, (201, None));
-    assert_eq!(put("c", &read).await, (403, Some("AuthorizationPermissionMismatch".into())));
+    assert_eq!(
+        put("c", &read).await,
+        (403, Some("AuthorizationPermissionMismatch".into()))
+    );
     let (status, xml) = get("?restype=container&comp=list&prefix=a&", &read).await;
     assert_eq!(status, 200);
-    assert!(xml.contains("<Name>a b.bak</Name>") && xml.contains("<Content-Length>7</Content-Length>"), "{xml}");
+    assert!(
+        xml.contains("<Name>a b.bak</Name>") && xml.contains("<Content-Length>7</Content-Length>"),
+        "{xml}"
+    );
     assert_eq!(get("/a%20b.bak?", &read).await, (200, "content".into()));
-    for bad in [read.replace("sp=rl", "sp=rwl"), read.replace("sig=", "sig=x"), sas(&az, "rl", "2026-11-21T18:00:00Z").await] {
+    for bad in [
+        read.replace("sp=rl", "sp=rwl"),
+        read.replace("sig=", "sig=x"),
+        sas(&az, "rl", "2026-11-21T18:00:00Z").await,
+    ] {
         let (status, text) = get("?restype=container&comp=list&", &bad).await;
         assert_eq!(status, 403);
         assert!(text.contains("<Code>AuthenticationFailed</Code>"), "{text}");
     }
-    assert!(get("?restype=container&comp=list", "").await.1.contains("NoAuthenticationInformation"));
+    assert!(
+        get("?restype=container&comp=list", "")
+            .await
+            .1
+            .contains("NoAuthenticationInformation")
+    );
     // A regenerated key ends what was signed with it.
-    az.post(&format!("{ACCOUNT}/regenerateKey"), json!({"keyName": "key1"})).await;
+    az.post(&format!("{ACCOUNT}/regenerateKey"), json!({"keyName": "key1"}))
+        .await;
     assert_eq!(get("?restype=container&comp=list&", &read).await.0, 403);
     let fresh = sas(&az, "rdl", far).await;
-    assert_eq!(az.http.delete(format!("{url}/a%20b.bak?{fresh}")).send().await.unwrap().status(), 202);
+    assert_eq!(
+        az.http
+            .delete(format!("{url}/a%20b.bak?{fresh}"))
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        202
+    );
     assert!(get("/a%20b.bak?", &fresh).await.1.contains("BlobNotFound"));
-    assert_eq!(az.delete(&format!("{ACCOUNT}/blobServices/default/containers/files")).await.status, 200);
-    assert!(get("?restype=container&comp=list&", &fresh).await.1.contains("ContainerNotFound"));
+    assert_eq!(
+        az.delete(&format!("{ACCOUNT}/blobServices/default/containers/files"))
+            .await
+            .status,
+        200
+    );
+    assert!(
+        get("?restype=container&comp=list&", &fresh)
+            .await
+            .1
+            .contains("ContainerNotFound")
+    );
 }
 
 #[tokio::test]
@@ -213,7 +466,10 @@ async fn log_replay_takes_a_sas_of_read_and_list_only() {
     let db = format!("{mi}/databases/SmartHotelDB");
     assert_eq!(az.put(&db, database("x")).await.code(), "ParentResourceNotFound");
     let making = az.put(mi, az.instance(&subnet)).await;
-    assert_eq!(az.put(&db, database("x")).await.code(), "ConflictingManagedInstanceOperation");
+    assert_eq!(
+        az.put(&db, database("x")).await.code(),
+        "ConflictingManagedInstanceOperation"
+    );
     az.done(making).await;
     assert_eq!(az.put(&db, json!({"location": "eastus2", "properties": {"createMode": "RestoreExternalBackup", "storageContainerUri": url}})).await.code(), "MissingStorageContainerSasToken");
     let far = "2027-01-01T00:00:00Z";
@@ -222,7 +478,12 @@ async fn log_replay_takes_a_sas_of_read_and_list_only() {
     assert_eq!(end["error"]["code"], "BlobStorageFailure", "{end}");
     let details = az.get(&format!("{db}/restoreDetails/Default")).await["properties"].clone();
     assert_eq!(details["status"], "Failed");
-    assert!(details["blockReason"].as_str().unwrap().contains("exactly Read and List"));
+    assert!(
+        details["blockReason"]
+            .as_str()
+            .unwrap()
+            .contains("exactly Read and List")
+    );
     let good = sas(&az, "rl", far).await;
     assert_eq!(az.put(&db, database(&good)).await.code(), "ManagedDatabaseNameInUse");
     az.done(az.delete(&db).await).await;
@@ -230,8 +491,19 @@ async fn log_replay_takes_a_sas_of_read_and_list_only() {
     // The full backup has been there for a while; its restore takes its time, and completion must name the last file.
     az.pass(10);
     let details = az.get(&format!("{db}/restoreDetails/Default")).await["properties"].clone();
-    assert_eq!((details["status"].as_str(), details["currentRestoringFileName"].as_str()), (Some("Restoring"), Some("SmartHotelDB_full_01.bak")));
-    assert_eq!(az.post(&format!("{db}/completeRestore"), json!({"lastBackupName": "SmartHotelDB_full_01.bak"})).await.code(), "RequiredBackupIsNotLastRestored");
+    assert_eq!(
+        (details["status"].as_str(), details["currentRestoringFileName"].as_str()),
+        (Some("Restoring"), Some("SmartHotelDB_full_01.bak"))
+    );
+    assert_eq!(
+        az.post(
+            &format!("{db}/completeRestore"),
+            json!({"lastBackupName": "SmartHotelDB_full_01.bak"})
+        )
+        .await
+        .code(),
+        "RequiredBackupIsNotLastRestored"
+    );
 }
 
 #[tokio::test]
@@ -239,34 +511,84 @@ async fn the_trap_holds_a_request_before_or_after_it_is_carried_out() {
     let az = azure().await;
     let http = az.http.clone();
     let control = az.a.control.clone();
-    let post = async |path: &str, body: Value| -> Value { http.post(format!("{control}{path}")).json(&body).send().await.unwrap().json().await.unwrap() };
-    let get = async |path: &str| -> Value { http.get(format!("{control}{path}")).send().await.unwrap().json().await.unwrap() };
+    let post = async |path: &str, body: Value| -> Value {
+        http.post(format!("{control}{path}"))
+            .json(&body)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
+    };
+    let get = async |path: &str| -> Value {
+        http.get(format!("{control}{path}"))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
+    };
     for (phase, name, there) in [("before", "G1", false), ("after", "G2", true)] {
         post("/trap", json!({"afterMutations": 1, "phase": phase})).await;
-        let url = az.path(&format!("{}{{S}}/resourcegroups/{name}?api-version=2024-07-01", az.a.arm));
+        let url = az.path(&format!(
+            "{}{{S}}/resourcegroups/{name}?api-version=2024-07-01",
+            az.a.arm
+        ));
         let token = {
-            let got: Value = token(&http, &az.a, &az.a.tenant_id, &az.a.client_id, &az.a.client_secret).await.json().await.unwrap();
+            let got: Value = token(&http, &az.a, &az.a.tenant_id, &az.a.client_id, &az.a.client_secret)
+                .await
+                .json()
+                .await
+                .unwrap();
             got["access_token"].as_str().unwrap().to_owned()
         };
         let sender = client(&az.a);
-        let held = tokio::spawn(async move { sender.put(url).bearer_auth(token).json(&json!({"location": "eastus2"})).send().await });
+        let held = tokio::spawn(async move {
+            sender
+                .put(url)
+                .bearer_auth(token)
+                .json(&json!({"location": "eastus2"}))
+                .send()
+                .await
+        });
         // The lab says when it holds the request; others are served meanwhile.
         while get("/trap").await["held"] != true {
             tokio::task::yield_now().await;
         }
-        assert!(get("/trap").await["request"].as_str().unwrap().starts_with("PUT /subscriptions/"));
-        let exists = az.call(Method::GET, &format!("{{S}}/resourcegroups/{name}"), None).await.status == 200;
+        assert!(
+            get("/trap").await["request"]
+                .as_str()
+                .unwrap()
+                .starts_with("PUT /subscriptions/")
+        );
+        let exists = az
+            .call(Method::GET, &format!("{{S}}/resourcegroups/{name}"), None)
+            .await
+            .status
+            == 200;
         assert_eq!(exists, there, "{phase}");
         post("/release", Value::Null).await;
         assert!(held.await.unwrap().is_err(), "the held request must not be answered");
         assert_eq!(get("/trap").await["set"], false);
     }
     let stats: lab::Stats = serde_json::from_value(get("/stats").await).unwrap();
-    assert_eq!(stats.mutations.iter().filter(|m| m.path.ends_with("/G2")).map(|m| m.count).sum::<u64>(), 1);
+    assert_eq!(
+        stats
+            .mutations
+            .iter()
+            .filter(|m| m.path.ends_with("/G2"))
+            .map(|m| m.count)
+            .sum::<u64>(),
+        1
+    );
     assert!(!stats.mutations.iter().any(|m| m.path.ends_with("/G1")));
     // The clock can be moved and watched from outside.
     let before: lab::ClockAnchor = serde_json::from_value(get("/clock").await).unwrap();
-    let after: lab::ClockAnchor = serde_json::from_value(post("/clock", json!({"advanceTo": "2026-11-22T08:00:00Z", "speed": 100})).await).unwrap();
+    let after: lab::ClockAnchor =
+        serde_json::from_value(post("/clock", json!({"advanceTo": "2026-11-22T08:00:00Z", "speed": 100})).await)
+            .unwrap();
     assert!(after.lab > before.lab && after.speed == 100);
     let readiness = get("/state").await["onPrem"]["vms"]["WEBVM"]["readiness"].clone();
     assert!(readiness.as_str().unwrap().contains("san=OnlineAll"), "{readiness}");
@@ -276,7 +598,13 @@ async fn the_trap_holds_a_request_before_or_after_it_is_carried_out() {
 async fn faults_happen_as_often_as_they_are_asked_for() {
     let az = azure().await;
     let set = async |faults: Value| {
-        let answer = az.http.post(format!("{}/faults", az.a.control)).json(&faults).send().await.unwrap();
+        let answer = az
+            .http
+            .post(format!("{}/faults", az.a.control))
+            .json(&faults)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
     };
     set(json!([{"service": "arm", "method": "PUT", "path": "/resourcegroups/", "count": 1, "kind": {"throttle": {"retryAfter": 7}}}])).await;
@@ -288,18 +616,33 @@ async fn faults_happen_as_often_as_they_are_asked_for() {
     assert_eq!(az.put("{S}/resourcegroups/G", group.clone()).await.status, 201);
     set(json!([{"service": "arm", "method": "PUT", "kind": "lostAnswer"}])).await;
     assert_eq!(az.put("{S}/resourcegroups/H", group.clone()).await.status, 504);
-    assert_eq!(az.put("{S}/resourcegroups/H", group).await.status, 200, "the first one was carried out");
+    assert_eq!(
+        az.put("{S}/resourcegroups/H", group).await.status,
+        200,
+        "the first one was carried out"
+    );
     set(json!([{"service": "arm", "path": "/tenants", "kind": {"error": {"status": 503, "code": "ServiceUnavailable", "message": "later"}}}])).await;
-    assert_eq!(az.call(Method::GET, "/tenants", None).await.code(), "ServiceUnavailable");
+    assert_eq!(
+        az.call(Method::GET, "/tenants", None).await.code(),
+        "ServiceUnavailable"
+    );
     assert_eq!(az.call(Method::GET, "/tenants", None).await.status, 200);
 }
 
 #[tokio::test]
 async fn the_same_seed_gives_the_same_world() {
     let run = async |seed: u64| {
-        let az = Azure::start(Options { seed, ..Options::default() }).await;
+        let az = Azure::start(Options {
+            seed,
+            ..Options::default()
+        })
+        .await;
         az.network().await;
-        (az.a.subscription_id.clone(), az.a.vcenter_password.clone(), az.lab.final_state())
+        (
+            az.a.subscription_id.clone(),
+            az.a.vcenter_password.clone(),
+            az.lab.final_state(),
+        )
     };
     let (a, b, c) = (run(7).await, run(7).await, run(8).await);
     assert_eq!(a, b);
@@ -310,7 +653,14 @@ async fn the_same_seed_gives_the_same_world() {
 async fn a_port_in_use_is_said_clearly() {
     let first = Lab::start(Options::default()).await.unwrap();
     let port = first.addresses().arm.rsplit(':').next().unwrap().parse().unwrap();
-    let second = Lab::start(Options { ports: Ports { arm: port, ..Ports::default() }, ..Options::default() }).await;
+    let second = Lab::start(Options {
+        ports: Ports {
+            arm: port,
+            ..Ports::default()
+        },
+        ..Options::default()
+    })
+    .await;
     match second {
         Err(LabError::PortInUse { port: p, .. }) => assert_eq!(p, port),
         Err(e) => panic!("{e}"),

@@ -8,13 +8,20 @@ use lab::Options;
 use serde_json::{Value, json};
 use support::{Azure, NET, RG};
 
-const VAULT: &str = "{S}/resourceGroups/ContosoFailoverRG/providers/Microsoft.RecoveryServices/vaults/ContosoMigrationVault";
-const ACCOUNT: &str = "{S}/resourceGroups/ContosoFailoverRG/providers/Microsoft.Storage/storageAccounts/contosovmsacc20180528";
+const VAULT: &str =
+    "{S}/resourceGroups/ContosoFailoverRG/providers/Microsoft.RecoveryServices/vaults/ContosoMigrationVault";
+const ACCOUNT: &str =
+    "{S}/resourceGroups/ContosoFailoverRG/providers/Microsoft.Storage/storageAccounts/contosovmsacc20180528";
 const MI: &str = "{S}/resourceGroups/ContosoRG/providers/Microsoft.Sql/managedInstances/sqlmi-smarthotel";
 
 async fn storage_and_vault(az: &Azure) {
     for name in ["contosovmsacc20180528", "contosobackup2018"] {
-        let free = az.post("{S}/providers/Microsoft.Storage/checkNameAvailability", json!({"name": name, "type": "Microsoft.Storage/storageAccounts"})).await;
+        let free = az
+            .post(
+                "{S}/providers/Microsoft.Storage/checkNameAvailability",
+                json!({"name": name, "type": "Microsoft.Storage/storageAccounts"}),
+            )
+            .await;
         assert_eq!(free.body["nameAvailable"], true);
         let path = format!("{{S}}/resourceGroups/ContosoFailoverRG/providers/Microsoft.Storage/storageAccounts/{name}");
         let got = az.put(&path, json!({"location": "East US 2", "kind": "StorageV2", "sku": {"name": "Standard_LRS"}, "properties": {"minimumTlsVersion": "TLS1_2"}})).await;
@@ -61,14 +68,37 @@ async fn protect(az: &Azure) -> String {
     assert_eq!(fabric["properties"]["customDetails"]["instanceType"], "InMageRcm");
     let fabric_id = fabric["id"].as_str().unwrap().to_owned();
     assert!(fabric_id.starts_with("/Subscriptions/"));
-    let site = fabric["properties"]["customDetails"]["vmwareSiteId"].as_str().unwrap().to_owned();
-    let container = az.get(&format!("{fabric_id}/replicationProtectionContainers")).await["value"][0]["id"].as_str().unwrap().to_owned();
+    let site = fabric["properties"]["customDetails"]["vmwareSiteId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let container = az.get(&format!("{fabric_id}/replicationProtectionContainers")).await["value"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let appliance = az.get(&format!("{VAULT}/replicationAppliances")).await;
-    assert_eq!(appliance.pointer("/value/0/properties/providerSpecificDetails/appliances/0/name").unwrap(), "ASR-APPLIANCE");
+    assert_eq!(
+        appliance
+            .pointer("/value/0/properties/providerSpecificDetails/appliances/0/name")
+            .unwrap(),
+        "ASR-APPLIANCE"
+    );
     let machines = az.get(&format!("{site}/machines")).await;
-    let web = machines["value"].as_array().unwrap().iter().find(|m| m["properties"]["displayName"] == "WEBVM").unwrap().clone();
+    let web = machines["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|m| m["properties"]["displayName"] == "WEBVM")
+        .unwrap()
+        .clone();
     let accounts = az.get(&format!("{site}/runAsAccounts")).await;
-    let mobility = accounts["value"].as_array().unwrap().iter().find(|a| a["properties"]["displayName"] == "svc-mobility").unwrap()["id"].clone();
+    let mobility = accounts["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|a| a["properties"]["displayName"] == "svc-mobility")
+        .unwrap()["id"]
+        .clone();
     let _ = az.get(&format!("{site}/vCenters")).await;
 
     let policy = format!("{VAULT}/replicationPolicies/ContosoMigrationPolicy");
@@ -90,17 +120,39 @@ async fn protect(az: &Azure) -> String {
         "disksToInclude": [{"diskId": web["properties"]["disks"][0]["uuid"], "diskType": "StandardSSD_LRS", "logStorageAccountId": ACCOUNT}],
     }}});
     let got = az.put(&item, input).await;
-    assert_eq!((got.status, got.header("retry-after")), (202, Some("30")), "{}", got.body);
-    let job = got.header("azure-asyncoperation").unwrap().split('?').next().unwrap().rsplit('/').next().unwrap().to_owned();
+    assert_eq!(
+        (got.status, got.header("retry-after")),
+        (202, Some("30")),
+        "{}",
+        got.body
+    );
+    let job = got
+        .header("azure-asyncoperation")
+        .unwrap()
+        .split('?')
+        .next()
+        .unwrap()
+        .rsplit('/')
+        .next()
+        .unwrap()
+        .to_owned();
     let p = az.get(&item).await["properties"].clone();
-    assert_eq!((p["protectionState"].as_str(), p["allowedOperations"].clone()), (Some("EnablingProtection"), json!(["DisableProtection"])));
+    assert_eq!(
+        (p["protectionState"].as_str(), p["allowedOperations"].clone()),
+        (Some("EnablingProtection"), json!(["DisableProtection"]))
+    );
     let j = az.get(&format!("{VAULT}/replicationJobs/{job}")).await["properties"].clone();
-    assert_eq!((j["scenarioName"].as_str(), j["state"].as_str()), (Some("EnableDr"), Some("InProgress")));
+    assert_eq!(
+        (j["scenarioName"].as_str(), j["state"].as_str()),
+        (Some("EnableDr"), Some("InProgress"))
+    );
     az.done(got).await;
     az.pass(40);
     let p = az.get(&item).await["properties"].clone();
     assert_eq!(p["protectionState"], "InitialReplicationInProgress");
-    let percent = p["providerSpecificDetails"]["initialReplicationProgressPercentage"].as_i64().unwrap();
+    let percent = p["providerSpecificDetails"]["initialReplicationProgressPercentage"]
+        .as_i64()
+        .unwrap();
     assert!((20..=60).contains(&percent), "{percent}");
     az.pass(70);
     item
@@ -108,27 +160,57 @@ async fn protect(az: &Azure) -> String {
 
 #[tokio::test]
 async fn the_whole_scenario() {
-    let az = Azure::start(Options { record: true, speed: 1, ..Options::default() }).await;
+    let az = Azure::start(Options {
+        record: true,
+        speed: 1,
+        ..Options::default()
+    })
+    .await;
     let subnet = az.network().await;
     storage_and_vault(&az).await;
 
     // The provider isn't registered, then the instance takes its half an hour.
-    assert_eq!(az.put(MI, az.instance(&subnet)).await.code(), "MissingSubscriptionRegistration");
+    assert_eq!(
+        az.put(MI, az.instance(&subnet)).await.code(),
+        "MissingSubscriptionRegistration"
+    );
     az.register("Microsoft.Sql").await;
     let created = az.put(MI, az.instance(&subnet)).await;
     assert_eq!(created.status, 201, "{}", created.body);
-    assert_eq!(az.put(&format!("{NET}/routeTables/MIRouteTable"), json!({"location": "eastus2", "properties": {"routes": []}})).await.code(), "ConflictWithNetworkIntentPolicy");
+    assert_eq!(
+        az.put(
+            &format!("{NET}/routeTables/MIRouteTable"),
+            json!({"location": "eastus2", "properties": {"routes": []}})
+        )
+        .await
+        .code(),
+        "ConflictWithNetworkIntentPolicy"
+    );
     let steps = az.get(&format!("{MI}/operations")).await;
     assert_eq!(steps["value"][0]["properties"]["state"], "InProgress");
     az.done(created).await;
     let mi = az.get(MI).await;
     assert_eq!(mi["properties"]["state"], "Ready");
-    assert_eq!(az.get(&format!("{RG}/providers/Microsoft.Sql/virtualClusters")).await["value"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        az.get(&format!("{RG}/providers/Microsoft.Sql/virtualClusters")).await["value"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
     let _ = az.get(&format!("{MI}/operations")).await;
 
     // Backups arrive, log replay follows them.
     let backup = "{S}/resourceGroups/ContosoFailoverRG/providers/Microsoft.Storage/storageAccounts/contosobackup2018";
-    assert_eq!(az.put(&format!("{backup}/blobServices/default/containers/backups"), json!({"properties": {}})).await.status, 201);
+    assert_eq!(
+        az.put(
+            &format!("{backup}/blobServices/default/containers/backups"),
+            json!({"properties": {}})
+        )
+        .await
+        .status,
+        201
+    );
     let sas = az.post(&format!("{backup}/ListServiceSas"), json!({
         "canonicalizedResource": "/blob/contosobackup2018/backups", "signedResource": "c", "signedPermission": "rl", "signedProtocol": "https",
         "signedStart": "2026-11-20T00:00:00Z", "signedExpiry": "2026-12-20T00:00:00Z", "keyToSign": "key1",
@@ -144,20 +226,47 @@ async fn the_whole_scenario() {
     let item = protect(&az).await;
     let p = az.get(&item).await["properties"].clone();
     assert_eq!(p["protectionState"], "Protected", "{p}");
-    assert_eq!(p["allowedOperations"], json!(["UnplannedFailover", "DisableProtection", "TestFailover"]));
-    assert_eq!(az.get(&details).await["properties"]["lastRestoredFileName"], "SmartHotelDB_log_006.trn");
+    assert_eq!(
+        p["allowedOperations"],
+        json!(["UnplannedFailover", "DisableProtection", "TestFailover"])
+    );
+    assert_eq!(
+        az.get(&details).await["properties"]["lastRestoredFileName"],
+        "SmartHotelDB_log_006.trn"
+    );
 
     // Test failover and clean-up.
     let point = p["providerSpecificDetails"]["lastRecoveryPointId"].clone();
     let test_net = az.path(&format!("{NET}/virtualNetworks/VNET-TEST-EUS2"));
     let test = json!({"properties": {"failoverDirection": "PrimaryToRecovery", "networkType": "VmNetworkAsInput", "networkId": test_net, "providerSpecificDetails": {"instanceType": "InMageRcm", "networkId": test_net, "recoveryPointId": point}}});
     az.done(az.post(&format!("{item}/testFailover"), test).await).await;
-    assert_eq!(az.get(&item).await["properties"]["testFailoverState"], "WaitingForCompletion");
+    assert_eq!(
+        az.get(&item).await["properties"]["testFailoverState"],
+        "WaitingForCompletion"
+    );
     let vm = format!("{RG}/providers/Microsoft.Compute/virtualMachines");
-    assert_eq!(az.get(&format!("{vm}/WEBVM-test")).await["properties"]["provisioningState"], "Succeeded");
-    assert_eq!(az.post(&format!("{item}/failoverCommit"), Value::Null).await.code(), "150097");
-    az.done(az.post(&format!("{item}/testFailoverCleanup"), json!({"properties": {"comments": "fine"}})).await).await;
-    assert_eq!(az.call(reqwest::Method::GET, &format!("{vm}/WEBVM-test"), None).await.status, 404);
+    assert_eq!(
+        az.get(&format!("{vm}/WEBVM-test")).await["properties"]["provisioningState"],
+        "Succeeded"
+    );
+    assert_eq!(
+        az.post(&format!("{item}/failoverCommit"), Value::Null).await.code(),
+        "150097"
+    );
+    az.done(
+        az.post(
+            &format!("{item}/testFailoverCleanup"),
+            json!({"properties": {"comments": "fine"}}),
+        )
+        .await,
+    )
+    .await;
+    assert_eq!(
+        az.call(reqwest::Method::GET, &format!("{vm}/WEBVM-test"), None)
+            .await
+            .status,
+        404
+    );
 
     // Recovery plan, failover with shutdown, commit.
     let plan = format!("{VAULT}/replicationRecoveryPlans/ContosoMigrationPlan");
@@ -166,18 +275,39 @@ async fn the_whole_scenario() {
     az.done(az.put(&plan, input).await).await;
     assert_eq!(az.get(&plan).await["properties"]["groups"].as_array().unwrap().len(), 3);
     let failover = json!({"properties": {"failoverDirection": "PrimaryToRecovery", "sourceSiteOperations": "Required", "providerSpecificDetails": [{"instanceType": "InMageRcm", "recoveryPointType": "Latest"}]}});
-    az.done(az.post(&format!("{plan}/unplannedFailover"), failover).await).await;
+    az.done(az.post(&format!("{plan}/unplannedFailover"), failover).await)
+        .await;
     let p = az.get(&item).await["properties"].clone();
-    assert_eq!((p["activeLocation"].as_str(), p["protectionState"].as_str()), (Some("Recovery"), Some("UnplannedFailoverCommitPendingStatesBegin")));
-    az.lab.with_world(|w| assert_eq!(w.onprem.named("WEBVM").unwrap().power, lab::onprem::Power::Off));
-    az.done(az.post(&format!("{plan}/failoverCommit"), Value::Null).await).await;
+    assert_eq!(
+        (p["activeLocation"].as_str(), p["protectionState"].as_str()),
+        (Some("Recovery"), Some("UnplannedFailoverCommitPendingStatesBegin"))
+    );
+    az.lab
+        .with_world(|w| assert_eq!(w.onprem.named("WEBVM").unwrap().power, lab::onprem::Power::Off));
+    az.done(az.post(&format!("{plan}/failoverCommit"), Value::Null).await)
+        .await;
 
     // Cutover of the database: the tail, then completion.
     az.pass(15);
     let d = az.get(&details).await["properties"].clone();
-    assert_eq!((d["lastRestoredFileName"].as_str(), d["status"].as_str()), (Some("SmartHotelDB_tail.trn"), Some("Waiting")));
-    assert_eq!(az.post(&format!("{db}/completeRestore"), json!({"lastBackupName": "nope.trn"})).await.code(), "RequiredBackupIsNotLastRestored");
-    az.done(az.post(&format!("{db}/completeRestore"), json!({"lastBackupName": "SmartHotelDB_tail.trn"})).await).await;
+    assert_eq!(
+        (d["lastRestoredFileName"].as_str(), d["status"].as_str()),
+        (Some("SmartHotelDB_tail.trn"), Some("Waiting"))
+    );
+    assert_eq!(
+        az.post(&format!("{db}/completeRestore"), json!({"lastBackupName": "nope.trn"}))
+            .await
+            .code(),
+        "RequiredBackupIsNotLastRestored"
+    );
+    az.done(
+        az.post(
+            &format!("{db}/completeRestore"),
+            json!({"lastBackupName": "SmartHotelDB_tail.trn"}),
+        )
+        .await,
+    )
+    .await;
     assert_eq!(az.get(&db).await["properties"]["status"], "Online");
     az.done(started).await;
 
@@ -188,20 +318,37 @@ async fn the_whole_scenario() {
         if let Some(s) = secret {
             props["protectedParameters"] = json!([{"name": "ConnectionString", "value": s}]);
         }
-        (format!("{vm}/WEBVM/runCommands/{name}"), json!({"location": "eastus2", "properties": props}))
+        (
+            format!("{vm}/WEBVM/runCommands/{name}"),
+            json!({"location": "eastus2", "properties": props}),
+        )
     };
     let output = async |name: &str, secret: Option<String>| {
         let (path, body) = command(name, secret);
         az.done(az.put(&path, body).await).await;
-        az.get(&format!("{path}?$expand=instanceView")).await["properties"]["instanceView"]["output"].as_str().unwrap().to_owned()
+        az.get(&format!("{path}?$expand=instanceView")).await["properties"]["instanceView"]["output"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     };
     assert_eq!(output("rehost-probe-0", None).await, "http=500\n");
-    let connection = format!("Server=tcp:{fqdn},1433;Initial Catalog=SmartHotelDB;User ID=contosoadmin;Password=canary-4711;Encrypt=True");
-    assert_eq!(output("rehost-switch-connection-1", Some(connection)).await, "backup=ok\nchanged=1\n");
+    let connection = format!(
+        "Server=tcp:{fqdn},1433;Initial Catalog=SmartHotelDB;User ID=contosoadmin;Password=canary-4711;Encrypt=True"
+    );
+    assert_eq!(
+        output("rehost-switch-connection-1", Some(connection)).await,
+        "backup=ok\nchanged=1\n"
+    );
     assert_eq!(output("rehost-iisreset-1", None).await, "iisreset=ok\n");
     assert_eq!(output("rehost-probe-1", None).await, "http=200\n");
-    for name in ["rehost-probe-0", "rehost-switch-connection-1", "rehost-iisreset-1", "rehost-probe-1"] {
-        az.done(az.delete(&format!("{vm}/WEBVM/runCommands/{name}")).await).await;
+    for name in [
+        "rehost-probe-0",
+        "rehost-switch-connection-1",
+        "rehost-iisreset-1",
+        "rehost-probe-1",
+    ] {
+        az.done(az.delete(&format!("{vm}/WEBVM/runCommands/{name}")).await)
+            .await;
     }
     let state = az.lab.final_state();
     assert!(!state.to_string().contains("canary-4711"));
@@ -210,22 +357,49 @@ async fn the_whole_scenario() {
     assert_eq!(az.delete(VAULT).await.status, 409);
     az.done(az.post(&format!("{item}/remove"), json!({"properties": {"disableProtectionReason": "MigrationComplete", "replicationProviderInput": {"instanceType": "DisableProtectionProviderSpecificInput"}}})).await).await;
     let container = item.split("/replicationProtectedItems/").next().unwrap();
-    az.done(az.post(&format!("{container}/replicationProtectionContainerMappings/contoso-mapping/remove"), json!({"properties": {"providerSpecificInput": {"instanceType": "InMageRcm"}}})).await).await;
+    az.done(
+        az.post(
+            &format!("{container}/replicationProtectionContainerMappings/contoso-mapping/remove"),
+            json!({"properties": {"providerSpecificInput": {"instanceType": "InMageRcm"}}}),
+        )
+        .await,
+    )
+    .await;
     az.done(az.delete(&plan).await).await;
-    az.done(az.delete(&format!("{VAULT}/replicationPolicies/ContosoMigrationPolicy")).await).await;
-    az.done(az.post(&format!("{fabric}/removeInfra"), Value::Null).await).await;
+    az.done(
+        az.delete(&format!("{VAULT}/replicationPolicies/ContosoMigrationPolicy"))
+            .await,
+    )
+    .await;
+    az.done(az.post(&format!("{fabric}/removeInfra"), Value::Null).await)
+        .await;
     az.done(az.delete(VAULT).await).await;
     assert_eq!(az.call(reqwest::Method::GET, VAULT, None).await.status, 404);
     assert_eq!(az.delete(ACCOUNT).await.status, 200);
-    assert_eq!(az.get(&format!("{vm}/WEBVM?$expand=instanceView")).await["properties"]["instanceView"]["vmAgent"]["statuses"][0]["displayStatus"], "Ready");
+    assert_eq!(
+        az.get(&format!("{vm}/WEBVM?$expand=instanceView")).await["properties"]["instanceView"]["vmAgent"]["statuses"]
+            [0]["displayStatus"],
+        "Ready"
+    );
     assert!(az.lab.stats().repeated.len() <= 2, "{:?}", az.lab.stats().repeated);
 
     for path in [
-        "/tenants", "/subscriptions", "{S}", "{S}/locations", "{S}/providers", "{S}/resourcegroups", "{S}/providers/Microsoft.Compute/locations/eastus2/usages",
-        "{S}/providers/Microsoft.Network/locations/eastus2/usages", "{S}/providers/Microsoft.Sql/locations/eastus2/usages", "{S}/providers/Microsoft.Sql/locations/eastus2/capabilities",
-        "{S}/providers/Microsoft.Compute/skus?$filter=location eq 'eastus2'", "{S}/resourceGroups/ContosoRG/providers/Microsoft.Authorization/permissions",
-        "{S}/resourceGroups/ContosoNetworkingRG/providers/Microsoft.Authorization/locks", "{S}/resourceGroups/ContosoNetworkingRG/providers/Microsoft.Network/virtualNetworks",
-        "{S}/resourceGroups/ContosoNetworkingRG/providers/Microsoft.Network/virtualNetworkGateways", "{S}/resourceGroups/ContosoRG/providers/Microsoft.Network/networkInterfaces/WEBVM-nic-0",
+        "/tenants",
+        "/subscriptions",
+        "{S}",
+        "{S}/locations",
+        "{S}/providers",
+        "{S}/resourcegroups",
+        "{S}/providers/Microsoft.Compute/locations/eastus2/usages",
+        "{S}/providers/Microsoft.Network/locations/eastus2/usages",
+        "{S}/providers/Microsoft.Sql/locations/eastus2/usages",
+        "{S}/providers/Microsoft.Sql/locations/eastus2/capabilities",
+        "{S}/providers/Microsoft.Compute/skus?$filter=location eq 'eastus2'",
+        "{S}/resourceGroups/ContosoRG/providers/Microsoft.Authorization/permissions",
+        "{S}/resourceGroups/ContosoNetworkingRG/providers/Microsoft.Authorization/locks",
+        "{S}/resourceGroups/ContosoNetworkingRG/providers/Microsoft.Network/virtualNetworks",
+        "{S}/resourceGroups/ContosoNetworkingRG/providers/Microsoft.Network/virtualNetworkGateways",
+        "{S}/resourceGroups/ContosoRG/providers/Microsoft.Network/networkInterfaces/WEBVM-nic-0",
         "{S}/resourceGroups/ContosoNetworkingRG/providers/Microsoft.Network/networkSecurityGroups/NSG-SQLMI-EUS2",
         "{S}/resourceGroups/ContosoNetworkingRG/providers/Microsoft.Network/routeTables/MIRouteTable",
         "{S}/resourceGroups/ContosoRG/resources",

@@ -1614,6 +1614,8 @@ impl<'a> Builder<'a> {
                     Expect::equal("/properties/provisioningState", "Succeeded"),
                     Expect::equal("/properties/instanceView/statuses/*/code", "PowerState/running"),
                     Expect::equal("/properties/hardwareProfile/vmSize", d.web_vm_size.as_str()),
+                    // Comes minutes after the start, and run commands are refused before.
+                    Expect::equal("/properties/instanceView/vmAgent/statuses/*/code", "ProvisioningState/succeeded"),
                 ],
                 absent: false,
                 wait: true,
@@ -1693,6 +1695,7 @@ impl<'a> Builder<'a> {
                 task(7, "check-vm", &test_vm, "The test VM runs", "Reads size, state and agent of the test VM.", runs(&test_vm, "The test VM is not running yet."))
                     .after(&[&format!("7/test-failover/{}", d.web_vm)])
                     .why("The scenario checks that the VM has the right size and runs.")
+                    .secs(150, 600, NOT_PUBLISHED)
                     .nodes(std::slice::from_ref(&test_node)),
                 task(7, "check-nic", &test_vm, "The test VM is in the test network", "Reads the VM's network interface.", nic(&test_vm, &d.test_network, &d.test_subnet))
                     .after(&[&format!("7/check-vm/{test_vm}")])
@@ -1814,6 +1817,7 @@ impl<'a> Builder<'a> {
                 task(7, "check-vm", &d.web_vm, &format!("{} runs in Azure", d.web_vm), "Reads size, state and agent of the Azure VM.", runs(&d.web_vm, "The VM is not running yet."))
                     .after(&[&format!("7/failover/{}", d.web_vm)])
                     .why("The scenario checks that the VM appears as expected.")
+                    .secs(150, 600, NOT_PUBLISHED)
                     .nodes(std::slice::from_ref(&azure_node)),
                 task(7, "check-nic", &d.web_vm, &format!("{} is in {}", d.web_vm, d.prod_frontend_subnet), "Reads the VM's network interface.", nic(&d.web_vm, &d.prod_network, &d.prod_frontend_subnet))
                     .after(&[&format!("7/check-vm/{}", d.web_vm)])

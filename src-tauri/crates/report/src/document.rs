@@ -143,16 +143,16 @@ impl Report {
     /// # Errors
     /// [`ReportError::Json`] when a recorded fact can't be written as JSON.
     pub fn new(input: Input) -> Result<Self, ReportError> {
-        let mut known: HashMap<Address, TaskFacts> =
-            input.tasks.into_iter().map(|t| (t.address.clone(), t)).collect();
+        let mut known: HashMap<Address, TaskFacts> = input.tasks.into_iter().map(|t| (t.address.clone(), t)).collect();
         let steps: Vec<StepReport> = input
             .plan
             .steps
             .iter()
             .map(|s| {
                 let tasks = s.tasks.iter().map(|t| {
-                    let facts =
-                        known.remove(&t.address).unwrap_or_else(|| TaskFacts::not_started(t.address.clone()));
+                    let facts = known
+                        .remove(&t.address)
+                        .unwrap_or_else(|| TaskFacts::not_started(t.address.clone()));
                     task(t, facts)
                 });
                 step(s.number, &s.title, tasks.collect())
@@ -211,11 +211,21 @@ impl Report {
     pub fn verify(json: &str) -> Result<Self, ReportError> {
         let report: Self = serde_json::from_str(json)?;
         let found = report.compute_digest()?;
-        if found == report.digest { Ok(report) } else { Err(ReportError::Changed { stated: report.digest, found }) }
+        if found == report.digest {
+            Ok(report)
+        } else {
+            Err(ReportError::Changed {
+                stated: report.digest,
+                found,
+            })
+        }
     }
 
     fn compute_digest(&self) -> Result<String, ReportError> {
-        let unsealed = Self { digest: String::new(), ..self.clone() };
+        let unsealed = Self {
+            digest: String::new(),
+            ..self.clone()
+        };
         Ok(hex::encode(Sha256::digest(serde_json::to_vec(&unsealed)?)))
     }
 }
@@ -244,8 +254,18 @@ fn task(t: &plan::Task, f: TaskFacts) -> TaskReport {
         way_back: t.way_back.clone(),
         reason: f.reason.map(|r| words::scrub(&r)),
         blocked_by: f.blocked_by,
-        evidence: f.evidence.into_iter().map(|e| Evidence { text: words::scrub(&e.text), ..e }).collect(),
-        decision: f.decision.map(|d| Decision { note: words::scrub(&d.note), ..d }),
+        evidence: f
+            .evidence
+            .into_iter()
+            .map(|e| Evidence {
+                text: words::scrub(&e.text),
+                ..e
+            })
+            .collect(),
+        decision: f.decision.map(|d| Decision {
+            note: words::scrub(&d.note),
+            ..d
+        }),
         question: match &t.action {
             plan::Action::Gate { question, .. } => Some(question.clone()),
             _ => None,
@@ -271,7 +291,11 @@ fn step(number: u8, title: &str, tasks: Vec<TaskReport>) -> StepReport {
         title: title.to_owned(),
         status: roll_up(tasks.iter().map(|t| t.status)),
         started: tasks.iter().filter_map(|t| t.started).min(),
-        ended: if over { tasks.iter().filter_map(|t| t.ended).max() } else { None },
+        ended: if over {
+            tasks.iter().filter_map(|t| t.ended).max()
+        } else {
+            None
+        },
         tasks,
     }
 }
@@ -341,7 +365,17 @@ fn remaining(ledger: &[LedgerEntry]) -> Vec<LedgerEntry> {
 }
 
 fn run(r: Run) -> Run {
-    Run { moments: r.moments.into_iter().map(|m| Moment { what: words::scrub(&m.what), ..m }).collect(), ..r }
+    Run {
+        moments: r
+            .moments
+            .into_iter()
+            .map(|m| Moment {
+                what: words::scrub(&m.what),
+                ..m
+            })
+            .collect(),
+        ..r
+    }
 }
 
 fn finding(f: &plan::task::Finding) -> FindingReport {

@@ -32,10 +32,21 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
         })
         .collect();
     let overdue: Vec<_> = report.tasks().filter(|t| t.overdue).map(|t| task(t, &scale)).collect();
-    let skipped: Vec<_> =
-        report.tasks().filter(|t| t.status == Status::Skipped).map(|t| task(t, &scale)).collect();
-    let decisions: Vec<_> = report.tasks().filter(|t| t.decision.is_some()).map(|t| task(t, &scale)).collect();
-    let no_return: Vec<_> = report.tasks().filter(|t| t.no_return).map(|t| task(t, &scale)).collect();
+    let skipped: Vec<_> = report
+        .tasks()
+        .filter(|t| t.status == Status::Skipped)
+        .map(|t| task(t, &scale))
+        .collect();
+    let decisions: Vec<_> = report
+        .tasks()
+        .filter(|t| t.decision.is_some())
+        .map(|t| task(t, &scale))
+        .collect();
+    let no_return: Vec<_> = report
+        .tasks()
+        .filter(|t| t.no_return)
+        .map(|t| task(t, &scale))
+        .collect();
     let ledger = |entries: &[crate::LedgerEntry]| -> Vec<Value> {
         entries
             .iter()
@@ -74,9 +85,17 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
 
 /// Stands in a CSS string, where HTML's escapes mean nothing: only harmless characters go there.
 fn foot(r: &Report) -> String {
-    let plain = |s: &str| s.chars().filter(|c| c.is_alphanumeric() || " -_.".contains(*c)).collect::<String>();
+    let plain = |s: &str| {
+        s.chars()
+            .filter(|c| c.is_alphanumeric() || " -_.".contains(*c))
+            .collect::<String>()
+    };
     let run: String = plain(&r.run.id).chars().take(8).collect();
-    format!("{} · run {run}{}", plain(&r.application), if r.rehearsal { " · REHEARSAL" } else { "" })
+    format!(
+        "{} · run {run}{}",
+        plain(&r.application),
+        if r.rehearsal { " · REHEARSAL" } else { "" }
+    )
 }
 
 fn step(s: &StepReport, scale: &Scale) -> Value {
@@ -140,7 +159,11 @@ fn verdict(r: &Report) -> String {
         Outcome::Done => format!(
             "{what} completed all {} tasks of the approved plan. {}",
             s.tasks,
-            if r.rehearsal { "Nothing outside the rehearsal lab was touched." } else { "The ledger below lists what it changed." }
+            if r.rehearsal {
+                "Nothing outside the rehearsal lab was touched."
+            } else {
+                "The ledger below lists what it changed."
+            }
         ),
         Outcome::Stopped => format!(
             "{what} stopped: {} of {} tasks are done, {} failed or were rejected, {} are open. What it created is listed in the ledger, with the way back at each task.",
@@ -178,7 +201,9 @@ fn class(s: Status) -> &'static str {
 fn resource(id: &str) -> (String, String, String) {
     if id.starts_with('/') {
         let r = plan::ResourceId::new(id);
-        let kind = r.resource_type().unwrap_or_else(|| "Microsoft.Resources/resourceGroups".to_owned());
+        let kind = r
+            .resource_type()
+            .unwrap_or_else(|| "Microsoft.Resources/resourceGroups".to_owned());
         let place = r.part("resourceGroups").filter(|g| *g != r.name()).unwrap_or_default();
         return (kind, r.name().to_owned(), place.to_owned());
     }
@@ -204,8 +229,12 @@ const CUT_AFTER: i64 = 6 * 3600;
 
 impl Scale {
     fn new(report: &Report) -> Self {
-        let mut moments: Vec<Timestamp> =
-            report.tasks().flat_map(|t| [t.started, t.ended]).flatten().chain(report.run.started).collect();
+        let mut moments: Vec<Timestamp> = report
+            .tasks()
+            .flat_map(|t| [t.started, t.ended])
+            .flatten()
+            .chain(report.run.started)
+            .collect();
         moments.sort_unstable();
         let end = report.run.ended.unwrap_or(report.made_at);
         let mut stretches: Vec<(Timestamp, Timestamp, i64)> = vec![];
@@ -224,7 +253,10 @@ impl Scale {
         for (i, s) in (0_i64..).zip(&mut stretches) {
             s.2 += i * room;
         }
-        let shown = stretches.last().map_or(1, |s| s.2 + s.1.duration_since(s.0).as_secs()).max(1);
+        let shown = stretches
+            .last()
+            .map_or(1, |s| s.2 + s.1.duration_since(s.0).as_secs())
+            .max(1);
         Self { stretches, shown, end }
     }
 
@@ -254,12 +286,18 @@ impl Scale {
         let mut last = -100.0;
         let mut shown = vec![];
         for (left, t, cut) in all {
-            if left - last < 7.0 || left > 96.0 {
+            let dated = cut || shown.is_empty();
+            if left - last < 8.0 || left > 94.0 {
                 continue;
             }
-            last = left;
+            // A label with its day takes twice the room.
+            last = left + if dated { 9.0 } else { 0.0 };
             let text = words::time(t);
-            let label = if cut || shown.is_empty() { format!("{} {}", &text[5..10], &text[11..16]) } else { text[11..16].to_owned() };
+            let label = if dated {
+                format!("{} {}", &text[5..10], &text[11..16])
+            } else {
+                text[11..16].to_owned()
+            };
             shown.push(context! { left => format!("{left:.2}"), label => label });
         }
         shown

@@ -64,9 +64,15 @@ pub fn save(report: &Report, folder: &Path, stem: &str) -> Result<Saved, ReportE
         written.map_err(|source| {
             // What is half written is of no use to anybody.
             let _ = std::fs::remove_file(&part);
-            ReportError::Write { path: path.clone(), source }
+            ReportError::Write {
+                path: path.clone(),
+                source,
+            }
         })?;
         Ok(path)
     };
-    Ok(Saved { html: write("html", &render(report)?)?, json: write("json", &report.to_json()?)? })
+    Ok(Saved {
+        html: write("html", &render(report)?)?,
+        json: write("json", &report.to_json()?)?,
+    })
 }

@@ -12,7 +12,11 @@ pub(crate) fn time(at: Timestamp) -> String {
 pub(crate) fn span(seconds: i64) -> String {
     let s = seconds.max(0);
     let two = |a: i64, unit: &str, b: i64, small: &str| {
-        if b == 0 { format!("{a} {unit}") } else { format!("{a} {unit} {b} {small}") }
+        if b == 0 {
+            format!("{a} {unit}")
+        } else {
+            format!("{a} {unit} {b} {small}")
+        }
     };
     match s {
         0..60 => format!("{s} s"),
@@ -32,10 +36,18 @@ pub(crate) fn usual(p50: u32, p95: u32) -> String {
     };
     let show = |v: u32| {
         let n = f64::from(v) / f64::from(size);
-        if n < 10.0 && n.fract() > 0.05 { format!("{n:.1}") } else { format!("{n:.0}") }
+        if n < 10.0 && n.fract() > 0.05 {
+            format!("{n:.1}")
+        } else {
+            format!("{n:.0}")
+        }
     };
     let (low, high) = (show(p50), show(p95));
-    if low == high { format!("{high} {unit}") } else { format!("{low} to {high} {unit}") }
+    if low == high {
+        format!("{high} {unit}")
+    } else {
+        format!("{low} to {high} {unit}")
+    }
 }
 
 /// The same words as on screen.
@@ -107,7 +119,19 @@ mod tests {
     #[test]
     fn spans_and_usual_durations_read_well() {
         let spans = [0, 38, 60, 552, 3600, 6780, 86_400, 2_599_200].map(span);
-        assert_eq!(spans, ["0 s", "38 s", "1 min", "9 min 12 s", "1 h", "1 h 53 min", "1 d", "30 d 2 h"]);
+        assert_eq!(
+            spans,
+            [
+                "0 s",
+                "38 s",
+                "1 min",
+                "9 min 12 s",
+                "1 h",
+                "1 h 53 min",
+                "1 d",
+                "30 d 2 h"
+            ]
+        );
         assert_eq!(usual(10, 15), "10 to 15 s");
         assert_eq!(usual(540, 840), "9 to 14 min");
         assert_eq!(usual(90, 150), "1.5 to 2.5 min");

@@ -6,7 +6,8 @@ use plan::{
     task::{Duration, Step},
 };
 use report::{
-    Chain, Decision, Evidence, Failure, Input, LedgerEntry, Moment, Outcome, Report, ReportError, Run, Status, TaskFacts,
+    Chain, Decision, Evidence, Failure, Input, LedgerEntry, Moment, Outcome, Report, ReportError, Run, Status,
+    TaskFacts,
 };
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -24,14 +25,22 @@ fn planned(step: u8, kind: &str, name: &str, title: &str, action: Action) -> Tas
         what: format!("Does the work of <{name}>."),
         why: "Because later tasks need it.".into(),
         actor: if kind == "person" {
-            Actor::Person { role: "Database administrator".into(), instructions: vec![], script: None }
+            Actor::Person {
+                role: "Database administrator".into(),
+                instructions: vec![],
+                script: None,
+            }
         } else {
             Actor::Rehost
         },
         action,
         after: vec![],
         rights: vec![],
-        duration: Duration { p50: 60, p95: 300, source: "a test".into() },
+        duration: Duration {
+            p50: 60,
+            p95: 300,
+            source: "a test".into(),
+        },
         cost: None,
         way_back: "Delete it again.".into(),
         no_return: kind == "commit",
@@ -51,17 +60,36 @@ fn input() -> Input {
     let tasks = [
         vec![
             planned(1, "vnet", "VNET-SQLMI-EUS2", "Create the network", check()),
-            planned(1, "none", "OLD", "Sign up for the preview", Action::NotNeeded { reason: "GA".into() }),
+            planned(
+                1,
+                "none",
+                "OLD",
+                "Sign up for the preview",
+                Action::NotNeeded { reason: "GA".into() },
+            ),
         ],
         vec![planned(2, "person", "backup", "Take the full backup", check())],
-        vec![planned(3, "gate", "test", "Accept the test", gate), planned(3, "commit", "WEBVM", "Commit", check())],
+        vec![
+            planned(3, "gate", "test", "Accept the test", gate),
+            planned(3, "commit", "WEBVM", "Commit", check()),
+        ],
     ];
     let steps = tasks
         .into_iter()
         .enumerate()
-        .map(|(i, tasks)| Step { number: u8::try_from(i).unwrap() + 1, title: format!("Step {i} & more"), tasks })
+        .map(|(i, tasks)| Step {
+            number: u8::try_from(i).unwrap() + 1,
+            title: format!("Step {i} & more"),
+            tasks,
+        })
         .collect();
-    let plan = Plan { format: 1, application: "Smart<Hotel>".into(), rules: "current 2026-11".into(), steps, findings: vec![] };
+    let plan = Plan {
+        format: 1,
+        application: "Smart<Hotel>".into(),
+        rules: "current 2026-11".into(),
+        steps,
+        findings: vec![],
+    };
     let fact = |address: Address, status, from: i64, to: i64| TaskFacts {
         status,
         attempts: 1,
@@ -83,13 +111,27 @@ fn input() -> Input {
                 hint: "Nothing; it is tried again.".into(),
                 correlation_id: Some("c-1".into()),
             }],
-            evidence: vec![Evidence { at: at(2), text: format!("Token was Bearer {CANARY}.{CANARY}") }],
+            evidence: vec![Evidence {
+                at: at(2),
+                text: format!("Token was Bearer {CANARY}.{CANARY}"),
+            }],
             ..fact(address(0), Status::Done, 0, 2)
         },
-        TaskFacts { reason: Some("General availability since 2018.".into()), ..fact(address(1), Status::Skipped, 0, 0) },
-        TaskFacts { overdue: true, ..fact(address(2), Status::Done, 2, 90) },
         TaskFacts {
-            decision: Some(Decision { at: at(95), accepted: true, by: "anna".into(), note: "Seen & <liked>".into() }),
+            reason: Some("General availability since 2018.".into()),
+            ..fact(address(1), Status::Skipped, 0, 0)
+        },
+        TaskFacts {
+            overdue: true,
+            ..fact(address(2), Status::Done, 2, 90)
+        },
+        TaskFacts {
+            decision: Some(Decision {
+                at: at(95),
+                accepted: true,
+                by: "anna".into(),
+                note: "Seen & <liked>".into(),
+            }),
             ..fact(address(3), Status::Done, 90, 95)
         },
         fact(address(4), Status::Done, 95 + 30 * 24 * 60, 99 + 30 * 24 * 60),
@@ -113,18 +155,34 @@ fn input() -> Input {
             version: "0.1.0".into(),
             started: Some(at(0)),
             ended: Some(at(99 + 30 * 24 * 60)),
-            moments: vec![Moment { at: at(0), what: "Started".into(), by: "anna".into() }],
+            moments: vec![Moment {
+                at: at(0),
+                what: "Started".into(),
+                by: "anna".into(),
+            }],
         },
         plan,
         tasks,
         ledger: vec![
             created("/subscriptions/s/resourceGroups/ContosoRG", 1, true),
-            created("/subscriptions/s/resourceGroups/ContosoRG/providers/Microsoft.Network/virtualNetworks/V", 2, true),
+            created(
+                "/subscriptions/s/resourceGroups/ContosoRG/providers/Microsoft.Network/virtualNetworks/V",
+                2,
+                true,
+            ),
             created("vcenter:role:Azure_Site_Recovery", 3, true),
-            created("/subscriptions/s/resourcegroups/contosorg/providers/microsoft.network/virtualnetworks/v", 4, false),
+            created(
+                "/subscriptions/s/resourcegroups/contosorg/providers/microsoft.network/virtualnetworks/v",
+                4,
+                false,
+            ),
         ],
         facts: BTreeMap::from([("sas".into(), json!({"uri": format!("https://x/?sig={CANARY}")}))]),
-        chain: Chain { events: 42, head: "ab".repeat(32), valid: true },
+        chain: Chain {
+            events: 42,
+            head: "ab".repeat(32),
+            valid: true,
+        },
         made_by: "Rehost 0.1.0".into(),
         made_at: at(100 + 30 * 24 * 60),
     }
@@ -137,15 +195,28 @@ fn figures_come_from_the_facts() {
     assert_eq!((s.tasks, s.done, s.skipped, s.failed, s.open), (5, 4, 1, 0, 0));
     assert_eq!((s.by_people, s.decisions, s.repeated, s.overdue), (1, 1, 1, 1));
     assert_eq!((s.points_of_no_return, s.points_of_no_return_passed), (1, 1));
-    assert_eq!((s.created, s.removed, r.remaining.len()), (3, 1, 2), "the id's case does not matter");
+    assert_eq!(
+        (s.created, s.removed, r.remaining.len()),
+        (3, 1, 2),
+        "the id's case does not matter"
+    );
     assert_eq!(r.steps.iter().map(|s| s.status).collect::<Vec<_>>(), [Status::Done; 3]);
 }
 
 #[test]
 fn the_page_escapes_what_people_and_systems_say() {
     let html = report::render(&Report::new(input()).unwrap()).unwrap();
-    assert!(!html.contains("<script>") && html.contains("&lt;script&gt;"), "an answer of Azure must not become markup");
-    for text in ["Smart&lt;Hotel&gt;", "Seen &amp; &lt;liked&gt;", "REHEARSAL", "Completed", "General availability since 2018."] {
+    assert!(
+        !html.contains("<script>") && html.contains("&lt;script&gt;"),
+        "an answer of Azure must not become markup"
+    );
+    for text in [
+        "Smart&lt;Hotel&gt;",
+        "Seen &amp; &lt;liked&gt;",
+        "REHEARSAL",
+        "Completed",
+        "General availability since 2018.",
+    ] {
         assert!(html.contains(text), "{text} must be on the page");
     }
     for bad in ["http://", "https://www", "src=", "@import", "url("] {
@@ -194,9 +265,15 @@ fn files_are_whole_or_not_there() {
     let r = Report::new(input()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let saved = report::save(&r, &dir.path().join("new"), "SmartHotel").unwrap();
-    assert_eq!(Report::verify(&std::fs::read_to_string(&saved.json).unwrap()).unwrap(), r);
+    assert_eq!(
+        Report::verify(&std::fs::read_to_string(&saved.json).unwrap()).unwrap(),
+        r
+    );
     assert!(saved.html.ends_with("SmartHotel.html"));
     let file = dir.path().join("file");
     std::fs::write(&file, "x").unwrap();
-    assert!(matches!(report::save(&r, &file, "a"), Err(ReportError::Write { .. })), "a file is no folder");
+    assert!(
+        matches!(report::save(&r, &file, "a"), Err(ReportError::Write { .. })),
+        "a file is no folder"
+    );
 }

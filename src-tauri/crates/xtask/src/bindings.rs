@@ -20,7 +20,8 @@ const CRATES: [&str; 4] = ["plan", "engine", "report", "api"];
 pub(crate) fn write() -> Result<()> {
     export(FRESH)?;
     for (name, _) in read(COMMITTED) {
-        fs::remove_file(Path::new(COMMITTED).join(&name)).with_context(|| format!("removing {name} from {COMMITTED}"))?;
+        fs::remove_file(Path::new(COMMITTED).join(&name))
+            .with_context(|| format!("removing {name} from {COMMITTED}"))?;
     }
     for (name, text) in read(FRESH) {
         let path = Path::new(COMMITTED).join(&name);
@@ -55,7 +56,9 @@ pub(crate) fn compare() -> Result<()> {
         .filter(|k| fresh.get(*k) != committed.get(*k))
         .collect();
     if !differ.is_empty() {
-        bail!("the types in {COMMITTED} are not those of the Rust code: {differ:?}. Type `cargo xtask bindings` and commit the result");
+        bail!(
+            "the types in {COMMITTED} are not those of the Rust code: {differ:?}. Type `cargo xtask bindings` and commit the result"
+        );
     }
     Ok(())
 }

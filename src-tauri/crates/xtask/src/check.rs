@@ -21,8 +21,24 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("azure", &["plan", "secrets"]),
     ("vsphere", &["plan", "secrets"]),
     ("sqlserver", &["plan", "secrets"]),
-    ("migration", &["plan", "engine", "azure", "vsphere", "sqlserver", "secrets"]),
-    ("api", &["plan", "engine", "azure", "vsphere", "sqlserver", "migration", "secrets", "report", "lab"]),
+    (
+        "migration",
+        &["plan", "engine", "azure", "vsphere", "sqlserver", "secrets"],
+    ),
+    (
+        "api",
+        &[
+            "plan",
+            "engine",
+            "azure",
+            "vsphere",
+            "sqlserver",
+            "migration",
+            "secrets",
+            "report",
+            "lab",
+        ],
+    ),
     ("rehost-cli", &["api", "plan", "secrets"]),
     ("harness", &["api", "plan", "secrets"]),
     ("rehost", &["api", "plan", "secrets"]),
@@ -119,7 +135,14 @@ pub(crate) fn rules() -> Result<()> {
     ];
     let mut broken = 0;
     for (name, found) in &rules {
-        println!("check: {name}: {}", if found.is_empty() { "ok".to_owned() } else { format!("{} found", found.len()) });
+        println!(
+            "check: {name}: {}",
+            if found.is_empty() {
+                "ok".to_owned()
+            } else {
+                format!("{} found", found.len())
+            }
+        );
         for f in found {
             println!("  {f}");
         }
@@ -134,8 +157,18 @@ pub(crate) fn rules() -> Result<()> {
 /// Restricted to this platform: without that, cargo would fetch crates of every other one only to look at them.
 fn metadata() -> Result<Value> {
     let version = output(&mut command("rustc", &["-vV"]))?;
-    let host = version.lines().find_map(|l| l.strip_prefix("host: ")).context("rustc names no host")?.to_owned();
-    let text = output(&mut cargo(&["metadata", "--format-version=1", "--locked", "--filter-platform", &host]))?;
+    let host = version
+        .lines()
+        .find_map(|l| l.strip_prefix("host: "))
+        .context("rustc names no host")?
+        .to_owned();
+    let text = output(&mut cargo(&[
+        "metadata",
+        "--format-version=1",
+        "--locked",
+        "--filter-platform",
+        &host,
+    ]))?;
     Ok(serde_json::from_str(&text)?)
 }
 
@@ -148,7 +181,10 @@ fn text<'a>(v: &'a Value, key: &str) -> &'a str {
 }
 
 fn ours(metadata: &Value) -> Vec<&Value> {
-    list(metadata, "packages").iter().filter(|p| p["source"].is_null()).collect()
+    list(metadata, "packages")
+        .iter()
+        .filter(|p| p["source"].is_null())
+        .collect()
 }
 
 fn dependencies(metadata: &Value) -> Result<Vec<String>> {
@@ -159,16 +195,23 @@ fn dependencies(metadata: &Value) -> Result<Vec<String>> {
     for package in &ours {
         let name = text(package, "name");
         let Some(allowed) = rules.get(name) else {
-            found.push(format!("{name}: a new crate; say in xtask/src/check.rs what it may know"));
+            found.push(format!(
+                "{name}: a new crate; say in xtask/src/check.rs what it may know"
+            ));
             continue;
         };
-        for dependency in list(package, "dependencies").iter().filter(|d| text(d, "kind") != "dev") {
+        for dependency in list(package, "dependencies")
+            .iter()
+            .filter(|d| text(d, "kind") != "dev")
+        {
             let other = text(dependency, "name");
             if names.contains(&other) && !allowed.contains(&other) {
                 found.push(format!("{name} must not depend on {other}"));
             }
             if name != "rehost" && WINDOW.contains(&other) {
-                found.push(format!("{name} must not depend on {other}: only the shell knows the window"));
+                found.push(format!(
+                    "{name} must not depend on {other}: only the shell knows the window"
+                ));
             }
         }
     }
@@ -187,7 +230,9 @@ fn headers(metadata: &Value) -> Result<Vec<String>> {
             let source = fs::read_to_string(path).with_context(|| format!("reading {path}"))?;
             let header = source.lines().take_while(|l| l.starts_with("//!")).count();
             if header < 2 {
-                found.push(format!("{path}:1: begin with //! lines: what it is for, what it may know, where to begin reading"));
+                found.push(format!(
+                    "{path}:1: begin with //! lines: what it is for, what it may know, where to begin reading"
+                ));
             }
         }
     }
@@ -196,18 +241,33 @@ fn headers(metadata: &Value) -> Result<Vec<String>> {
 
 fn licences(metadata: &Value) -> Result<Vec<String>> {
     // Only what is resolved for this platform: the list of packages holds more.
-    let used: Vec<&str> = list(&metadata["resolve"], "nodes").iter().map(|n| text(n, "id")).collect();
-    let packages = list(metadata, "packages").iter().filter(|p| used.contains(&text(p, "id")));
+    let used: Vec<&str> = list(&metadata["resolve"], "nodes")
+        .iter()
+        .map(|n| text(n, "id"))
+        .collect();
+    let packages = list(metadata, "packages")
+        .iter()
+        .filter(|p| used.contains(&text(p, "id")));
     Ok(packages
         .filter(|p| !allowed(text(p, "license")))
-        .map(|p| format!("{} {}: licence `{}` is not in the list", text(p, "name"), text(p, "version"), text(p, "license")))
+        .map(|p| {
+            format!(
+                "{} {}: licence `{}` is not in the list",
+                text(p, "name"),
+                text(p, "version"),
+                text(p, "license")
+            )
+        })
         .collect())
 }
 
 fn npm_licences() -> Result<Vec<String>> {
     let lock = Path::new("ui/package-lock.json");
-    let lock: Value = serde_json::from_str(&fs::read_to_string(lock).with_context(|| format!("reading {}", lock.display()))?)?;
-    let packages = lock["packages"].as_object().context("ui/package-lock.json holds no packages")?;
+    let lock: Value =
+        serde_json::from_str(&fs::read_to_string(lock).with_context(|| format!("reading {}", lock.display()))?)?;
+    let packages = lock["packages"]
+        .as_object()
+        .context("ui/package-lock.json holds no packages")?;
     // What only builds and tests the window is not shipped.
     Ok(packages
         .iter()
@@ -249,7 +309,11 @@ fn allowed(expression: &str) -> bool {
     if all.len() > 1 {
         return all.iter().all(|a| allowed(a));
     }
-    match expression.trim().strip_prefix('(').and_then(|e| e.trim_end().strip_suffix(')')) {
+    match expression
+        .trim()
+        .strip_prefix('(')
+        .and_then(|e| e.trim_end().strip_suffix(')'))
+    {
         Some(inner) => allowed(inner),
         None => LICENCES.contains(&expression.trim()),
     }
@@ -280,7 +344,10 @@ fn code(path: &str) -> Vec<(usize, String)> {
 fn hosts() -> Vec<String> {
     let mut found = vec![];
     let exempt = |p: &str| {
-        p.contains("/tests/") || p.starts_with("tests/") || p.contains(".test.") || p.contains("fixture")
+        p.contains("/tests/")
+            || p.starts_with("tests/")
+            || p.contains(".test.")
+            || p.contains("fixture")
             || p.ends_with(".md")
             || HOSTS_ALLOWED.iter().any(|(a, _)| p.starts_with(a))
     };
@@ -297,15 +364,25 @@ fn hosts() -> Vec<String> {
 fn words() -> Vec<String> {
     let mut found = vec![];
     for path in sources() {
-        let stem = Path::new(&path).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let folder = Path::new(&path).parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+        let stem = Path::new(&path)
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let folder = Path::new(&path)
+            .parent()
+            .and_then(Path::file_name)
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if NAMES.contains(&stem.as_str()) || NAMES.contains(&folder.as_str()) {
             found.push(format!("{path}: name it by what is in it"));
         }
         for (n, line) in fs::read_to_string(&path).unwrap_or_default().lines().enumerate() {
             for (word, why) in WORDS.iter().filter(|(w, _)| line.contains(w)) {
                 // Placeholders of formats and masks (`XXXX`) are no left-overs: the word must stand alone.
-                let alone = line.split(|c: char| !c.is_alphanumeric()).any(|w| w == *word) || !word.chars().all(char::is_alphabetic);
+                let alone = line.split(|c: char| !c.is_alphanumeric()).any(|w| w == *word)
+                    || !word.chars().all(char::is_alphabetic);
                 if alone {
                     found.push(format!("{path}:{}: `{word}`: {why}", n + 1));
                 }
@@ -321,10 +398,22 @@ mod tests {
 
     #[test]
     fn licence_expressions_are_understood() {
-        for good in ["MIT", "MIT OR Apache-2.0", "MIT/Apache-2.0", "(MIT OR GPL-3.0) AND Unicode-3.0", "GPL-3.0 OR (ISC AND MIT)"] {
+        for good in [
+            "MIT",
+            "MIT OR Apache-2.0",
+            "MIT/Apache-2.0",
+            "(MIT OR GPL-3.0) AND Unicode-3.0",
+            "GPL-3.0 OR (ISC AND MIT)",
+        ] {
             assert!(allowed(good), "{good} must be allowed");
         }
-        for bad in ["", "GPL-3.0", "MIT AND GPL-3.0", "(MIT AND AGPL-3.0) OR LGPL-2.1", "EPL-2.0"] {
+        for bad in [
+            "",
+            "GPL-3.0",
+            "MIT AND GPL-3.0",
+            "(MIT AND AGPL-3.0) OR LGPL-2.1",
+            "EPL-2.0",
+        ] {
             assert!(!allowed(bad), "{bad} must be refused");
         }
         assert!(allowed("Apache-2.0 WITH LLVM-exception OR MIT"));
@@ -341,6 +430,8 @@ mod tests {
         ]});
         let found = dependencies(&metadata).unwrap();
         assert_eq!(found.len(), 3, "{found:?}");
-        assert!(found[0].contains("must not depend on engine") && found[1].contains("tauri") && found[2].contains("novel"));
+        assert!(
+            found[0].contains("must not depend on engine") && found[1].contains("tauri") && found[2].contains("novel")
+        );
     }
 }

@@ -58,7 +58,11 @@ pub(crate) fn packages(names: &[&str]) -> Result<()> {
         bail!("packages are missing, and neither root nor sudo is at hand. As root type: {by_hand}");
     }
     let apt = |arguments: &[&str]| {
-        let mut all: Vec<&str> = if root { vec![] } else { vec!["sudo", "--preserve-env=DEBIAN_FRONTEND"] };
+        let mut all: Vec<&str> = if root {
+            vec![]
+        } else {
+            vec!["sudo", "--preserve-env=DEBIAN_FRONTEND"]
+        };
         all.push("apt-get");
         all.extend(arguments);
         let mut c = command(all[0], &all[1..]);
@@ -90,9 +94,17 @@ pub(crate) fn node() -> Result<()> {
         .ok()
         .map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned())
         .unwrap_or_default();
-    let major: u32 = version.trim_start_matches('v').split('.').next().unwrap_or_default().parse().unwrap_or(0);
+    let major: u32 = version
+        .trim_start_matches('v')
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .parse()
+        .unwrap_or(0);
     if major < 20 {
-        bail!("Node 20 or newer is needed, and `node --version` says `{version}`. Install Node 20 (nodejs.org, or your distribution) and try again.");
+        bail!(
+            "Node 20 or newer is needed, and `node --version` says `{version}`. Install Node 20 (nodejs.org, or your distribution) and try again."
+        );
     }
     Ok(())
 }
@@ -109,7 +121,9 @@ pub(crate) fn npm_ci(folder: &str) -> Result<()> {
     }
     run(&mut npm(folder, &["ci", "--no-progress"]))?;
     // The inner lock file carries the archive's time when nothing had to be written: mark the moment ourselves.
-    let stamp = fs::File::options().append(true).open(folder_path.join("node_modules/.package-lock.json"))?;
+    let stamp = fs::File::options()
+        .append(true)
+        .open(folder_path.join("node_modules/.package-lock.json"))?;
     Ok(stamp.set_modified(std::time::SystemTime::now())?)
 }
 
@@ -124,18 +138,29 @@ pub(crate) fn tauri_driver() -> Result<PathBuf> {
     }
     // One that a developer installed for all projects is as good, when it is the tried version.
     let list = output(&mut cargo(&["install", "--list"]))?;
-    if list.lines().any(|l| l.starts_with(&format!("tauri-driver v{TAURI_DRIVER}")))
+    if list
+        .lines()
+        .any(|l| l.starts_with(&format!("tauri-driver v{TAURI_DRIVER}")))
         && let Some(found) = which("tauri-driver").or_else(|| home_binary("tauri-driver"))
     {
         return Ok(found);
     }
-    run(&mut cargo(&["install", "tauri-driver", "--version", TAURI_DRIVER, "--locked", "--root", "target/tools"]))?;
+    run(&mut cargo(&[
+        "install",
+        "tauri-driver",
+        "--version",
+        TAURI_DRIVER,
+        "--locked",
+        "--root",
+        "target/tools",
+    ]))?;
     Ok(ours)
 }
 
 fn home_binary(name: &str) -> Option<PathBuf> {
-    let cargo_home =
-        env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))?;
+    let cargo_home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))?;
     Some(cargo_home.join("bin").join(name)).filter(|p| p.is_file())
 }
 
@@ -150,8 +175,20 @@ pub(crate) fn vcsim() -> Result<PathBuf> {
         return Ok(binary);
     }
     let binary_text = binary.to_string_lossy().into_owned();
-    let mut go = command("go", &["build", "-trimpath", "-ldflags=-s -w", "-o", &binary_text, "./tests/vcsim"]);
-    go.env("GO111MODULE", "off").env("GOPATH", "/usr/share/gocode").env("GOFLAGS", "");
+    let mut go = command(
+        "go",
+        &[
+            "build",
+            "-trimpath",
+            "-ldflags=-s -w",
+            "-o",
+            &binary_text,
+            "./tests/vcsim",
+        ],
+    );
+    go.env("GO111MODULE", "off")
+        .env("GOPATH", "/usr/share/gocode")
+        .env("GOFLAGS", "");
     run(&mut go).context(
         "VMware's simulator could not be built; it needs the Debian packages golang-go and golang-github-vmware-govmomi-dev",
     )?;

@@ -77,6 +77,11 @@ fn main() -> ExitCode {
 
 /// The repository: three folders above this crate, wherever the command was typed.
 fn root() -> Result<PathBuf> {
-    let here = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-    Ok(here.ancestors().nth(3).context("xtask must lie in src-tauri/crates")?.to_owned())
+    let here =
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    Ok(here
+        .ancestors()
+        .nth(3)
+        .context("xtask must lie in src-tauri/crates")?
+        .to_owned())
 }

@@ -25,12 +25,18 @@ pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
 /// `npm` in a folder.
 pub(crate) fn npm<S: AsRef<OsStr>>(folder: &str, arguments: &[S]) -> Command {
     let mut c = command(if cfg!(windows) { "npm.cmd" } else { "npm" }, arguments);
-    c.current_dir(folder).env("npm_config_fund", "false").env("npm_config_audit", "false");
+    c.current_dir(folder)
+        .env("npm_config_fund", "false")
+        .env("npm_config_audit", "false");
     c
 }
 
 fn shown(c: &Command) -> String {
-    let program = Path::new(c.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let program = Path::new(c.get_program())
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let arguments = c.get_args().map(|a| a.to_string_lossy().into_owned());
     [program].into_iter().chain(arguments).collect::<Vec<_>>().join(" ")
 }
@@ -42,7 +48,9 @@ fn shown(c: &Command) -> String {
 pub(crate) fn run(c: &mut Command) -> Result<()> {
     let text = shown(c);
     println!("$ {text}");
-    let status = c.status().with_context(|| format!("`{text}` could not be started; is it installed?"))?;
+    let status = c
+        .status()
+        .with_context(|| format!("`{text}` could not be started; is it installed?"))?;
     if !status.success() {
         bail!("`{text}` ended with {status}");
     }
@@ -56,8 +64,10 @@ pub(crate) fn run(c: &mut Command) -> Result<()> {
 pub(crate) fn run_lines(c: &mut Command, mut line: impl FnMut(&str)) -> Result<bool> {
     let text = shown(c);
     println!("$ {text}");
-    let mut child =
-        c.stdout(Stdio::piped()).spawn().with_context(|| format!("`{text}` could not be started; is it installed?"))?;
+    let mut child = c
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("`{text}` could not be started; is it installed?"))?;
     if let Some(out) = child.stdout.take() {
         for l in BufReader::new(out).split(b'\n') {
             let l = String::from_utf8_lossy(&l?).into_owned();
@@ -74,7 +84,10 @@ pub(crate) fn run_lines(c: &mut Command, mut line: impl FnMut(&str)) -> Result<b
 /// When it can't be started or doesn't end with success.
 pub(crate) fn output(c: &mut Command) -> Result<String> {
     let text = shown(c);
-    let out = c.stderr(Stdio::inherit()).output().with_context(|| format!("`{text}` could not be started; is it installed?"))?;
+    let out = c
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("`{text}` could not be started; is it installed?"))?;
     if !out.status.success() {
         bail!("`{text}` ended with {}", out.status);
     }
@@ -83,12 +96,17 @@ pub(crate) fn output(c: &mut Command) -> Result<String> {
 
 /// Finds a program on the search path.
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?).map(|d| d.join(program)).find(|p| p.is_file())
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|d| d.join(program))
+        .find(|p| p.is_file())
 }
 
 /// The file's time of change; the beginning of time when there is none.
 pub(crate) fn changed(path: impl AsRef<Path>) -> SystemTime {
-    path.as_ref().metadata().and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
+    path.as_ref()
+        .metadata()
+        .and_then(|m| m.modified())
+        .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// All files below a folder whose name ends so, sorted; build products and dependencies left out.
@@ -99,7 +117,9 @@ pub(crate) fn files(folder: impl AsRef<Path>, endings: &[&str]) -> Vec<PathBuf> 
         for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
             match entry.file_type() {
-                Ok(t) if t.is_dir() && !matches!(name.as_str(), "target" | "node_modules" | ".git" | "dist") => open.push(path),
+                Ok(t) if t.is_dir() && !matches!(name.as_str(), "target" | "node_modules" | ".git" | "dist") => {
+                    open.push(path)
+                }
                 Ok(t) if t.is_file() && endings.iter().any(|e| name.ends_with(e)) => found.push(path),
                 _ => {}
             }

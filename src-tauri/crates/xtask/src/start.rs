@@ -15,7 +15,10 @@ pub(crate) fn start(headless: bool) -> Result<()> {
     if headless {
         install::packages(install::COMMAND_LINE)?;
         run(&mut cargo(&["build", "--locked", "--package", "rehost-cli"]))?;
-        run(&mut command("target/debug/rehost-cli", &["rehearse", "--report", "target/rehearsal"]))?;
+        run(&mut command(
+            "target/debug/rehost-cli",
+            &["rehearse", "--report", "target/rehearsal"],
+        ))?;
         println!("The report lies in target/rehearsal.");
         return Ok(());
     }
@@ -26,7 +29,14 @@ pub(crate) fn start(headless: bool) -> Result<()> {
     }
     install::packages(install::WINDOW)?;
     ui()?;
-    run(&mut cargo(&["build", "--locked", "--package", "rehost", "--bin", "rehost"]))?;
+    run(&mut cargo(&[
+        "build",
+        "--locked",
+        "--package",
+        "rehost",
+        "--bin",
+        "rehost",
+    ]))?;
     run(&mut command("target/debug/rehost", &["--rehearse-sample"]))
 }
 
@@ -38,7 +48,10 @@ pub(crate) fn ui() -> Result<()> {
     use crate::run::{changed, files};
     install::node()?;
     install::npm_ci("ui")?;
-    let newest = files("ui", &[".ts", ".tsx", ".css", ".html", ".json"]).iter().map(changed).max();
+    let newest = files("ui", &[".ts", ".tsx", ".css", ".html", ".json"])
+        .iter()
+        .map(changed)
+        .max();
     if newest.is_some_and(|n| changed("ui/dist/index.html") > n) && Path::new("ui/dist/assets").is_dir() {
         return Ok(());
     }

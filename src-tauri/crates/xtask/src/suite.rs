@@ -28,7 +28,11 @@ struct Count {
 }
 
 impl Count {
-    const PASSED: Self = Self { passed: 1, failed: 0, skipped: 0 };
+    const PASSED: Self = Self {
+        passed: 1,
+        failed: 0,
+        skipped: 0,
+    };
 }
 
 struct Suite {
@@ -44,7 +48,13 @@ impl Suite {
             Ok(count) => (count, (count.failed > 0).then(|| "see above".to_owned())),
             Err(e) => {
                 println!("failed: {e:#}");
-                (Count { failed: 1, ..Count::default() }, Some(format!("{e:#}")))
+                (
+                    Count {
+                        failed: 1,
+                        ..Count::default()
+                    },
+                    Some(format!("{e:#}")),
+                )
             }
         };
         self.lines.push((name.to_owned(), count, started.elapsed(), problem));
@@ -74,7 +84,9 @@ pub(crate) fn test() -> Result<()> {
         install::node()?;
         install::npm_ci("ui").map(|()| Count::PASSED)
     });
-    s.part("Microsoft's oav", || install::npm_ci("tests/judges").map(|()| Count::PASSED));
+    s.part("Microsoft's oav", || {
+        install::npm_ci("tests/judges").map(|()| Count::PASSED)
+    });
     s.part("VMware's vcsim", || install::vcsim().map(|_| Count::PASSED));
     s.part("tauri-driver", || {
         tools = Some(install::tauri_driver()?);
@@ -85,23 +97,44 @@ pub(crate) fn test() -> Result<()> {
     s.part("window: tests", ui_tests);
     // The shell embeds the built UI, so it comes before everything that compiles the shell.
     let built = s.one("window: build", &mut npm("ui", &["run", "build"]));
-    let built = built && s.one("build", &mut cargo(&["build", "--locked", "--workspace", "--all-targets"]));
+    let built = built
+        && s.one(
+            "build",
+            &mut cargo(&["build", "--locked", "--workspace", "--all-targets"]),
+        );
     if built {
         s.part("tests", || rust_tests(tools.as_deref()));
         s.part("generated types", || bindings::compare().map(|()| Count::PASSED));
     } else {
         s.part("tests", || bail!("not run, because the build failed"));
     }
-    let clippy = ["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let clippy = [
+        "clippy",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ];
     s.one("clippy", &mut cargo(&clippy));
     finish(&s)
 }
 
 fn finish(s: &Suite) -> Result<()> {
-    println!("\n{:<34} {:>7} {:>7} {:>8} {:>8}", "part", "passed", "failed", "skipped", "seconds");
+    println!(
+        "\n{:<34} {:>7} {:>7} {:>8} {:>8}",
+        "part", "passed", "failed", "skipped", "seconds"
+    );
     let mut sum = Count::default();
     for (name, c, took, problem) in &s.lines {
-        println!("{name:<34} {:>7} {:>7} {:>8} {:>8.1}", c.passed, c.failed, c.skipped, took.as_secs_f64());
+        println!(
+            "{name:<34} {:>7} {:>7} {:>8} {:>8.1}",
+            c.passed,
+            c.failed,
+            c.skipped,
+            took.as_secs_f64()
+        );
         if let Some(p) = problem {
             println!("    {}", p.lines().next().unwrap_or_default());
         }
@@ -109,7 +142,11 @@ fn finish(s: &Suite) -> Result<()> {
         sum.failed += c.failed;
         sum.skipped += c.skipped;
     }
-    let skipped = if sum.skipped > 0 { format!(", {} skipped", sum.skipped) } else { String::new() };
+    let skipped = if sum.skipped > 0 {
+        format!(", {} skipped", sum.skipped)
+    } else {
+        String::new()
+    };
     println!("\n{} passed, {} failed{skipped}", sum.passed, sum.failed);
     // The last line is the count, for people and scripts: the exit code says the rest.
     std::process::exit(i32::from(sum.failed > 0));
@@ -120,7 +157,10 @@ fn ui_tests() -> Result<Count> {
     let file = env::current_dir()?.join("target/vitest.json");
     let _ = fs::remove_file(&file);
     let out = format!("--outputFile.json={}", file.display());
-    let ended = run(&mut npm("ui", &["run", "test", "--", "--reporter=default", "--reporter=json", &out]));
+    let ended = run(&mut npm(
+        "ui",
+        &["run", "test", "--", "--reporter=default", "--reporter=json", &out],
+    ));
     let result: Value = match fs::read_to_string(&file) {
         Ok(text) => serde_json::from_str(&text)?,
         Err(_) => return Err(ended.err().context("vitest wrote no result")?),
@@ -188,9 +228,15 @@ fn rust_tests(tauri_driver: Option<&Path>) -> Result<Count> {
 fn result_line(line: &str) -> Option<Count> {
     let rest = line.strip_prefix("test result: ")?;
     let number = |word: &str| {
-        rest.split([';', '.']).find_map(|p| p.trim().strip_suffix(word)?.trim().parse::<u64>().ok()).unwrap_or(0)
+        rest.split([';', '.'])
+            .find_map(|p| p.trim().strip_suffix(word)?.trim().parse::<u64>().ok())
+            .unwrap_or(0)
     };
-    Some(Count { passed: number("passed"), failed: number("failed"), skipped: number("ignored") })
+    Some(Count {
+        passed: number("passed"),
+        failed: number("failed"),
+        skipped: number("ignored"),
+    })
 }
 
 #[cfg(test)]
@@ -199,7 +245,9 @@ mod tests {
 
     #[test]
     fn cargo_s_result_lines_are_counted() {
-        let c = result_line("test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 4 filtered out; finished in 0.1s");
+        let c = result_line(
+            "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 4 filtered out; finished in 0.1s",
+        );
         let c = c.unwrap();
         assert_eq!((c.passed, c.failed, c.skipped), (12, 3, 1));
         assert!(result_line("test foo ... ok").is_none());

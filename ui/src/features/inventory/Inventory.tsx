@@ -173,6 +173,7 @@ function Table({ vms, busy }: { vms: readonly Vm[]; busy: boolean }) {
     getScrollElement: () => scroller.current,
     estimateSize: () => ROW,
     overscan: 12,
+    scrollPaddingStart: ROW,
   });
   const vm = chosen === null ? undefined : vms.find((v) => v.moref === chosen);
 
@@ -230,66 +231,68 @@ function Table({ vms, busy }: { vms: readonly Vm[]; busy: boolean }) {
           aria-colcount={COLUMNS.length}
           aria-busy={busy}
         >
-          <div role="rowgroup">
-            <div className={`${s.row} ${s.header}`} role="row" aria-rowindex={1}>
-              {COLUMNS.map((column) => (
-                <div
-                  key={column}
-                  role="columnheader"
-                  data-column={column}
-                  aria-sort={order.column === column ? (order.descending ? "descending" : "ascending") : "none"}
-                >
-                  <button
-                    type="button"
-                    className={s.sort}
-                    onClick={() => setOrder({ column, descending: order.column === column && !order.descending })}
-                  >
-                    {t(`inventory.columns.${column}`)}
-                    {order.column === column ? (
-                      order.descending ? (
-                        <ArrowSortDownRegular fontSize={14} aria-hidden />
-                      ) : (
-                        <ArrowSortUpRegular fontSize={14} aria-hidden />
-                      )
-                    ) : null}
-                  </button>
-                </div>
-              ))}
-            </div>
-          </div>
-          <div className={s.scroller} ref={scroller} role="rowgroup" onKeyDown={onKeyDown}>
-            {rows.length === 0 && !busy ? <p className={s.none}>{t("inventory.noMatch")}</p> : null}
-            <div style={{ height: virtual.getTotalSize(), position: "relative" }} role="presentation">
-              {virtual.getVirtualItems().map((item) => {
-                const row = rows[item.index];
-                if (!row) return null;
-                return (
+          <div className={s.scroller} ref={scroller} role="presentation">
+            <div role="rowgroup">
+              <div className={`${s.row} ${s.header}`} role="row" aria-rowindex={1}>
+                {COLUMNS.map((column) => (
                   <div
-                    key={row.moref}
-                    role="row"
-                    aria-rowindex={item.index + 2}
-                    aria-selected={row.moref === chosen}
-                    tabIndex={item.index === Math.min(cursor, rows.length - 1) ? 0 : -1}
-                    data-index={item.index}
-                    data-testid="vm-row"
-                    data-name={row.name}
-                    className={s.row}
-                    style={{
-                      transform: `translateY(${item.start}px)`,
-                      position: "absolute",
-                      top: 0,
-                      left: 0,
-                      right: 0,
-                    }}
-                    onClick={() => {
-                      setCursor(item.index);
-                      setChosen(row.moref);
-                    }}
+                    key={column}
+                    role="columnheader"
+                    data-column={column}
+                    aria-sort={order.column === column ? (order.descending ? "descending" : "ascending") : "none"}
                   >
-                    <Cells vm={row} />
+                    <button
+                      type="button"
+                      className={s.sort}
+                      onClick={() => setOrder({ column, descending: order.column === column && !order.descending })}
+                    >
+                      {t(`inventory.columns.${column}`)}
+                      {order.column === column ? (
+                        order.descending ? (
+                          <ArrowSortDownRegular fontSize={14} aria-hidden />
+                        ) : (
+                          <ArrowSortUpRegular fontSize={14} aria-hidden />
+                        )
+                      ) : null}
+                    </button>
                   </div>
-                );
-              })}
+                ))}
+              </div>
+            </div>
+            <div role="rowgroup" onKeyDown={onKeyDown}>
+              {rows.length === 0 && !busy ? <p className={s.none}>{t("inventory.noMatch")}</p> : null}
+              <div style={{ height: virtual.getTotalSize(), position: "relative" }} role="presentation">
+                {virtual.getVirtualItems().map((item) => {
+                  const row = rows[item.index];
+                  if (!row) return null;
+                  return (
+                    <div
+                      key={row.moref}
+                      role="row"
+                      aria-rowindex={item.index + 2}
+                      aria-selected={row.moref === chosen}
+                      tabIndex={item.index === Math.min(cursor, rows.length - 1) ? 0 : -1}
+                      data-index={item.index}
+                      data-testid="vm-row"
+                      data-name={row.name}
+                      className={s.row}
+                      style={{
+                        transform: `translateY(${item.start}px)`,
+                        position: "absolute",
+                        top: 0,
+                        left: 0,
+                        right: 0,
+                      }}
+                      onClick={() => {
+                        setCursor(item.index);
+                        setChosen(row.moref);
+                      }}
+                    >
+                      <Cells vm={row} />
+                    </div>
+                  );
+                })}
+              </div>
             </div>
           </div>
         </div>

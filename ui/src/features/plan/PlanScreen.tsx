@@ -30,6 +30,7 @@ import type { Severity } from "../../host/gen/Severity";
 import type { Task } from "../../host/gen/Task";
 import type { UiError } from "../../host/gen/UiError";
 import { DiagramPane } from "../run/DiagramPane";
+import { hasEnded } from "../run/RunControls";
 import { remaining, schedule } from "../run/estimate";
 import { numberOf, taskOf } from "../run/model";
 import s from "./plan.module.css";
@@ -72,8 +73,7 @@ export default function PlanScreen() {
     );
   }
   const { plan, hash } = query.data;
-  const active =
-    project.live || (project.run !== null && project.run.phase !== "done" && project.run.phase !== "cancelled");
+  const active = project.live || (project.run !== null && !hasEnded(project.run.phase));
   const blocking = plan.findings.filter((f) => f.severity === "blocking").length;
   const found = chosen === null ? undefined : taskOf(plan, chosen);
   return (

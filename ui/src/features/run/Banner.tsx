@@ -65,8 +65,8 @@ export function Banner({ run, live, onShow, onDecide }: Props) {
         return {
           mark: "you",
           tone: "you",
-          title: t("banner.person", { role: person?.role ?? t("mark.you"), title: need.task.title }),
-          text: need.state.text || person?.instructions[0] || need.task.what,
+          title: t("banner.person", { role: capital(person?.role ?? t("mark.you")), title: need.task.title }),
+          text: capital(need.state.text || person?.instructions[0] || need.task.what),
           actions: (
             <Button appearance="primary" data-testid="show-instructions" onClick={() => onShow(need.task.address)}>
               {t("banner.instructions")}
@@ -86,7 +86,7 @@ export function Banner({ run, live, onShow, onDecide }: Props) {
               <Button
                 appearance="primary"
                 data-testid="banner-retry"
-                disabled={retry.isPending || !live}
+                disabled={retry.isPending}
                 onClick={() => retry.mutate({ project: path, address: need.task.address })}
               >
                 {t("error.retry")}
@@ -106,7 +106,7 @@ export function Banner({ run, live, onShow, onDecide }: Props) {
               <Button
                 appearance="primary"
                 data-testid="banner-retry"
-                disabled={retry.isPending || !live}
+                disabled={retry.isPending}
                 onClick={() => retry.mutate({ project: path, address: need.task.address })}
               >
                 {t("banner.decideAgain")}
@@ -156,7 +156,8 @@ export function Banner({ run, live, onShow, onDecide }: Props) {
           text: t("banner.doneText", { total: counts.total }),
           actions: saveButton,
         };
-      case "stopped":
+      case "stopped": {
+        const cause = all.find((n) => n.kind === "failed" || n.kind === "rejected");
         return {
           mark: "failed",
           tone: "fail",
@@ -164,15 +165,23 @@ export function Banner({ run, live, onShow, onDecide }: Props) {
           text: t("banner.stoppedText", { settled: counts.settled, total: counts.total }),
           actions: (
             <>
-              {all[1] && "task" in all[1] ? (
-                <Button onClick={() => all[1] && "task" in all[1] && onShow(all[1].task.address)}>
-                  {t("banner.show")}
-                </Button>
+              {cause && "task" in cause ? (
+                <>
+                  <Button onClick={() => onShow(cause.task.address)}>{t("banner.show")}</Button>
+                  <Button
+                    data-testid="banner-retry"
+                    disabled={retry.isPending}
+                    onClick={() => retry.mutate({ project: path, address: cause.task.address })}
+                  >
+                    {t(cause.kind === "failed" ? "error.retry" : "banner.decideAgain")}
+                  </Button>
+                </>
               ) : null}
               {saveButton}
             </>
           ),
         };
+      }
       case "cancelled":
         return {
           mark: "rejected",
@@ -210,3 +219,5 @@ export function Banner({ run, live, onShow, onDecide }: Props) {
     </section>
   );
 }
+
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

@@ -22,12 +22,16 @@ import { useProject } from "../../app/project";
 import { MOVING, markOf } from "../../design/mark";
 import { duration } from "../../design/format";
 import { useCommand } from "../../host";
+import type { RunPhase } from "../../host/gen/RunPhase";
 import type { Task } from "../../host/gen/Task";
 import { remaining, schedule } from "./estimate";
 import type { RunModel } from "./model";
 import { useSaveReport } from "../report/useSaveReport";
 import { useClock } from "./stream";
 import s from "./run.module.css";
+
+/** The run goes on only by trying a failed task again, or not at all. */
+export const hasEnded = (phase: RunPhase): boolean => phase === "done" || phase === "cancelled" || phase === "stopped";
 
 /** Until the end of this step the application is being moved; after it, only tidying is left. */
 const CUTOVER_STEP = 7;
@@ -44,7 +48,7 @@ export function RunControls() {
   if (!project || !run) return null;
   const { phase } = run.run;
   const args = { project: project.path };
-  const over = phase === "done" || phase === "cancelled";
+  const over = hasEnded(phase);
   return (
     <div className={s.controls}>
       {over ? null : <Left run={run} now={now} />}

@@ -224,6 +224,7 @@ function taskEnd(t: T, run: RunModel, task: Task): string {
   if (MOVING.has(mark)) return state?.percent != null ? percent(state.percent) : t(`mark.${mark}`);
   switch (mark) {
     case "done":
+    case "adopted":
       return state?.started && state.ended
         ? duration((Date.parse(state.ended) - Date.parse(state.started)) / 1000)
         : "";

@@ -41,6 +41,7 @@ export function TaskPanel({ run, live, now, project, address, onSelect, onDecide
   const { task } = found;
   const mark = markOf(state);
   const moving = MOVING.has(mark);
+  const mayRetry = run.run.phase !== "done" && run.run.phase !== "cancelled";
   return (
     <aside className={s.panel} aria-label={t("task.title")} data-testid="task-panel" data-panel={address} tabIndex={-1}>
       <div className={s.panelHead}>
@@ -82,10 +83,10 @@ export function TaskPanel({ run, live, now, project, address, onSelect, onDecide
         <ErrorCard
           error={state.failure}
           busy={retry.isPending}
-          onRetry={live && state.status === "failed" ? () => retry.mutate({ project, address }) : undefined}
+          onRetry={mayRetry && state.status === "failed" ? () => retry.mutate({ project, address }) : undefined}
         />
       ) : null}
-      {state.status === "rejected" && live ? (
+      {state.status === "rejected" && mayRetry ? (
         <Button data-testid="retry" disabled={retry.isPending} onClick={() => retry.mutate({ project, address })}>
           {t("banner.decideAgain")}
         </Button>

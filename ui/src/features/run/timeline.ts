@@ -101,7 +101,8 @@ function ticks(
   const busy = pieces.reduce((sum, p) => sum + (p.folded ? 0 : p.to - p.from), 0);
   const room = Math.max(2, Math.floor(width / 88));
   const step = TICK_STEPS.find((s) => busy / s <= room) ?? 10080 * 60_000;
-  const out: Tick[] = [];
+  // The first moment is always told; the round ones follow where there is room.
+  const out: Tick[] = pieces[0] ? [{ at: pieces[0].from, x: 0, day: false }] : [];
   for (const piece of pieces) {
     if (piece.folded) continue;
     const offset = new Date(piece.from).getTimezoneOffset() * 60_000;

@@ -134,6 +134,24 @@ async fn a_project_that_is_open_elsewhere_is_refused_and_still_listed() {
     assert_eq!(again.id, made.id, "the same window may open it again");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_was_changed_afterwards_is_found() {
+    let desk = Desk::new();
+    let view: ProjectView = desk.call("rehearse_sample", json!({ "speed": 10_000 })).await.unwrap();
+    desk.call::<()>("project_close", json!({ "project": view.path }))
+        .await
+        .unwrap();
+    let path = std::path::Path::new(&view.path);
+    assert!(api::projects::verify(path).await.unwrap().ok);
+    let file = rusqlite::Connection::open(path).unwrap();
+    file.execute_batch(
+        "DROP TRIGGER journal_keeps_words; UPDATE journal SET at = '2020-01-01T00:00:00Z' WHERE seq = 2",
+    )
+    .unwrap();
+    let verified = api::projects::verify(path).await.unwrap();
+    assert!(!verified.ok && verified.problem.is_some_and(|p| p.contains("line 2")));
+}
+
 #[tokio::test]
 async fn settings_survive_and_broken_ones_do_no_harm() {
     let desk = Desk::new();

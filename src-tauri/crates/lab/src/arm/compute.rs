@@ -6,7 +6,11 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{Answer, Refusal, Req, Resp, last, location, lro, network, parent, sql};
-use crate::{cloud::Guest, onprem::LabVm, world::{World, plus}};
+use crate::{
+    cloud::Guest,
+    onprem::LabVm,
+    world::{World, plus},
+};
 
 const KIND: &str = "Microsoft.Compute/virtualMachines";
 const COMMANDS: &str = "Microsoft.Compute/virtualMachines/runCommands";
@@ -16,9 +20,18 @@ const AGENT_SECS: i64 = 120;
 
 /// Sizes on offer: name, vCPUs, GiB, data disks, interfaces.
 const SIZES: [(&str, u32, u32, u32, u32); 12] = [
-    ("Standard_B2ms", 2, 8, 4, 3), ("Standard_B4ms", 4, 16, 8, 4), ("Standard_D2s_v3", 2, 8, 4, 2), ("Standard_D4s_v3", 4, 16, 8, 2),
-    ("Standard_D2s_v5", 2, 8, 4, 2), ("Standard_D4s_v5", 4, 16, 8, 2), ("Standard_D8s_v5", 8, 32, 16, 4), ("Standard_D4as_v5", 4, 16, 8, 2),
-    ("Standard_E4s_v5", 4, 32, 8, 2), ("Standard_F4s_v2", 4, 8, 8, 2), ("Standard_F8s_v2", 8, 16, 16, 4), ("Standard_DS3_v2", 4, 14, 16, 4),
+    ("Standard_B2ms", 2, 8, 4, 3),
+    ("Standard_B4ms", 4, 16, 8, 4),
+    ("Standard_D2s_v3", 2, 8, 4, 2),
+    ("Standard_D4s_v3", 4, 16, 8, 2),
+    ("Standard_D2s_v5", 2, 8, 4, 2),
+    ("Standard_D4s_v5", 4, 16, 8, 2),
+    ("Standard_D8s_v5", 8, 32, 16, 4),
+    ("Standard_D4as_v5", 4, 16, 8, 2),
+    ("Standard_E4s_v5", 4, 32, 8, 2),
+    ("Standard_F4s_v2", 4, 8, 8, 2),
+    ("Standard_F8s_v2", 8, 16, 16, 4),
+    ("Standard_DS3_v2", 4, 14, 16, 4),
 ];
 
 pub(crate) fn is_size(name: &str) -> bool {
@@ -29,7 +42,10 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
     let rest = &low[low.iter().rposition(|s| *s == "microsoft.compute")? + 1..];
     let here = req.id(req.segs.len());
     let get = req.method == Method::GET;
-    let expand = req.query.get("$expand").is_some_and(|e| e.to_lowercase().contains("instanceview"));
+    let expand = req
+        .query
+        .get("$expand")
+        .is_some_and(|e| e.to_lowercase().contains("instanceview"));
     Some(match rest {
         ["locations", _, "usages"] if get => Ok(Resp::list(usages(world))),
         ["locations", _, "vmsizes"] if get => Ok(Resp::list(SIZES.iter().map(|(n, c, m, d, _)| {
@@ -96,7 +112,12 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
 }
 
 fn location_of(world: &World, id: &str) -> String {
-    world.cloud.get(id).and_then(|v| v["location"].as_str()).unwrap_or("").to_owned()
+    world
+        .cloud
+        .get(id)
+        .and_then(|v| v["location"].as_str())
+        .unwrap_or("")
+        .to_owned()
 }
 
 fn usages(world: &World) -> Vec<Value> {
@@ -116,7 +137,11 @@ fn usages(world: &World) -> Vec<Value> {
 }
 
 fn skus(req: &Req) -> Vec<Value> {
-    let wanted = req.query.get("$filter").and_then(|f| f.split('\'').nth(1)).map(str::to_lowercase);
+    let wanted = req
+        .query
+        .get("$filter")
+        .and_then(|f| f.split('\'').nth(1))
+        .map(str::to_lowercase);
     crate::cloud::LOCATIONS
         .iter()
         .filter(|(l, ..)| wanted.as_ref().is_none_or(|w| w == l))
@@ -140,11 +165,23 @@ fn skus(req: &Req) -> Vec<Value> {
 }
 
 /// Makes a running machine from a replicated one; returns its id.
-pub(crate) fn create(world: &mut World, group: &str, name: &str, size: &str, subnet: &str, region: &str, source: &LabVm) -> String {
+pub(crate) fn create(
+    world: &mut World,
+    group: &str,
+    name: &str,
+    size: &str,
+    subnet: &str,
+    region: &str,
+    source: &LabVm,
+) -> String {
     let id = format!("{group}/providers/{KIND}/{name}");
     let nic = network::make_interface(world, group, &id, &format!("{name}-nic-0"), subnet, region);
     let disk = |n: usize, os: bool| {
-        let disk_name = if os { format!("{name}-OSdisk-00") } else { format!("{name}-datadisk-{:02}", n - 1) };
+        let disk_name = if os {
+            format!("{name}-OSdisk-00")
+        } else {
+            format!("{name}-datadisk-{:02}", n - 1)
+        };
         let mut v = json!({
             "name": disk_name, "createOption": "Attach", "caching": "ReadWrite", "deleteOption": "Detach",
             "diskSizeGB": source.disks.get(n).map_or(0, |d| d.bytes >> 30),
@@ -169,7 +206,10 @@ pub(crate) fn create(world: &mut World, group: &str, name: &str, size: &str, sub
             "diagnosticsProfile": {"bootDiagnostics": {"enabled": true}},
         },
     }));
-    let guest = Guest { ready_at: plus(now, SignedDuration::from_secs(AGENT_SECS)), ..Guest::default() };
+    let guest = Guest {
+        ready_at: plus(now, SignedDuration::from_secs(AGENT_SECS)),
+        ..Guest::default()
+    };
     world.cloud.guests.insert(id.to_lowercase(), guest);
     id
 }
@@ -184,7 +224,11 @@ pub(crate) fn remove(world: &mut World, id: &str) {
         .flatten()
         .filter_map(|n| n["id"].as_str().map(str::to_owned))
         .collect();
-    let commands: Vec<String> = world.cloud.of_type(id, COMMANDS).filter_map(|c| c["id"].as_str().map(str::to_owned)).collect();
+    let commands: Vec<String> = world
+        .cloud
+        .of_type(id, COMMANDS)
+        .filter_map(|c| c["id"].as_str().map(str::to_owned))
+        .collect();
     for gone in nics.iter().chain(&commands) {
         world.cloud.remove(gone);
     }
@@ -192,7 +236,11 @@ pub(crate) fn remove(world: &mut World, id: &str) {
 }
 
 fn agent_ready(world: &World, vm: &str) -> bool {
-    world.cloud.guests.get(&vm.to_lowercase()).is_some_and(|g| g.ready_at <= world.now())
+    world
+        .cloud
+        .guests
+        .get(&vm.to_lowercase())
+        .is_some_and(|g| g.ready_at <= world.now())
 }
 
 fn instance_view(world: &World, vm: &str) -> Value {
@@ -223,10 +271,19 @@ fn put_command(world: &mut World, req: &Req, id: &str, name: &str) -> Answer {
     let vm = parent(id, 2);
     let region = location(&req.body)?;
     if world.cloud.get(&vm).is_none() {
-        return Err(Refusal::new(404, "ParentResourceNotFound", format!("Failed to perform 'write' on resource(s) of type 'virtualMachines/runCommands', because the parent resource '{vm}' could not be found.")));
+        return Err(Refusal::new(
+            404,
+            "ParentResourceNotFound",
+            format!(
+                "Failed to perform 'write' on resource(s) of type 'virtualMachines/runCommands', because the parent resource '{vm}' could not be found."
+            ),
+        ));
     }
     if !agent_ready(world, &vm) {
-        return Err(Refusal::conflict("OperationNotAllowed", format!("The VM agent of '{}' isn't ready.", last(&vm))));
+        return Err(Refusal::conflict(
+            "OperationNotAllowed",
+            format!("The VM agent of '{}' isn't ready.", last(&vm)),
+        ));
     }
     lro::not_busy(world, id)?;
     let p = &req.body["properties"];
@@ -250,26 +307,45 @@ fn put_command(world: &mut World, req: &Req, id: &str, name: &str) -> Answer {
         .and_then(|p| p["value"].as_str())
         .map(str::to_owned);
     let (target, command) = (id.to_owned(), name.to_lowercase());
-    let op = lro::start(world, lro::Style::Compute, &region, Some(id.to_owned()), COMMAND_SECS, id, move |w| {
-        let (code, output, error) = execute(w, &vm, &command, secret.as_deref());
-        let now = w.now().to_string();
-        let Some(v) = w.cloud.get_mut(&target) else { return Ok(()) };
-        let p = &mut v["properties"];
-        let strict = p["treatFailureAsDeploymentFailure"] == true;
-        p["provisioningState"] = if code != 0 && strict { "Failed" } else { "Succeeded" }.into();
-        let view = &mut p["instanceView"];
-        view["executionState"] = if code == 0 { "Succeeded" } else { "Failed" }.into();
-        view["executionMessage"] = "RunCommand script execution completed".into();
-        view["exitCode"] = code.into();
-        view["output"] = output.into();
-        view["error"] = error.into();
-        view["endTime"] = now.into();
-        if code != 0 && strict {
-            return Err(Refusal::conflict("VMExtensionProvisioningError", "VM has reported a failure when processing the run command. The script ended with a non-zero exit code."));
-        }
-        Ok(())
-    });
-    Ok(lro::accepted(world, req, &op, Some(hide_view(body)), if new { 201 } else { 200 }))
+    let op = lro::start(
+        world,
+        lro::Style::Compute,
+        &region,
+        Some(id.to_owned()),
+        COMMAND_SECS,
+        id,
+        move |w| {
+            let (code, output, error) = execute(w, &vm, &command, secret.as_deref());
+            let now = w.now().to_string();
+            let Some(v) = w.cloud.get_mut(&target) else {
+                return Ok(());
+            };
+            let p = &mut v["properties"];
+            let strict = p["treatFailureAsDeploymentFailure"] == true;
+            p["provisioningState"] = if code != 0 && strict { "Failed" } else { "Succeeded" }.into();
+            let view = &mut p["instanceView"];
+            view["executionState"] = if code == 0 { "Succeeded" } else { "Failed" }.into();
+            view["executionMessage"] = "RunCommand script execution completed".into();
+            view["exitCode"] = code.into();
+            view["output"] = output.into();
+            view["error"] = error.into();
+            view["endTime"] = now.into();
+            if code != 0 && strict {
+                return Err(Refusal::conflict(
+                    "VMExtensionProvisioningError",
+                    "VM has reported a failure when processing the run command. The script ended with a non-zero exit code.",
+                ));
+            }
+            Ok(())
+        },
+    );
+    Ok(lro::accepted(
+        world,
+        req,
+        &op,
+        Some(hide_view(body)),
+        if new { 201 } else { 200 },
+    ))
 }
 
 /// What Rehost's commands do: exit code, output, error.
@@ -278,9 +354,15 @@ fn execute(world: &mut World, vm: &str, name: &str, secret: Option<&str>) -> (i3
     let ok = |text: &str| (0, text.to_owned(), String::new());
     if name.starts_with("rehost-switch-connection") {
         let Some(secret) = secret else {
-            return (1, String::new(), "The protected parameter ConnectionString is missing.".into());
+            return (
+                1,
+                String::new(),
+                "The protected parameter ConnectionString is missing.".into(),
+            );
         };
-        let Some(guest) = world.cloud.guests.get_mut(&key) else { return ok("") };
+        let Some(guest) = world.cloud.guests.get_mut(&key) else {
+            return ok("");
+        };
         let changed = guest.connection != secret;
         guest.connection = secret.to_owned();
         guest.backup = true;
@@ -302,7 +384,12 @@ fn execute(world: &mut World, vm: &str, name: &str, secret: Option<&str>) -> (i3
         return ok("rdp=1;firewall=domain,private,public;san=OnlineAll;updates=0;reboot=0\n");
     }
     if name.starts_with("rehost-probe") {
-        let connection = world.cloud.guests.get(&key).map(|g| g.connection.clone()).unwrap_or_default();
+        let connection = world
+            .cloud
+            .guests
+            .get(&key)
+            .map(|g| g.connection.clone())
+            .unwrap_or_default();
         let works = reaches(world, vm, &connection);
         return ok(if works { "http=200\n" } else { "http=500\n" });
     }
@@ -312,21 +399,45 @@ fn execute(world: &mut World, vm: &str, name: &str, secret: Option<&str>) -> (i3
 /// Whether the application in `vm` reaches its database with this connection string.
 fn reaches(world: &World, vm: &str, connection: &str) -> bool {
     let field = |names: &[&str]| {
-        connection.split(';').filter_map(|p| p.split_once('=')).find(|(k, _)| names.iter().any(|n| k.trim().eq_ignore_ascii_case(n))).map(|(_, v)| v.trim().to_owned())
+        connection
+            .split(';')
+            .filter_map(|p| p.split_once('='))
+            .find(|(k, _)| names.iter().any(|n| k.trim().eq_ignore_ascii_case(n)))
+            .map(|(_, v)| v.trim().to_owned())
     };
-    let (Some(server), Some(database)) = (field(&["server", "data source", "addr", "address"]), field(&["initial catalog", "database"])) else { return false };
-    let host = server.trim_start_matches("tcp:").split(',').next().unwrap_or("").to_lowercase();
+    let (Some(server), Some(database)) = (
+        field(&["server", "data source", "addr", "address"]),
+        field(&["initial catalog", "database"]),
+    ) else {
+        return false;
+    };
+    let host = server
+        .trim_start_matches("tcp:")
+        .split(',')
+        .next()
+        .unwrap_or("")
+        .to_lowercase();
     if !sql::online(world, &host, &database) {
         return false;
     }
     let network_of = |subnet: &str| parent(subnet, 2).to_lowercase();
-    let nic = world.cloud.get(vm).and_then(|v| v["properties"]["networkProfile"]["networkInterfaces"][0]["id"].as_str()).and_then(|n| world.cloud.get(n));
-    let mine = nic.and_then(|n| n["properties"]["ipConfigurations"][0]["properties"]["subnet"]["id"].as_str()).map(network_of);
+    let nic = world
+        .cloud
+        .get(vm)
+        .and_then(|v| v["properties"]["networkProfile"]["networkInterfaces"][0]["id"].as_str())
+        .and_then(|n| world.cloud.get(n));
+    let mine = nic
+        .and_then(|n| n["properties"]["ipConfigurations"][0]["properties"]["subnet"]["id"].as_str())
+        .map(network_of);
     let theirs = world
         .cloud
         .resources
         .values()
-        .find(|v| v["properties"]["fullyQualifiedDomainName"].as_str().is_some_and(|f| f.eq_ignore_ascii_case(&host)))
+        .find(|v| {
+            v["properties"]["fullyQualifiedDomainName"]
+                .as_str()
+                .is_some_and(|f| f.eq_ignore_ascii_case(&host))
+        })
         .and_then(|v| v["properties"]["subnetId"].as_str())
         .map(network_of);
     match (mine, theirs) {

@@ -48,7 +48,11 @@ pub(crate) fn record(
 
 /// One job, or none.
 pub(crate) fn view(world: &World, vault: &str, name: &str) -> Option<Value> {
-    let job = world.cloud.jobs.iter().find(|j| j.vault.eq_ignore_ascii_case(vault) && j.name.eq_ignore_ascii_case(name))?;
+    let job = world
+        .cloud
+        .jobs
+        .iter()
+        .find(|j| j.vault.eq_ignore_ascii_case(vault) && j.name.eq_ignore_ascii_case(name))?;
     show(world, job)
 }
 
@@ -71,8 +75,12 @@ pub(crate) fn list(world: &World, vault: &str, req: &Req) -> Vec<Value> {
         .filter_map(|j| show(world, j))
         .filter(|v| {
             let p = &v["properties"];
-            since.is_none_or(|s| p["startTime"].as_str().and_then(|t| t.parse::<Timestamp>().ok()).is_some_and(|t| t >= s))
-                && status.as_ref().is_none_or(|s| p["state"].as_str() == Some(s))
+            since.is_none_or(|s| {
+                p["startTime"]
+                    .as_str()
+                    .and_then(|t| t.parse::<Timestamp>().ok())
+                    .is_some_and(|t| t >= s)
+            }) && status.as_ref().is_none_or(|s| p["state"].as_str() == Some(s))
         })
         .collect()
 }

@@ -71,7 +71,11 @@ pub(crate) fn start(
     let finish: Finish = Box::new(finish);
     world.at(ends, move |w| {
         // An operation may have been ended before its time, for example by deleting what it makes.
-        if w.cloud.operations.get(&name).is_some_and(|o| o.outcome == Outcome::Running) {
+        if w.cloud
+            .operations
+            .get(&name)
+            .is_some_and(|o| o.outcome == Outcome::Running)
+        {
             let result = finish(w);
             end(w, &name, result);
         }
@@ -111,13 +115,18 @@ pub(crate) fn hold(world: &mut World, id: &str, held: &str) {
 
 pub(crate) fn end(world: &mut World, id: &str, result: Result<(), Refusal>) {
     let now = world.now();
-    let Some(op) = world.cloud.operations.get_mut(id) else { return };
+    let Some(op) = world.cloud.operations.get_mut(id) else {
+        return;
+    };
     if op.outcome != Outcome::Running {
         return;
     }
     op.outcome = match result {
         Ok(()) => Outcome::Succeeded,
-        Err(r) => Outcome::Failed { code: r.code, message: r.message },
+        Err(r) => Outcome::Failed {
+            code: r.code,
+            message: r.message,
+        },
     };
     op.ended = Some(now);
     for held in std::mem::take(&mut op.holds) {
@@ -129,7 +138,9 @@ pub(crate) fn end(world: &mut World, id: &str, result: Result<(), Refusal>) {
 
 /// The headers by which a client follows an operation.
 pub(crate) fn headers(world: &World, req: &Req, id: &str) -> Vec<(&'static str, String)> {
-    let Some(op) = world.cloud.operations.get(id) else { return vec![] };
+    let Some(op) = world.cloud.operations.get(id) else {
+        return vec![];
+    };
     let (base, sub, loc) = (&world.cloud.arm_url, &world.cloud.subscription, &op.location);
     let v = req.api_version();
     let provider = |ns: &str, kind: &str| {
@@ -152,17 +163,27 @@ pub(crate) fn headers(world: &World, req: &Req, id: &str) -> Vec<(&'static str, 
             provider("Microsoft.Sql", "managedDatabaseOperationResults"),
             15,
         ),
-        Style::Storage => (None, format!("{}&monitor=true", provider("Microsoft.Storage", "asyncoperations")), 17),
+        Style::Storage => (
+            None,
+            format!("{}&monitor=true", provider("Microsoft.Storage", "asyncoperations")),
+            17,
+        ),
         Style::Vault(id) => (Some(vault(id, "operationStatus")), vault(id, "operationResults"), 10),
-        Style::SiteRecovery(id) => {
-            (Some(vault(id, "replicationOperationStatus")), vault(id, "replicationOperationResults"), 30)
-        }
+        Style::SiteRecovery(id) => (
+            Some(vault(id, "replicationOperationStatus")),
+            vault(id, "replicationOperationResults"),
+            30,
+        ),
         Style::Compute => (
             Some(provider("Microsoft.Compute", "operations")),
             format!("{}&monitor=true", provider("Microsoft.Compute", "operations")),
             10,
         ),
-        Style::Group => (None, format!("{base}/subscriptions/{sub}/operationresults/{id}?api-version={v}"), 15),
+        Style::Group => (
+            None,
+            format!("{base}/subscriptions/{sub}/operationresults/{id}?api-version={v}"),
+            15,
+        ),
     };
     let mut headers = vec![("location", location), ("retry-after", retry.to_string())];
     if let Some(status) = status {
@@ -205,9 +226,17 @@ pub(crate) fn poll(world: &World, req: &Req, low: &[&str]) -> Option<Answer> {
         return None;
     }
     let Some(op) = world.cloud.operations.get(*id) else {
-        return Some(Err(Refusal::new(404, "OperationNotFound", format!("The operation '{id}' was not found."))));
+        return Some(Err(Refusal::new(
+            404,
+            "OperationNotFound",
+            format!("The operation '{id}' was not found."),
+        )));
     };
-    Some(if status { Ok(show(world, req, op, id)) } else { result(world, req, op, id) })
+    Some(if status {
+        Ok(show(world, req, op, id))
+    } else {
+        result(world, req, op, id)
+    })
 }
 
 fn show(world: &World, req: &Req, op: &Operation, id: &str) -> Resp {
@@ -235,19 +264,23 @@ fn show(world: &World, req: &Req, op: &Operation, id: &str) -> Resp {
         body["endTime"] = t.to_string().into();
     }
     let resp = Resp::ok(body);
-    if op.outcome == Outcome::Running { resp.with(only(headers(world, req, id), &["retry-after"])) } else { resp }
+    if op.outcome == Outcome::Running {
+        resp.with(only(headers(world, req, id), &["retry-after"]))
+    } else {
+        resp
+    }
 }
 
 fn result(world: &World, req: &Req, op: &Operation, id: &str) -> Answer {
     match &op.outcome {
-        Outcome::Running => {
-            Ok(Resp::empty(202).with(only(headers(world, req, id), &["location", "retry-after"])))
-        }
+        Outcome::Running => Ok(Resp::empty(202).with(only(headers(world, req, id), &["location", "retry-after"]))),
         Outcome::Failed { code, message } => Err(Refusal::new(409, code, message.clone())),
-        Outcome::Succeeded => Ok(match op.resource.as_deref().and_then(|r| super::resources::view(world, r)) {
-            Some(body) => Resp::ok(body),
-            None => Resp::empty(204),
-        }),
+        Outcome::Succeeded => Ok(
+            match op.resource.as_deref().and_then(|r| super::resources::view(world, r)) {
+                Some(body) => Resp::ok(body),
+                None => Resp::empty(204),
+            },
+        ),
     }
 }
 
@@ -258,10 +291,18 @@ fn only(headers: Vec<(&'static str, String)>, names: &[&str]) -> Vec<(&'static s
 fn percent(world: &World, op: &Operation) -> Option<f64> {
     let total = op.ends?.duration_since(op.started);
     let done = world.now().duration_since(op.started);
-    (total > SignedDuration::ZERO).then(|| (done.as_secs_f64() / total.as_secs_f64() * 100.0).floor().clamp(0.0, 99.0))
+    (total > SignedDuration::ZERO).then(|| {
+        (done.as_secs_f64() / total.as_secs_f64() * 100.0)
+            .floor()
+            .clamp(0.0, 99.0)
+    })
 }
 
 /// The answer to a PUT that started an operation: 201 or 200 with the resource as it is now.
 pub(crate) fn accepted(world: &World, req: &Req, op: &str, body: Option<Value>, status: u16) -> Resp {
-    Resp { status, body, headers: headers(world, req, op) }
+    Resp {
+        status,
+        body,
+        headers: headers(world, req, op),
+    }
 }

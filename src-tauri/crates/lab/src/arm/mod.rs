@@ -77,15 +77,27 @@ pub(crate) struct Resp {
 
 impl Resp {
     pub fn ok(body: Value) -> Resp {
-        Resp { status: 200, body: Some(body), headers: vec![] }
+        Resp {
+            status: 200,
+            body: Some(body),
+            headers: vec![],
+        }
     }
 
     pub fn empty(status: u16) -> Resp {
-        Resp { status, body: None, headers: vec![] }
+        Resp {
+            status,
+            body: None,
+            headers: vec![],
+        }
     }
 
     pub fn created(body: Value, new: bool) -> Resp {
-        Resp { status: if new { 201 } else { 200 }, body: Some(body), headers: vec![] }
+        Resp {
+            status: if new { 201 } else { 200 },
+            body: Some(body),
+            headers: vec![],
+        }
     }
 
     pub fn list(values: impl IntoIterator<Item = Value>) -> Resp {
@@ -109,7 +121,12 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub fn new(status: u16, code: &str, message: impl Into<String>) -> Refusal {
-        Refusal { status, code: code.into(), message: message.into(), headers: vec![] }
+        Refusal {
+            status,
+            code: code.into(),
+            message: message.into(),
+            headers: vec![],
+        }
     }
 
     pub fn bad(code: &str, message: impl Into<String>) -> Refusal {
@@ -159,21 +176,40 @@ async fn handle(State(gate): State<Arc<Gate>>, method: Method, uri: Uri, headers
     let query = url::form_urlencoded::parse(uri.query().unwrap_or("").as_bytes())
         .map(|(k, v)| (k.to_lowercase(), v.into_owned()))
         .collect();
-    let parsed = if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&body) };
+    let parsed = if body.is_empty() {
+        Ok(Value::Null)
+    } else {
+        serde_json::from_slice(&body)
+    };
     let low = segs.iter().map(|s| s.to_lowercase()).collect();
     let bad_json = parsed.is_err();
-    let req = Req { method, path, segs, low, query, headers, body: parsed.unwrap_or(Value::Null) };
+    let req = Req {
+        method,
+        path,
+        segs,
+        low,
+        query,
+        headers,
+        body: parsed.unwrap_or(Value::Null),
+    };
 
     let (resp, request_id, base) = {
         let mut world = gate.world();
         let request_id = world.new_guid().to_string();
         let answer = if bad_json {
-            Err(Refusal::bad("InvalidRequestContent", "The request content was invalid and could not be deserialized."))
+            Err(Refusal::bad(
+                "InvalidRequestContent",
+                "The request content was invalid and could not be deserialized.",
+            ))
         } else {
             admit(&mut world, &req).and_then(|()| dispatch(&mut world, &req))
         };
         let resp = answer.unwrap_or_else(Refusal::into_resp);
-        (throttle::stamp(&mut world, &req, resp), request_id, world.cloud.arm_url.clone())
+        (
+            throttle::stamp(&mut world, &req, resp),
+            request_id,
+            world.cloud.arm_url.clone(),
+        )
     };
     if gate.record {
         gate.keep(exchange(&req, &uri, &base, &resp));
@@ -184,7 +220,10 @@ async fn handle(State(gate): State<Arc<Gate>>, method: Method, uri: Uri, headers
 const JSON: &str = "application/json; charset=utf-8";
 
 fn respond(req: &Req, resp: Resp, request_id: String) -> Response {
-    let correlation = req.headers.get("x-ms-correlation-request-id").and_then(|v| v.to_str().ok());
+    let correlation = req
+        .headers
+        .get("x-ms-correlation-request-id")
+        .and_then(|v| v.to_str().ok());
     let mut builder = Response::builder()
         .status(StatusCode::from_u16(resp.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
         .header("x-ms-correlation-request-id", correlation.unwrap_or(&request_id))
@@ -211,8 +250,11 @@ fn exchange(req: &Req, uri: &Uri, base: &str, resp: &Resp) -> Value {
         .filter(|(k, _)| *k != header::AUTHORIZATION)
         .map(|(k, v)| (k.to_string(), Value::from(v.to_str().unwrap_or(""))))
         .collect();
-    let mut answered: serde_json::Map<String, Value> =
-        resp.headers.iter().map(|(k, v)| ((*k).to_owned(), Value::from(v.as_str()))).collect();
+    let mut answered: serde_json::Map<String, Value> = resp
+        .headers
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), Value::from(v.as_str())))
+        .collect();
     if resp.body.is_some() {
         answered.insert("content-type".into(), JSON.into());
     }
@@ -243,7 +285,11 @@ fn admit(world: &mut World, req: &Req) -> Result<(), Refusal> {
         && let Some(sub) = req.segs.get(1)
         && !sub.eq_ignore_ascii_case(&world.cloud.subscription)
     {
-        return Err(Refusal::new(404, "SubscriptionNotFound", format!("The subscription '{sub}' could not be found.")));
+        return Err(Refusal::new(
+            404,
+            "SubscriptionNotFound",
+            format!("The subscription '{sub}' could not be found."),
+        ));
     }
     versions::check(req)?;
     throttle::take(world, req)?;
@@ -272,7 +318,10 @@ fn dispatch(world: &mut World, req: &Req) -> Answer {
         return answer;
     }
     // The last `providers` decides: extension resources hang below others.
-    let provider = low.iter().rposition(|s| *s == "providers").and_then(|i| low.get(i + 1).copied());
+    let provider = low
+        .iter()
+        .rposition(|s| *s == "providers")
+        .and_then(|i| low.get(i + 1).copied());
     match provider {
         Some("microsoft.authorization") => resources::authorization(world, req, &low),
         Some("microsoft.network") => network::handle(world, req, &low),
@@ -311,9 +360,16 @@ pub(crate) fn text<'a>(body: &'a Value, pointer: &str) -> Option<&'a str> {
 /// The location of a body, normalized (`East US 2` = `eastus2`), known and required.
 pub(crate) fn location(body: &Value) -> Result<String, Refusal> {
     let Some(given) = text(body, "/location") else {
-        return Err(Refusal::bad("LocationRequired", "The location property is required for this definition."));
+        return Err(Refusal::bad(
+            "LocationRequired",
+            "The location property is required for this definition.",
+        ));
     };
-    let plain: String = given.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase();
+    let plain: String = given
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .collect::<String>()
+        .to_lowercase();
     if crate::cloud::LOCATIONS.iter().any(|(n, ..)| *n == plain) {
         Ok(plain)
     } else {

@@ -13,7 +13,10 @@ const NS: &str = "Microsoft.Network";
 /// What stands before the migration: the hub with its VPN gateway and the production network, peered.
 pub(crate) fn contoso(seed: u64, group: &str) -> Vec<Value> {
     let id = |kind: &str, name: &str| format!("{group}/providers/{NS}/{kind}/{name}");
-    let (hub, prod) = (id("virtualNetworks", "VNET-HUB-EUS2"), id("virtualNetworks", "VNET-PROD-EUS2"));
+    let (hub, prod) = (
+        id("virtualNetworks", "VNET-HUB-EUS2"),
+        id("virtualNetworks", "VNET-PROD-EUS2"),
+    );
     let subnet = |net: &str, name: &str, prefix: &str| {
         json!({
             "name": name, "id": format!("{net}/subnets/{name}"), "etag": etag(1), "type": format!("{NS}/virtualNetworks/subnets"),
@@ -90,17 +93,30 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
     let here = req.id(req.segs.len());
     Some(match rest {
         ["locations", loc, "usages"] if get => Ok(Resp::list(usages(world, loc))),
-        [kind @ ("virtualnetworks" | "networksecuritygroups" | "routetables" | "virtualnetworkgateways" | "networkinterfaces")]
-            if get =>
-        {
+        [
+            kind @ ("virtualnetworks"
+            | "networksecuritygroups"
+            | "routetables"
+            | "virtualnetworkgateways"
+            | "networkinterfaces"),
+        ] if get => {
             let scope = parent(&here, 3);
             let kind = format!("{NS}/{kind}");
             let found: Vec<Value> = world.cloud.of_type(&scope, &kind).cloned().collect();
-            Ok(Resp::list(found.iter().filter_map(|v| with_references(world, v)).collect::<Vec<_>>()))
+            Ok(Resp::list(
+                found
+                    .iter()
+                    .filter_map(|v| with_references(world, v))
+                    .collect::<Vec<_>>(),
+            ))
         }
         ["virtualnetworks", _, "subnets" | "virtualnetworkpeerings"] if get => {
             let net = parent(&here, 1);
-            let key = if rest[2] == "subnets" { "subnets" } else { "virtualNetworkPeerings" };
+            let key = if rest[2] == "subnets" {
+                "subnets"
+            } else {
+                "virtualNetworkPeerings"
+            };
             match world.cloud.get(&net) {
                 Some(v) => Ok(Resp::list(v["properties"][key].as_array().cloned().unwrap_or_default())),
                 None => Err(Refusal::not_found(req)),
@@ -110,7 +126,10 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
             Ok(Resp::ok(json!({"available": true, "availableIPAddresses": []})))
         }
         ["virtualnetworks", _, "subnets", _] | ["virtualnetworks", _, "virtualnetworkpeerings", _] if get => {
-            part(world, &here).cloned().map(Resp::ok).ok_or_else(|| Refusal::not_found(req))
+            part(world, &here)
+                .cloned()
+                .map(Resp::ok)
+                .ok_or_else(|| Refusal::not_found(req))
         }
         [_, _] if get => {
             let v = world.cloud.get(&here).and_then(|v| with_references(world, v));
@@ -129,29 +148,52 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
 
 fn usages(world: &World, loc: &str) -> Vec<Value> {
     let scope = format!("/subscriptions/{}", world.cloud.subscription);
-    [("VirtualNetworks", "Virtual Networks", "virtualNetworks", 1000), ("NetworkSecurityGroups", "Network Security Groups", "networkSecurityGroups", 5000), ("RouteTables", "Route Tables", "routeTables", 200)]
-        .into_iter()
-        .map(|(value, shown, kind, limit)| {
-            json!({
-                "id": format!("{scope}/providers/{NS}/locations/{loc}/usages/{value}"), "unit": "Count",
-                "currentValue": world.cloud.of_type(&scope, &format!("{NS}/{kind}")).count(), "limit": limit,
-                "name": {"value": value, "localizedValue": shown},
-            })
+    [
+        ("VirtualNetworks", "Virtual Networks", "virtualNetworks", 1000),
+        (
+            "NetworkSecurityGroups",
+            "Network Security Groups",
+            "networkSecurityGroups",
+            5000,
+        ),
+        ("RouteTables", "Route Tables", "routeTables", 200),
+    ]
+    .into_iter()
+    .map(|(value, shown, kind, limit)| {
+        json!({
+            "id": format!("{scope}/providers/{NS}/locations/{loc}/usages/{value}"), "unit": "Count",
+            "currentValue": world.cloud.of_type(&scope, &format!("{NS}/{kind}")).count(), "limit": limit,
+            "name": {"value": value, "localizedValue": shown},
         })
-        .collect()
+    })
+    .collect()
 }
 
 /// A subnet or peering inside its network.
 pub(crate) fn part<'a>(world: &'a World, id: &str) -> Option<&'a Value> {
     let net = world.cloud.get(&parent(id, 2))?;
-    let key = if id.to_lowercase().contains("/subnets/") { "subnets" } else { "virtualNetworkPeerings" };
-    net["properties"][key].as_array()?.iter().find(|p| same(p["id"].as_str(), id))
+    let key = if id.to_lowercase().contains("/subnets/") {
+        "subnets"
+    } else {
+        "virtualNetworkPeerings"
+    };
+    net["properties"][key]
+        .as_array()?
+        .iter()
+        .find(|p| same(p["id"].as_str(), id))
 }
 
 fn part_mut<'a>(world: &'a mut World, id: &str) -> Option<&'a mut Value> {
     let net = world.cloud.get_mut(&parent(id, 2))?;
-    let key = if id.to_lowercase().contains("/subnets/") { "subnets" } else { "virtualNetworkPeerings" };
-    net["properties"][key].as_array_mut()?.iter_mut().find(|p| same(p["id"].as_str(), id))
+    let key = if id.to_lowercase().contains("/subnets/") {
+        "subnets"
+    } else {
+        "virtualNetworkPeerings"
+    };
+    net["properties"][key]
+        .as_array_mut()?
+        .iter_mut()
+        .find(|p| same(p["id"].as_str(), id))
 }
 
 fn same(a: Option<&str>, b: &str) -> bool {
@@ -160,7 +202,12 @@ fn same(a: Option<&str>, b: &str) -> bool {
 
 fn networks(world: &World) -> impl Iterator<Item = &Value> {
     let scope = format!("/subscriptions/{}", world.cloud.subscription);
-    world.cloud.resources.range(scope..).map(|(_, v)| v).filter(|v| v["type"] == "Microsoft.Network/virtualNetworks")
+    world
+        .cloud
+        .resources
+        .range(scope..)
+        .map(|(_, v)| v)
+        .filter(|v| v["type"] == "Microsoft.Network/virtualNetworks")
 }
 
 fn parts<'a>(net: &'a Value, key: &str) -> &'a [Value] {
@@ -209,8 +256,10 @@ fn instance_in<'a>(world: &'a World, subnet: &str) -> Option<&'a str> {
         .resources
         .values()
         .find(|v| {
-            matches!(v["type"].as_str(), Some("Microsoft.Sql/managedInstances" | "Microsoft.Sql/virtualClusters"))
-                && same(v["properties"]["subnetId"].as_str(), subnet)
+            matches!(
+                v["type"].as_str(),
+                Some("Microsoft.Sql/managedInstances" | "Microsoft.Sql/virtualClusters")
+            ) && same(v["properties"]["subnetId"].as_str(), subnet)
         })
         .and_then(|v| v["id"].as_str())
 }
@@ -221,7 +270,12 @@ fn interface_in<'a>(world: &'a World, subnet: &str) -> Option<&'a str> {
         .resources
         .values()
         .filter(|v| v["type"] == "Microsoft.Network/networkInterfaces")
-        .find(|v| same(v["properties"]["ipConfigurations"][0]["properties"]["subnet"]["id"].as_str(), subnet))
+        .find(|v| {
+            same(
+                v["properties"]["ipConfigurations"][0]["properties"]["subnet"]["id"].as_str(),
+                subnet,
+            )
+        })
         .and_then(|v| v["id"].as_str())
 }
 
@@ -242,7 +296,9 @@ fn nets(prefixes: &Value, what: &str) -> Result<Vec<Ipv4Net>, Refusal> {
 }
 
 fn overlap(a: &[Ipv4Net], b: &[Ipv4Net]) -> Option<(Ipv4Net, Ipv4Net)> {
-    a.iter().flat_map(|x| b.iter().map(move |y| (*x, *y))).find(|(x, y)| x.contains(y) || y.contains(x))
+    a.iter()
+        .flat_map(|x| b.iter().map(move |y| (*x, *y)))
+        .find(|(x, y)| x.contains(y) || y.contains(x))
 }
 
 fn etag(n: u64) -> String {
@@ -257,7 +313,10 @@ fn put_network(world: &mut World, req: &Req, _name: &str) -> Answer {
     let props = &req.body["properties"];
     let space = nets(&props["addressSpace"]["addressPrefixes"], &id)?;
     if space.is_empty() {
-        return Err(Refusal::bad("InvalidRequestFormat", "Address space of the virtual network must have a prefix."));
+        return Err(Refusal::bad(
+            "InvalidRequestFormat",
+            "Address space of the virtual network must have a prefix.",
+        ));
     }
     let old = world.cloud.get(&id).cloned();
     // A changed address space must not meet that of a peer.
@@ -266,7 +325,9 @@ fn put_network(world: &mut World, req: &Req, _name: &str) -> Answer {
         if let Some((a, b)) = overlap(&space, &remote) {
             return Err(Refusal::bad(
                 "VnetAddressSpaceOverlapsWithAlreadyPeeredVnet",
-                format!("Address space {a} of virtual network {id} overlaps with {b} of an already peered virtual network."),
+                format!(
+                    "Address space {a} of virtual network {id} overlaps with {b} of an already peered virtual network."
+                ),
             ));
         }
     }
@@ -275,11 +336,19 @@ fn put_network(world: &mut World, req: &Req, _name: &str) -> Answer {
     let mut taken: Vec<Ipv4Net> = vec![];
     for s in &given {
         let sub_id = format!("{id}/subnets/{}", s["name"].as_str().unwrap_or(""));
-        let before = old.as_ref().and_then(|o| parts(o, "subnets").iter().find(|p| same(p["id"].as_str(), &sub_id)));
+        let before = old
+            .as_ref()
+            .and_then(|o| parts(o, "subnets").iter().find(|p| same(p["id"].as_str(), &sub_id)));
         let built = build_subnet(world, &sub_id, s, before, &space, &location)?;
         let prefix = nets(&json!([built["properties"]["addressPrefix"]]), &sub_id)?;
         if let Some((a, b)) = overlap(&prefix, &taken) {
-            return Err(Refusal::bad("NetcfgSubnetRangesOverlap", format!("Subnet '{}' is not valid because its IP address range overlaps with that of an existing subnet in virtual network '{name}' ({a}, {b}).", last(&sub_id))));
+            return Err(Refusal::bad(
+                "NetcfgSubnetRangesOverlap",
+                format!(
+                    "Subnet '{}' is not valid because its IP address range overlaps with that of an existing subnet in virtual network '{name}' ({a}, {b}).",
+                    last(&sub_id)
+                ),
+            ));
         }
         taken.extend(prefix);
         subnets.push(built);
@@ -318,17 +387,25 @@ fn keep_tags(req: &Req, body: &mut Value) {
 /// Answers a PUT and lets the resource become Succeeded.
 fn settle(world: &mut World, req: &Req, id: &str, location: &str, secs: i64, body: Value, new: bool) -> Resp {
     let target = id.to_owned();
-    let op = lro::start(world, lro::Style::Network, location, Some(id.to_owned()), secs, id, move |w| {
-        match part_mut(w, &target) {
-            Some(part) => set_state(part, "Succeeded"),
-            None => {
-                if let Some(v) = w.cloud.get_mut(&target) {
-                    set_state(v, "Succeeded");
+    let op = lro::start(
+        world,
+        lro::Style::Network,
+        location,
+        Some(id.to_owned()),
+        secs,
+        id,
+        move |w| {
+            match part_mut(w, &target) {
+                Some(part) => set_state(part, "Succeeded"),
+                None => {
+                    if let Some(v) = w.cloud.get_mut(&target) {
+                        set_state(v, "Succeeded");
+                    }
                 }
             }
-        }
-        Ok(())
-    });
+            Ok(())
+        },
+    );
     lro::accepted(world, req, &op, Some(body), if new { 201 } else { 200 })
 }
 
@@ -342,12 +419,18 @@ fn build_subnet(
 ) -> Result<Value, Refusal> {
     let name = last(id);
     let props = &given["properties"];
-    let prefix = props["addressPrefix"].as_str().or_else(|| props["addressPrefixes"][0].as_str()).unwrap_or("");
+    let prefix = props["addressPrefix"]
+        .as_str()
+        .or_else(|| props["addressPrefixes"][0].as_str())
+        .unwrap_or("");
     let net = nets(&json!([prefix]), id)?;
     if !net.iter().all(|n| space.iter().any(|s| s.contains(n))) {
         return Err(Refusal::bad(
             "NetcfgSubnetRangeOutsideVnet",
-            format!("Subnet '{name}' is not valid because its IP address range is outside the IP address range of virtual network '{}'.", last(&parent(id, 2))),
+            format!(
+                "Subnet '{name}' is not valid because its IP address range is outside the IP address range of virtual network '{}'.",
+                last(&parent(id, 2))
+            ),
         ));
     }
     let mut out = json!({
@@ -358,12 +441,25 @@ fn build_subnet(
             "privateLinkServiceNetworkPolicies": props["privateLinkServiceNetworkPolicies"].as_str().unwrap_or("Enabled"),
         },
     });
-    for (key, kind) in [("networkSecurityGroup", "networkSecurityGroups"), ("routeTable", "routeTables")] {
-        let Some(reference) = props[key]["id"].as_str() else { continue };
-        let target = world.cloud.get(reference).filter(|v| same(v["type"].as_str(), &format!("{NS}/{kind}")));
-        let Some(target) = target else { return Err(reference_missing(reference, id)) };
+    for (key, kind) in [
+        ("networkSecurityGroup", "networkSecurityGroups"),
+        ("routeTable", "routeTables"),
+    ] {
+        let Some(reference) = props[key]["id"].as_str() else {
+            continue;
+        };
+        let target = world
+            .cloud
+            .get(reference)
+            .filter(|v| same(v["type"].as_str(), &format!("{NS}/{kind}")));
+        let Some(target) = target else {
+            return Err(reference_missing(reference, id));
+        };
         if target["location"] != location {
-            return Err(Refusal::bad("InvalidResourceReferenceLocation", format!("Resource {reference} is in another region than {id}.")));
+            return Err(Refusal::bad(
+                "InvalidResourceReferenceLocation",
+                format!("Resource {reference} is in another region than {id}."),
+            ));
         }
         if target["properties"]["provisioningState"] != "Succeeded" {
             return Err(not_provisioned(reference, id));
@@ -393,7 +489,10 @@ fn build_subnet(
         if before["properties"]["addressPrefix"] != out["properties"]["addressPrefix"]
             && interface_in(world, id).is_some()
         {
-            return Err(Refusal::bad("InUseSubnetCannotBeUpdated", format!("Subnet {name} is in use and cannot be updated.")));
+            return Err(Refusal::bad(
+                "InUseSubnetCannotBeUpdated",
+                format!("Subnet {name} is in use and cannot be updated."),
+            ));
         }
     }
     Ok(out)
@@ -402,7 +501,9 @@ fn build_subnet(
 fn reference_missing(reference: &str, by: &str) -> Refusal {
     Refusal::bad(
         "InvalidResourceReference",
-        format!("Resource {reference} referenced by resource {by} was not found. Please make sure that the referenced resource exists, and that both resources are in the same region."),
+        format!(
+            "Resource {reference} referenced by resource {by} was not found. Please make sure that the referenced resource exists, and that both resources are in the same region."
+        ),
     )
 }
 
@@ -410,7 +511,9 @@ fn not_provisioned(reference: &str, by: &str) -> Refusal {
     let mut refusal = Refusal::new(
         429,
         "ReferencedResourceNotProvisioned",
-        format!("Cannot proceed with operation because resource {reference} used by resource {by} is not in Succeeded state. Resource is in Updating state and the last operation that updated/is updating the resource is PutOperation."),
+        format!(
+            "Cannot proceed with operation because resource {reference} used by resource {by} is not in Succeeded state. Resource is in Updating state and the last operation that updated/is updating the resource is PutOperation."
+        ),
     );
     refusal.headers.push(("retry-after", "10".into()));
     refusal
@@ -418,14 +521,18 @@ fn not_provisioned(reference: &str, by: &str) -> Refusal {
 
 /// With a managed instance in a subnet, its network intent policy allows no change of what it relies on.
 fn keep_intent(world: &World, id: &str, before: &Value, after: &mut Value) -> Result<(), Refusal> {
-    let Some(instance) = instance_in(world, id) else { return Ok(()) };
+    let Some(instance) = instance_in(world, id) else {
+        return Ok(());
+    };
     for key in ["addressPrefix", "networkSecurityGroup", "routeTable"] {
         if before["properties"][key] != after["properties"][key] {
             return Err(intent(id, instance));
         }
     }
     let services = |v: &Value| -> Vec<Value> {
-        v["properties"]["delegations"].as_array().map_or(vec![], |d| d.iter().map(|d| d["properties"]["serviceName"].clone()).collect())
+        v["properties"]["delegations"].as_array().map_or(vec![], |d| {
+            d.iter().map(|d| d["properties"]["serviceName"].clone()).collect()
+        })
     };
     if services(before) != services(after) {
         return Err(intent(id, instance));
@@ -437,27 +544,45 @@ fn keep_intent(world: &World, id: &str, before: &Value, after: &mut Value) -> Re
 fn intent(id: &str, instance: &str) -> Refusal {
     Refusal::conflict(
         "ConflictWithNetworkIntentPolicy",
-        format!("Found conflicts with NetworkIntentPolicy. Details: {id} is used by {instance}; its required rules, routes, delegation and address range can't be removed or changed."),
+        format!(
+            "Found conflicts with NetworkIntentPolicy. Details: {id} is used by {instance}; its required rules, routes, delegation and address range can't be removed or changed."
+        ),
     )
 }
 
 fn put_subnet(world: &mut World, req: &Req) -> Answer {
     let id = req.id(req.segs.len());
     let net_id = parent(&id, 2);
-    let Some(net) = world.cloud.get(&net_id).cloned() else { return Err(Refusal::not_found(req)) };
+    let Some(net) = world.cloud.get(&net_id).cloned() else {
+        return Err(Refusal::not_found(req));
+    };
     lro::not_busy(world, &net_id)?;
     lro::not_busy(world, &id)?;
     let location = net["location"].as_str().unwrap_or("").to_owned();
     let space = nets(&net["properties"]["addressSpace"]["addressPrefixes"], &net_id)?;
-    let before = parts(&net, "subnets").iter().find(|s| same(s["id"].as_str(), &id)).cloned();
+    let before = parts(&net, "subnets")
+        .iter()
+        .find(|s| same(s["id"].as_str(), &id))
+        .cloned();
     let built = build_subnet(world, &id, &req.body, before.as_ref(), &space, &location)?;
     let prefix = nets(&json!([built["properties"]["addressPrefix"]]), &id)?;
     for other in parts(&net, "subnets").iter().filter(|s| !same(s["id"].as_str(), &id)) {
         if overlap(&prefix, &nets(&json!([other["properties"]["addressPrefix"]]), &id)?).is_some() {
-            return Err(Refusal::bad("NetcfgSubnetRangesOverlap", format!("Subnet '{}' is not valid because its IP address range overlaps with that of an existing subnet in virtual network '{}'.", last(&id), last(&net_id))));
+            return Err(Refusal::bad(
+                "NetcfgSubnetRangesOverlap",
+                format!(
+                    "Subnet '{}' is not valid because its IP address range overlaps with that of an existing subnet in virtual network '{}'.",
+                    last(&id),
+                    last(&net_id)
+                ),
+            ));
         }
     }
-    if let Some(list) = world.cloud.get_mut(&net_id).and_then(|n| n["properties"]["subnets"].as_array_mut()) {
+    if let Some(list) = world
+        .cloud
+        .get_mut(&net_id)
+        .and_then(|n| n["properties"]["subnets"].as_array_mut())
+    {
         match list.iter_mut().find(|s| same(s["id"].as_str(), &id)) {
             Some(old) => *old = built.clone(),
             None => list.push(built.clone()),
@@ -470,7 +595,10 @@ fn gateway_of<'a>(world: &'a World, net: &str) -> Option<&'a Value> {
     let subnet = format!("{net}/subnets/GatewaySubnet");
     world.cloud.resources.values().find(|v| {
         v["type"] == "Microsoft.Network/virtualNetworkGateways"
-            && same(v["properties"]["ipConfigurations"][0]["properties"]["subnet"]["id"].as_str(), &subnet)
+            && same(
+                v["properties"]["ipConfigurations"][0]["properties"]["subnet"]["id"].as_str(),
+                &subnet,
+            )
             && v["properties"]["provisioningState"] == "Succeeded"
     })
 }
@@ -478,32 +606,67 @@ fn gateway_of<'a>(world: &'a World, net: &str) -> Option<&'a Value> {
 fn put_peering(world: &mut World, req: &Req) -> Answer {
     let id = req.id(req.segs.len());
     let net_id = parent(&id, 2);
-    let Some(net) = world.cloud.get(&net_id).cloned() else { return Err(Refusal::not_found(req)) };
+    let Some(net) = world.cloud.get(&net_id).cloned() else {
+        return Err(Refusal::not_found(req));
+    };
     let props = &req.body["properties"];
     let Some(remote_id) = props["remoteVirtualNetwork"]["id"].as_str().map(str::to_owned) else {
-        return Err(Refusal::bad("InvalidRequestFormat", "The peering has no remoteVirtualNetwork."));
+        return Err(Refusal::bad(
+            "InvalidRequestFormat",
+            "The peering has no remoteVirtualNetwork.",
+        ));
     };
-    let Some(remote) = world.cloud.get(&remote_id).cloned() else { return Err(reference_missing(&remote_id, &id)) };
+    let Some(remote) = world.cloud.get(&remote_id).cloned() else {
+        return Err(reference_missing(&remote_id, &id));
+    };
     lro::not_busy(world, &net_id)?;
     for v in [&net, &remote] {
         if v["properties"]["provisioningState"] != "Succeeded" {
             return Err(not_provisioned(v["id"].as_str().unwrap_or(""), &id));
         }
     }
-    let (mine, theirs) = (&net["properties"]["addressSpace"]["addressPrefixes"], &remote["properties"]["addressSpace"]["addressPrefixes"]);
+    let (mine, theirs) = (
+        &net["properties"]["addressSpace"]["addressPrefixes"],
+        &remote["properties"]["addressSpace"]["addressPrefixes"],
+    );
     if let Some((a, b)) = overlap(&nets(mine, &id)?, &nets(theirs, &id)?) {
-        return Err(Refusal::bad("VnetAddressSpacesOverlap", format!("Cannot create or update peering {id}. Virtual networks {net_id} and {remote_id} cannot be peered because their address spaces overlap ({a}, {b}).")));
+        return Err(Refusal::bad(
+            "VnetAddressSpacesOverlap",
+            format!(
+                "Cannot create or update peering {id}. Virtual networks {net_id} and {remote_id} cannot be peered because their address spaces overlap ({a}, {b})."
+            ),
+        ));
     }
-    for other in parts(&net, "virtualNetworkPeerings").iter().filter(|p| !same(p["id"].as_str(), &id)) {
+    for other in parts(&net, "virtualNetworkPeerings")
+        .iter()
+        .filter(|p| !same(p["id"].as_str(), &id))
+    {
         if same(other["properties"]["remoteVirtualNetwork"]["id"].as_str(), &remote_id) {
-            return Err(Refusal::bad("AnotherPeeringAlreadyReferencesRemoteVnet", format!("Peering {} already references remote virtual network {remote_id}.", other["id"].as_str().unwrap_or(""))));
+            return Err(Refusal::bad(
+                "AnotherPeeringAlreadyReferencesRemoteVnet",
+                format!(
+                    "Peering {} already references remote virtual network {remote_id}.",
+                    other["id"].as_str().unwrap_or("")
+                ),
+            ));
         }
         if props["useRemoteGateways"] == true && other["properties"]["useRemoteGateways"] == true {
-            return Err(Refusal::bad("MultipleRemoteGatewaysAreNotAllowed", format!("Peering {id} can't use remote gateways: {} already does.", other["id"].as_str().unwrap_or(""))));
+            return Err(Refusal::bad(
+                "MultipleRemoteGatewaysAreNotAllowed",
+                format!(
+                    "Peering {id} can't use remote gateways: {} already does.",
+                    other["id"].as_str().unwrap_or("")
+                ),
+            ));
         }
     }
     if props["useRemoteGateways"] == true && gateway_of(world, &remote_id).is_none() {
-        return Err(Refusal::bad("RemoteVnetHasNoGateways", format!("Peering {id} cannot have UseRemoteGateways flag set to true because remote virtual network {remote_id} referenced by the peering does not have any gateways.")));
+        return Err(Refusal::bad(
+            "RemoteVnetHasNoGateways",
+            format!(
+                "Peering {id} cannot have UseRemoteGateways flag set to true because remote virtual network {remote_id} referenced by the peering does not have any gateways."
+            ),
+        ));
     }
     let new = part(world, &id).is_none();
     let flag = |name: &str, default: bool| props[name].as_bool().unwrap_or(default);
@@ -520,7 +683,11 @@ fn put_peering(world: &mut World, req: &Req) -> Answer {
             "remoteAddressSpace": {"addressPrefixes": theirs}, "remoteVirtualNetworkAddressSpace": {"addressPrefixes": theirs},
         },
     });
-    if let Some(list) = world.cloud.get_mut(&net_id).and_then(|n| n["properties"]["virtualNetworkPeerings"].as_array_mut()) {
+    if let Some(list) = world
+        .cloud
+        .get_mut(&net_id)
+        .and_then(|n| n["properties"]["virtualNetworkPeerings"].as_array_mut())
+    {
         match list.iter_mut().find(|p| same(p["id"].as_str(), &id)) {
             Some(old) => *old = body.clone(),
             None => list.push(body.clone()),
@@ -528,13 +695,21 @@ fn put_peering(world: &mut World, req: &Req) -> Answer {
     }
     let location = net["location"].as_str().unwrap_or("").to_owned();
     let (a, target) = (net_id.clone(), id.clone());
-    let op = lro::start(world, lro::Style::Network, &location, Some(id.clone()), 10, &id, move |w| {
-        if let Some(p) = part_mut(w, &target) {
-            set_state(p, "Succeeded");
-        }
-        connect(w, &a, &remote_id);
-        Ok(())
-    });
+    let op = lro::start(
+        world,
+        lro::Style::Network,
+        &location,
+        Some(id.clone()),
+        10,
+        &id,
+        move |w| {
+            if let Some(p) = part_mut(w, &target) {
+                set_state(p, "Succeeded");
+            }
+            connect(w, &a, &remote_id);
+            Ok(())
+        },
+    );
     // The network can't be changed while a peering of it is made.
     lro::hold(world, &op, &net_id);
     Ok(lro::accepted(world, req, &op, Some(body), if new { 201 } else { 200 }))
@@ -542,9 +717,7 @@ fn put_peering(world: &mut World, req: &Req) -> Answer {
 
 /// The peering in `net` that leads to `remote`.
 fn towards<'a>(world: &'a mut World, net: &str, remote: &str) -> Option<&'a mut Value> {
-    world
-        .cloud
-        .get_mut(net)?["properties"]["virtualNetworkPeerings"]
+    world.cloud.get_mut(net)?["properties"]["virtualNetworkPeerings"]
         .as_array_mut()?
         .iter_mut()
         .find(|p| same(p["properties"]["remoteVirtualNetwork"]["id"].as_str(), remote))
@@ -567,7 +740,8 @@ fn connect(world: &mut World, a: &str, b: &str) {
 pub(crate) fn connected(world: &World, a: &str, b: &str) -> bool {
     world.cloud.get(a).is_some_and(|n| {
         parts(n, "virtualNetworkPeerings").iter().any(|p| {
-            same(p["properties"]["remoteVirtualNetwork"]["id"].as_str(), b) && p["properties"]["peeringState"] == "Connected"
+            same(p["properties"]["remoteVirtualNetwork"]["id"].as_str(), b)
+                && p["properties"]["peeringState"] == "Connected"
         })
     })
 }
@@ -595,7 +769,11 @@ fn put_table(world: &mut World, req: &Req, kind: &str) -> Answer {
     let location = location(&req.body)?;
     lro::not_busy(world, &id)?;
     let nsg = kind == "networksecuritygroups";
-    let (list, item) = if nsg { ("securityRules", "networkSecurityGroups/securityRules") } else { ("routes", "routeTables/routes") };
+    let (list, item) = if nsg {
+        ("securityRules", "networkSecurityGroups/securityRules")
+    } else {
+        ("routes", "routeTables/routes")
+    };
     let old = world.cloud.get(&id).cloned();
     let mut entries = vec![];
     for e in req.body["properties"][list].as_array().map_or(&[][..], Vec::as_slice) {
@@ -612,12 +790,19 @@ fn put_table(world: &mut World, req: &Req, kind: &str) -> Answer {
     // What a managed instance has added must stay.
     if let Some(old) = &old {
         let users = with_references(world, old);
-        let subnets = users.as_ref().and_then(|u| u["properties"]["subnets"].as_array()).cloned().unwrap_or_default();
+        let subnets = users
+            .as_ref()
+            .and_then(|u| u["properties"]["subnets"].as_array())
+            .cloned()
+            .unwrap_or_default();
         let instance = subnets.iter().find_map(|s| instance_in(world, s["id"].as_str()?));
         if let Some(instance) = instance {
             let kept = |e: &Value| entries.iter().any(|n| n["name"] == e["name"] && same_rule(n, e));
             let required = old["properties"][list].as_array().map_or(&[][..], Vec::as_slice);
-            if required.iter().any(|e| e["name"].as_str().is_some_and(|n| n.starts_with(INTENT)) && !kept(e)) {
+            if required
+                .iter()
+                .any(|e| e["name"].as_str().is_some_and(|n| n.starts_with(INTENT)) && !kept(e))
+            {
                 return Err(intent(&id, instance));
             }
         }
@@ -628,7 +813,10 @@ fn put_table(world: &mut World, req: &Req, kind: &str) -> Answer {
     if nsg {
         props["defaultSecurityRules"] = default_rules(&id);
     } else {
-        props["disableBgpRoutePropagation"] = req.body["properties"]["disableBgpRoutePropagation"].as_bool().unwrap_or(false).into();
+        props["disableBgpRoutePropagation"] = req.body["properties"]["disableBgpRoutePropagation"]
+            .as_bool()
+            .unwrap_or(false)
+            .into();
     }
     let mut body = json!({
         "name": last(&id), "id": id, "etag": etag(world.number()), "type": format!("{NS}/{type_name}"), "location": location, "properties": props,
@@ -655,19 +843,42 @@ fn check_entry(nsg: bool, e: &Value, others: &[Value]) -> Result<(), Refusal> {
     if nsg {
         let priority = p["priority"].as_i64().unwrap_or(0);
         if !(100..=4096).contains(&priority) {
-            return Err(Refusal::bad("SecurityRuleInvalidPriority", format!("Security rule has invalid Priority. Value provided: {priority}. Allowed range 100-4096.")));
+            return Err(Refusal::bad(
+                "SecurityRuleInvalidPriority",
+                format!("Security rule has invalid Priority. Value provided: {priority}. Allowed range 100-4096."),
+            ));
         }
-        if let Some(other) = others.iter().find(|o| o["properties"]["priority"] == p["priority"] && o["properties"]["direction"] == p["direction"]) {
-            return Err(Refusal::bad("SecurityRuleConflict", format!("Security rule {name} conflicts with rule {}. Rules cannot have the same Priority and Direction.", other["name"].as_str().unwrap_or(""))));
+        if let Some(other) = others
+            .iter()
+            .find(|o| o["properties"]["priority"] == p["priority"] && o["properties"]["direction"] == p["direction"])
+        {
+            return Err(Refusal::bad(
+                "SecurityRuleConflict",
+                format!(
+                    "Security rule {name} conflicts with rule {}. Rules cannot have the same Priority and Direction.",
+                    other["name"].as_str().unwrap_or("")
+                ),
+            ));
         }
-    } else if p["addressPrefix"].as_str().is_none_or(str::is_empty) || p["nextHopType"].as_str().is_none_or(str::is_empty) {
-        return Err(Refusal::bad("InvalidRequestFormat", format!("Route {name} needs addressPrefix and nextHopType.")));
+    } else if p["addressPrefix"].as_str().is_none_or(str::is_empty)
+        || p["nextHopType"].as_str().is_none_or(str::is_empty)
+    {
+        return Err(Refusal::bad(
+            "InvalidRequestFormat",
+            format!("Route {name} needs addressPrefix and nextHopType."),
+        ));
     }
     Ok(())
 }
 
 fn default_rules(id: &str) -> Value {
-    let rule = |name: &str, text: &str, source: &str, destination: &str, access: &str, priority: u32, direction: &str| {
+    let rule = |name: &str,
+                text: &str,
+                source: &str,
+                destination: &str,
+                access: &str,
+                priority: u32,
+                direction: &str| {
         json!({
             "name": name, "id": format!("{id}/defaultSecurityRules/{name}"), "etag": etag(1),
             "type": format!("{NS}/networkSecurityGroups/defaultSecurityRules"),
@@ -679,12 +890,60 @@ fn default_rules(id: &str) -> Value {
         })
     };
     json!([
-        rule("AllowVnetInBound", "Allow inbound traffic from all VMs in VNET", "VirtualNetwork", "VirtualNetwork", "Allow", 65000, "Inbound"),
-        rule("AllowAzureLoadBalancerInBound", "Allow inbound traffic from azure load balancer", "AzureLoadBalancer", "*", "Allow", 65001, "Inbound"),
-        rule("DenyAllInBound", "Deny all inbound traffic", "*", "*", "Deny", 65500, "Inbound"),
-        rule("AllowVnetOutBound", "Allow outbound traffic from all VMs to all VMs in VNET", "VirtualNetwork", "VirtualNetwork", "Allow", 65000, "Outbound"),
-        rule("AllowInternetOutBound", "Allow outbound traffic from all VMs to Internet", "*", "Internet", "Allow", 65001, "Outbound"),
-        rule("DenyAllOutBound", "Deny all outbound traffic", "*", "*", "Deny", 65500, "Outbound"),
+        rule(
+            "AllowVnetInBound",
+            "Allow inbound traffic from all VMs in VNET",
+            "VirtualNetwork",
+            "VirtualNetwork",
+            "Allow",
+            65000,
+            "Inbound"
+        ),
+        rule(
+            "AllowAzureLoadBalancerInBound",
+            "Allow inbound traffic from azure load balancer",
+            "AzureLoadBalancer",
+            "*",
+            "Allow",
+            65001,
+            "Inbound"
+        ),
+        rule(
+            "DenyAllInBound",
+            "Deny all inbound traffic",
+            "*",
+            "*",
+            "Deny",
+            65500,
+            "Inbound"
+        ),
+        rule(
+            "AllowVnetOutBound",
+            "Allow outbound traffic from all VMs to all VMs in VNET",
+            "VirtualNetwork",
+            "VirtualNetwork",
+            "Allow",
+            65000,
+            "Outbound"
+        ),
+        rule(
+            "AllowInternetOutBound",
+            "Allow outbound traffic from all VMs to Internet",
+            "*",
+            "Internet",
+            "Allow",
+            65001,
+            "Outbound"
+        ),
+        rule(
+            "DenyAllOutBound",
+            "Deny all outbound traffic",
+            "*",
+            "*",
+            "Deny",
+            65500,
+            "Outbound"
+        ),
     ])
 }
 
@@ -693,7 +952,9 @@ const INTENT: &str = "Microsoft.Sql-managedInstances_UseOnly_";
 
 /// What the creation of a managed instance does to its subnet, security group and route table.
 pub(crate) fn add_intent(world: &mut World, subnet_id: &str) {
-    let Some(subnet) = part(world, subnet_id).cloned() else { return };
+    let Some(subnet) = part(world, subnet_id).cloned() else {
+        return;
+    };
     let prefix = subnet["properties"]["addressPrefix"].as_str().unwrap_or("").to_owned();
     let tag = prefix.replace(['.', '/'], "-");
     if let Some(s) = part_mut(world, subnet_id) {
@@ -707,11 +968,14 @@ pub(crate) fn add_intent(world: &mut World, subnet_id: &str) {
         }]);
     }
     let rule = |name: &str, direction: &str, from: &str, to: &str, port: &str, priority: u32| {
-        (name.to_owned(), json!({
-            "provisioningState": "Succeeded", "description": "Required by Azure SQL Managed Instance",
-            "protocol": if port == "*" { "*" } else { "Tcp" }, "sourcePortRange": "*", "destinationPortRange": port,
-            "sourceAddressPrefix": from, "destinationAddressPrefix": to, "access": "Allow", "priority": priority, "direction": direction,
-        }))
+        (
+            name.to_owned(),
+            json!({
+                "provisioningState": "Succeeded", "description": "Required by Azure SQL Managed Instance",
+                "protocol": if port == "*" { "*" } else { "Tcp" }, "sourcePortRange": "*", "destinationPortRange": port,
+                "sourceAddressPrefix": from, "destinationAddressPrefix": to, "access": "Allow", "priority": priority, "direction": direction,
+            }),
+        )
     };
     let rules = [
         rule("healthprobe-in", "Inbound", "AzureLoadBalancer", &prefix, "*", 100),
@@ -723,7 +987,10 @@ pub(crate) fn add_intent(world: &mut World, subnet_id: &str) {
         rule("strg-s-out", "Outbound", &prefix, "Storage.centralus", "443", 104),
     ];
     let route = |name: &str, prefix: &str, hop: &str| {
-        (name.to_owned(), json!({"provisioningState": "Succeeded", "addressPrefix": prefix, "nextHopType": hop, "hasBgpOverride": false}))
+        (
+            name.to_owned(),
+            json!({"provisioningState": "Succeeded", "addressPrefix": prefix, "nextHopType": hop, "hasBgpOverride": false}),
+        )
     };
     let routes = [
         route("subnet-to-vnetlocal", &prefix, "VnetLocal"),
@@ -733,11 +1000,24 @@ pub(crate) fn add_intent(world: &mut World, subnet_id: &str) {
         route("Storage.centralus", "Storage.centralus", "Internet"),
     ];
     for (key, list, item, entries) in [
-        ("networkSecurityGroup", "securityRules", "networkSecurityGroups/securityRules", &rules[..]),
+        (
+            "networkSecurityGroup",
+            "securityRules",
+            "networkSecurityGroups/securityRules",
+            &rules[..],
+        ),
         ("routeTable", "routes", "routeTables/routes", &routes[..]),
     ] {
-        let Some(id) = subnet["properties"][key]["id"].as_str() else { continue };
-        let Some(list_now) = world.cloud.get_mut(id).and_then(|v| v["properties"][list].as_array_mut()) else { continue };
+        let Some(id) = subnet["properties"][key]["id"].as_str() else {
+            continue;
+        };
+        let Some(list_now) = world
+            .cloud
+            .get_mut(id)
+            .and_then(|v| v["properties"][list].as_array_mut())
+        else {
+            continue;
+        };
         for (name, props) in entries {
             let name = format!("{INTENT}{name}-{tag}-v11");
             if list_now.iter().any(|e| e["name"] == name.as_str()) {
@@ -746,7 +1026,9 @@ pub(crate) fn add_intent(world: &mut World, subnet_id: &str) {
             let mut props = props.clone();
             // Never in the way of an admin's own rules.
             while props["priority"].as_u64().is_some_and(|p| {
-                list_now.iter().any(|e| e["properties"]["priority"] == p && e["properties"]["direction"] == props["direction"])
+                list_now
+                    .iter()
+                    .any(|e| e["properties"]["priority"] == p && e["properties"]["direction"] == props["direction"])
             }) {
                 props["priority"] = (props["priority"].as_u64().unwrap_or(100) + 1).into();
             }
@@ -757,13 +1039,18 @@ pub(crate) fn add_intent(world: &mut World, subnet_id: &str) {
 
 /// When the last managed instance of a subnet is gone.
 pub(crate) fn remove_intent(world: &mut World, subnet_id: &str) {
-    let Some(subnet) = part(world, subnet_id).cloned() else { return };
+    let Some(subnet) = part(world, subnet_id).cloned() else {
+        return;
+    };
     if let Some(p) = part_mut(world, subnet_id).and_then(|s| s["properties"].as_object_mut()) {
         p.remove("serviceAssociationLinks");
     }
     for (key, list) in [("networkSecurityGroup", "securityRules"), ("routeTable", "routes")] {
         if let Some(id) = subnet["properties"][key]["id"].as_str()
-            && let Some(entries) = world.cloud.get_mut(id).and_then(|v| v["properties"][list].as_array_mut())
+            && let Some(entries) = world
+                .cloud
+                .get_mut(id)
+                .and_then(|v| v["properties"][list].as_array_mut())
         {
             entries.retain(|e| !e["name"].as_str().is_some_and(|n| n.starts_with(INTENT)));
         }
@@ -772,14 +1059,21 @@ pub(crate) fn remove_intent(world: &mut World, subnet_id: &str) {
 
 /// Whether a subnet may go.
 fn deletable(world: &World, subnet: &str) -> Result<(), Refusal> {
-    let used = instance_in(world, subnet).or_else(|| interface_in(world, subnet)).or_else(|| {
-        let net = parent(subnet, 2);
-        last(subnet).eq_ignore_ascii_case("GatewaySubnet").then(|| gateway_of(world, &net).and_then(|g| g["id"].as_str()))?
-    });
+    let used = instance_in(world, subnet)
+        .or_else(|| interface_in(world, subnet))
+        .or_else(|| {
+            let net = parent(subnet, 2);
+            last(subnet)
+                .eq_ignore_ascii_case("GatewaySubnet")
+                .then(|| gateway_of(world, &net).and_then(|g| g["id"].as_str()))?
+        });
     match used {
         Some(by) => Err(Refusal::bad(
             "InUseSubnetCannotBeDeleted",
-            format!("Subnet {} is in use by {by} and cannot be deleted. In order to delete the subnet, delete all the resources within the subnet. See aka.ms/deletesubnet.", last(subnet)),
+            format!(
+                "Subnet {} is in use by {by} and cannot be deleted. In order to delete the subnet, delete all the resources within the subnet. See aka.ms/deletesubnet.",
+                last(subnet)
+            ),
         )),
         None => Ok(()),
     }
@@ -789,8 +1083,14 @@ fn delete(world: &mut World, req: &Req, id: &str) -> Answer {
     let low = id.to_lowercase();
     let inner = low.contains("/subnets/") || low.contains("/virtualnetworkpeerings/");
     let owner = if inner { parent(id, 2) } else { id.to_owned() };
-    let found = if inner { part(world, id).cloned() } else { world.cloud.get(id).cloned() };
-    let Some(found) = found else { return Ok(Resp::empty(204)) };
+    let found = if inner {
+        part(world, id).cloned()
+    } else {
+        world.cloud.get(id).cloned()
+    };
+    let Some(found) = found else {
+        return Ok(Resp::empty(204));
+    };
     lro::not_busy(world, &owner)?;
     if low.contains("/subnets/") {
         deletable(world, id)?;
@@ -803,48 +1103,100 @@ fn delete(world: &mut World, req: &Req, id: &str) -> Answer {
         }
         let users = with_references(world, &found);
         if found["type"] != "Microsoft.Network/virtualNetworks"
-            && let Some(user) = users.as_ref().and_then(|u| u["properties"]["subnets"][0]["id"].as_str())
+            && let Some(user) = users
+                .as_ref()
+                .and_then(|u| u["properties"]["subnets"][0]["id"].as_str())
         {
-            let code = if low.contains("/routetables/") { "InUseRouteTableCannotBeDeleted" } else { "InUseNetworkSecurityGroupCannotBeDeleted" };
-            return Err(Refusal::bad(code, format!("{} cannot be deleted because it is in use by the following resources: {user}.", last(id))));
+            let code = if low.contains("/routetables/") {
+                "InUseRouteTableCannotBeDeleted"
+            } else {
+                "InUseNetworkSecurityGroupCannotBeDeleted"
+            };
+            return Err(Refusal::bad(
+                code,
+                format!(
+                    "{} cannot be deleted because it is in use by the following resources: {user}.",
+                    last(id)
+                ),
+            ));
         }
         if let Some(vm) = found["properties"]["virtualMachine"]["id"].as_str() {
-            return Err(Refusal::bad("NicInUse", format!("Network Interface {id} is used by existing resource {vm}.")));
+            return Err(Refusal::bad(
+                "NicInUse",
+                format!("Network Interface {id} is used by existing resource {vm}."),
+            ));
         }
     }
-    let location = world.cloud.get(&owner).and_then(|v| v["location"].as_str()).unwrap_or("").to_owned();
+    let location = world
+        .cloud
+        .get(&owner)
+        .and_then(|v| v["location"].as_str())
+        .unwrap_or("")
+        .to_owned();
     let target = id.to_owned();
-    let op = lro::start(world, lro::Style::Network, &location, Some(id.to_owned()), 8, id, move |w| {
-        if inner {
-            let key = if target.to_lowercase().contains("/subnets/") { "subnets" } else { "virtualNetworkPeerings" };
-            let remote = part(w, &target).and_then(|p| p["properties"]["remoteVirtualNetwork"]["id"].as_str()).map(str::to_owned);
-            let net = parent(&target, 2);
-            if let Some(remote) = remote {
-                disconnect(w, &net, &remote);
+    let op = lro::start(
+        world,
+        lro::Style::Network,
+        &location,
+        Some(id.to_owned()),
+        8,
+        id,
+        move |w| {
+            if inner {
+                let key = if target.to_lowercase().contains("/subnets/") {
+                    "subnets"
+                } else {
+                    "virtualNetworkPeerings"
+                };
+                let remote = part(w, &target)
+                    .and_then(|p| p["properties"]["remoteVirtualNetwork"]["id"].as_str())
+                    .map(str::to_owned);
+                let net = parent(&target, 2);
+                if let Some(remote) = remote {
+                    disconnect(w, &net, &remote);
+                }
+                if let Some(list) = w.cloud.get_mut(&net).and_then(|n| n["properties"][key].as_array_mut()) {
+                    list.retain(|p| !same(p["id"].as_str(), &target));
+                }
+            } else {
+                super::forget(w, &target);
             }
-            if let Some(list) = w.cloud.get_mut(&net).and_then(|n| n["properties"][key].as_array_mut()) {
-                list.retain(|p| !same(p["id"].as_str(), &target));
-            }
-        } else {
-            super::forget(w, &target);
-        }
-        Ok(())
-    });
+            Ok(())
+        },
+    );
     Ok(Resp::empty(202).with(lro::headers(world, req, &op)))
 }
 
 /// A network interface for a machine, with the first free address of its subnet.
-pub(crate) fn make_interface(world: &mut World, group: &str, vm_id: &str, name: &str, subnet_id: &str, location: &str) -> String {
+pub(crate) fn make_interface(
+    world: &mut World,
+    group: &str,
+    vm_id: &str,
+    name: &str,
+    subnet_id: &str,
+    location: &str,
+) -> String {
     let id = format!("{group}/providers/{NS}/networkInterfaces/{name}");
-    let prefix = part(world, subnet_id).and_then(|s| s["properties"]["addressPrefix"].as_str()?.parse::<Ipv4Net>().ok());
-    let used: Vec<String> = world.cloud.resources.values()
-        .filter_map(|v| v["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"].as_str().map(str::to_owned))
+    let prefix =
+        part(world, subnet_id).and_then(|s| s["properties"]["addressPrefix"].as_str()?.parse::<Ipv4Net>().ok());
+    let used: Vec<String> = world
+        .cloud
+        .resources
+        .values()
+        .filter_map(|v| {
+            v["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"]
+                .as_str()
+                .map(str::to_owned)
+        })
         .collect();
     // Azure keeps the first three usable addresses of a subnet for itself.
     let address = prefix
         .and_then(|p| p.hosts().skip(3).map(|a| a.to_string()).find(|a| !used.contains(a)))
         .unwrap_or_default();
-    let subnet = part(world, subnet_id).and_then(|s| s["id"].as_str()).unwrap_or(subnet_id).to_owned();
+    let subnet = part(world, subnet_id)
+        .and_then(|s| s["id"].as_str())
+        .unwrap_or(subnet_id)
+        .to_owned();
     world.cloud.store(json!({
         "name": name, "id": id, "etag": etag(1), "type": format!("{NS}/networkInterfaces"), "location": location,
         "properties": {

@@ -29,7 +29,11 @@ pub(crate) fn remove_site(world: &mut World, id: &str) {
 }
 
 fn appliance<'a>(world: &'a World, site: &str) -> Option<&'a Appliance> {
-    world.cloud.appliances.values().find(|a| a.site.eq_ignore_ascii_case(site))
+    world
+        .cloud
+        .appliances
+        .values()
+        .find(|a| a.site.eq_ignore_ascii_case(site))
 }
 
 pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answer> {
@@ -37,16 +41,29 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
     let rest = &low[start..];
     let here = req.id(req.segs.len());
     if rest == ["vmwaresites"] && req.method == Method::GET {
-        return Some(Ok(Resp::list(world.cloud.of_type(&parent(&here, 3), KIND).cloned().collect::<Vec<_>>())));
+        return Some(Ok(Resp::list(
+            world
+                .cloud
+                .of_type(&parent(&here, 3), KIND)
+                .cloned()
+                .collect::<Vec<_>>(),
+        )));
     }
-    let ["vmwaresites", _, inner @ ..] = rest else { return None };
+    let ["vmwaresites", _, inner @ ..] = rest else {
+        return None;
+    };
     let id = req.id(start + 2);
-    let Some(site) = world.cloud.get(&id).cloned() else { return Some(Err(Refusal::not_found(req))) };
+    let Some(site) = world.cloud.get(&id).cloned() else {
+        return Some(Err(Refusal::not_found(req)));
+    };
     let site_id = site["id"].as_str().unwrap_or("").to_owned();
     let world = &*world;
     let a = appliance(world, &site_id);
     let one = |list: Vec<Value>| {
-        list.into_iter().find(|v| v["name"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(last(&here)))).map(Resp::ok).ok_or_else(|| Refusal::not_found(req))
+        list.into_iter()
+            .find(|v| v["name"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(last(&here))))
+            .map(Resp::ok)
+            .ok_or_else(|| Refusal::not_found(req))
     };
     Some(match (&req.method, inner) {
         (&Method::GET, []) => Ok(Resp::ok(site)),
@@ -98,7 +115,11 @@ pub(crate) fn is_account(world: &World, a: &Appliance, id: &str) -> bool {
 }
 
 fn machine_name(world: &World, vm: &LabVm) -> String {
-    format!("{VCENTER}-{}_{}", &world.onprem.about.instance_uuid.simple().to_string()[..8], vm.instance_uuid)
+    format!(
+        "{VCENTER}-{}_{}",
+        &world.onprem.about.instance_uuid.simple().to_string()[..8],
+        vm.instance_uuid
+    )
 }
 
 fn machine_id(world: &World, site: &str, vm: &LabVm) -> String {
@@ -108,11 +129,17 @@ fn machine_id(world: &World, site: &str, vm: &LabVm) -> String {
 /// The discovered machine with this id.
 pub(crate) fn machine<'a>(world: &'a World, a: &Appliance, id: &str) -> Option<&'a LabVm> {
     a.discovered?;
-    world.onprem.vms.iter().find(|vm| machine_id(world, &a.site, vm).eq_ignore_ascii_case(id))
+    world
+        .onprem
+        .vms
+        .iter()
+        .find(|vm| machine_id(world, &a.site, vm).eq_ignore_ascii_case(id))
 }
 
 fn machines(world: &World, site: &str, a: Option<&Appliance>) -> Vec<Value> {
-    let Some(at) = a.and_then(|a| a.discovered) else { return vec![] };
+    let Some(at) = a.and_then(|a| a.discovered) else {
+        return vec![];
+    };
     world
         .onprem
         .vms

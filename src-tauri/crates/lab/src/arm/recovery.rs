@@ -15,7 +15,8 @@ use crate::{
 pub(crate) const VAULTS: &str = "Microsoft.RecoveryServices/vaults";
 const POLICIES: &str = "Microsoft.RecoveryServices/vaults/replicationPolicies";
 const MAPPINGS: &str = "Microsoft.RecoveryServices/vaults/replicationFabrics/replicationProtectionContainers/replicationProtectionContainerMappings";
-const ITEMS: &str = "Microsoft.RecoveryServices/vaults/replicationFabrics/replicationProtectionContainers/replicationProtectedItems";
+const ITEMS: &str =
+    "Microsoft.RecoveryServices/vaults/replicationFabrics/replicationProtectionContainers/replicationProtectedItems";
 const PLANS: &str = "Microsoft.RecoveryServices/vaults/replicationRecoveryPlans";
 /// "Never" in Site Recovery's answers.
 const NEVER: &str = "1753-01-01T01:01:01Z";
@@ -154,7 +155,14 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
     let vault = req.id(start + 2);
     if inner.is_empty() {
         return match req.method {
-            Method::GET => Some(world.cloud.get(&vault).cloned().map(Resp::ok).ok_or_else(|| Refusal::not_found(req))),
+            Method::GET => Some(
+                world
+                    .cloud
+                    .get(&vault)
+                    .cloned()
+                    .map(Resp::ok)
+                    .ok_or_else(|| Refusal::not_found(req)),
+            ),
             Method::PUT => Some(put_vault(world, req, &vault)),
             Method::DELETE => Some(delete_vault(world, req, &vault)),
             _ => None,
@@ -162,10 +170,23 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
     }
     let ready = match world.cloud.get(&vault) {
         Some(v) => v["properties"]["provisioningState"] == "Succeeded",
-        None => return Some(Err(Refusal::new(404, "ResourceNotFound", format!("The Resource '{VAULTS}/{}' under resource group '{}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix", last(&vault), req.group().unwrap_or(""))))),
+        None => {
+            return Some(Err(Refusal::new(
+                404,
+                "ResourceNotFound",
+                format!(
+                    "The Resource '{VAULTS}/{}' under resource group '{}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+                    last(&vault),
+                    req.group().unwrap_or("")
+                ),
+            )));
+        }
     };
     if !ready {
-        return Some(Err(Refusal::conflict("VaultNotReady", format!("The vault '{}' is still being created.", last(&vault)))));
+        return Some(Err(Refusal::conflict(
+            "VaultNotReady",
+            format!("The vault '{}' is still being created.", last(&vault)),
+        )));
     }
     site_recovery(world, req, inner, &vault, &here)
 }
@@ -176,9 +197,14 @@ fn put_vault(world: &mut World, req: &Req, id: &str) -> Answer {
         return Err(Refusal::bad("InvalidRequestContent", "The vault has no sku."));
     };
     let name = last(id).to_owned();
-    let ok = (2..=50).contains(&name.len()) && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let ok = (2..=50).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if !ok {
-        return Err(Refusal::bad("InvalidResourceName", format!("The vault name '{name}' is invalid: 2-50 letters, digits and hyphens, beginning with a letter.")));
+        return Err(Refusal::bad(
+            "InvalidResourceName",
+            format!("The vault name '{name}' is invalid: 2-50 letters, digits and hyphens, beginning with a letter."),
+        ));
     }
     let old = world.cloud.get(id).cloned();
     let mut body = json!({
@@ -190,7 +216,10 @@ fn put_vault(world: &mut World, req: &Req, id: &str) -> Answer {
             "privateEndpointStateForBackup": "None", "privateEndpointStateForSiteRecovery": "None",
         },
     });
-    if req.body["identity"]["type"].as_str().is_some_and(|t| t.contains("SystemAssigned")) {
+    if req.body["identity"]["type"]
+        .as_str()
+        .is_some_and(|t| t.contains("SystemAssigned"))
+    {
         body["identity"] = json!({"type": "SystemAssigned", "tenantId": world.cloud.tenant, "principalId": world.guid(&format!("identity {id}")).to_string()});
     }
     if req.body["tags"].is_object() {
@@ -201,34 +230,60 @@ fn put_vault(world: &mut World, req: &Req, id: &str) -> Answer {
         return Ok(Resp::ok(body));
     }
     let target = id.to_owned();
-    let op = lro::start(world, lro::Style::Vault(id.to_owned()), &region, Some(id.to_owned()), 15, id, move |w| {
-        if let Some(v) = w.cloud.get_mut(&target) {
-            v["properties"]["provisioningState"] = "Succeeded".into();
-        }
-        Ok(())
-    });
+    let op = lro::start(
+        world,
+        lro::Style::Vault(id.to_owned()),
+        &region,
+        Some(id.to_owned()),
+        15,
+        id,
+        move |w| {
+            if let Some(v) = w.cloud.get_mut(&target) {
+                v["properties"]["provisioningState"] = "Succeeded".into();
+            }
+            Ok(())
+        },
+    );
     Ok(lro::accepted(world, req, &op, Some(body), 201))
 }
 
 fn delete_vault(world: &mut World, req: &Req, id: &str) -> Answer {
-    let Some(vault) = world.cloud.get(id).cloned() else { return Ok(Resp::empty(204)) };
+    let Some(vault) = world.cloud.get(id).cloned() else {
+        return Ok(Resp::empty(204));
+    };
     let key = id.to_lowercase();
-    let items = world.cloud.items.values().filter(|i| i.vault.eq_ignore_ascii_case(id)).count();
+    let items = world
+        .cloud
+        .items
+        .values()
+        .filter(|i| i.vault.eq_ignore_ascii_case(id))
+        .count();
     if items > 0 || world.cloud.appliances.contains_key(&key) {
         return Err(Refusal::conflict(
             "ServiceResourceNotEmptyWithContainerDetails",
-            format!("Recovery Services vault cannot be deleted as there are existing resources within the vault: {items} replicated items, {} Site Recovery infrastructure. Disable replication, remove the infrastructure and try again.", usize::from(world.cloud.appliances.contains_key(&key))),
+            format!(
+                "Recovery Services vault cannot be deleted as there are existing resources within the vault: {items} replicated items, {} Site Recovery infrastructure. Disable replication, remove the infrastructure and try again.",
+                usize::from(world.cloud.appliances.contains_key(&key))
+            ),
         ));
     }
     let region = vault["location"].as_str().unwrap_or("").to_owned();
     let target = id.to_owned();
-    let op = lro::start(world, lro::Style::Vault(id.to_owned()), &region, Some(id.to_owned()), 15, id, move |w| {
-        let prefix = format!("{}/", target.to_lowercase());
-        w.cloud.resources.retain(|k, _| !k.starts_with(&prefix));
-        w.cloud.jobs.retain(|j| !j.vault.eq_ignore_ascii_case(&target));
-        w.cloud.remove(&target);
-        Ok(())
-    });
+    let op = lro::start(
+        world,
+        lro::Style::Vault(id.to_owned()),
+        &region,
+        Some(id.to_owned()),
+        15,
+        id,
+        move |w| {
+            let prefix = format!("{}/", target.to_lowercase());
+            w.cloud.resources.retain(|k, _| !k.starts_with(&prefix));
+            w.cloud.jobs.retain(|j| !j.vault.eq_ignore_ascii_case(&target));
+            w.cloud.remove(&target);
+            Ok(())
+        },
+    );
     // The operation lives below the vault, which will be gone: it is asked for at the subscription instead.
     if let Some(o) = world.cloud.operations.get_mut(&op) {
         o.style = lro::Style::Group;
@@ -237,8 +292,12 @@ fn delete_vault(world: &mut World, req: &Req, id: &str) -> Answer {
 }
 
 fn site_recovery(world: &mut World, req: &Req, inner: &[&str], vault: &str, here: &str) -> Option<Answer> {
-    let (get, put, post, delete) =
-        (req.method == Method::GET, req.method == Method::PUT, req.method == Method::POST, req.method == Method::DELETE);
+    let (get, put, post, delete) = (
+        req.method == Method::GET,
+        req.method == Method::PUT,
+        req.method == Method::POST,
+        req.method == Method::DELETE,
+    );
     let stored = |world: &World, kind: &str| {
         let found: Vec<Value> = world.cloud.of_type(vault, kind).cloned().collect();
         Resp::list(found)
@@ -254,9 +313,11 @@ fn site_recovery(world: &mut World, req: &Req, inner: &[&str], vault: &str, here
             let plans: Vec<Value> = world.cloud.of_type(vault, PLANS).map(|p| plan_view(world, p)).collect();
             Ok(Resp::list(plans))
         }
-        ["replicationrecoveryplans", _] if get => {
-            world.cloud.get(here).map(|p| Resp::ok(plan_view(world, p))).ok_or_else(|| missing(req))
-        }
+        ["replicationrecoveryplans", _] if get => world
+            .cloud
+            .get(here)
+            .map(|p| Resp::ok(plan_view(world, p)))
+            .ok_or_else(|| missing(req)),
         ["replicationrecoveryplans", _] if put => put_plan(world, req, vault, here),
         ["replicationrecoveryplans", _] if delete => delete_plan(world, req, vault, here),
         ["replicationrecoveryplans", _, action] if post => plan_action(world, req, vault, &parent(here, 1), action),
@@ -299,19 +360,25 @@ fn site_recovery(world: &mut World, req: &Req, inner: &[&str], vault: &str, here
 }
 
 fn in_container(world: &mut World, req: &Req, more: &[&str], vault: &str, here: &str, a: &Appliance) -> Option<Answer> {
-    let (get, put, post, delete) =
-        (req.method == Method::GET, req.method == Method::PUT, req.method == Method::POST, req.method == Method::DELETE);
+    let (get, put, post, delete) = (
+        req.method == Method::GET,
+        req.method == Method::PUT,
+        req.method == Method::POST,
+        req.method == Method::DELETE,
+    );
     Some(match more {
         [] if get => Ok(Resp::ok(container(world, a))),
-        ["replicationprotectioncontainermappings"] if get => {
-            Ok(Resp::list(world.cloud.of_type(vault, MAPPINGS).cloned().collect::<Vec<_>>()))
-        }
+        ["replicationprotectioncontainermappings"] if get => Ok(Resp::list(
+            world.cloud.of_type(vault, MAPPINGS).cloned().collect::<Vec<_>>(),
+        )),
         ["replicationprotectioncontainermappings", _] if get => {
             world.cloud.get(here).cloned().map(Resp::ok).ok_or_else(|| missing(req))
         }
         ["replicationprotectioncontainermappings", _] if put => put_mapping(world, req, vault, here, a),
         ["replicationprotectioncontainermappings", _] if delete => delete_mapping(world, req, vault, here),
-        ["replicationprotectioncontainermappings", _, "remove"] if post => delete_mapping(world, req, vault, &parent(here, 1)),
+        ["replicationprotectioncontainermappings", _, "remove"] if post => {
+            delete_mapping(world, req, vault, &parent(here, 1))
+        }
         ["replicationprotecteditems"] if get => Ok(Resp::list(items(world, vault))),
         ["replicationprotecteditems", _] if get => item_view(world, here).map(Resp::ok).ok_or_else(|| missing(req)),
         ["replicationprotecteditems", _] if put => enable(world, req, vault, here, a),
@@ -327,7 +394,11 @@ fn in_container(world: &mut World, req: &Req, more: &[&str], vault: &str, here: 
 }
 
 fn missing(req: &Req) -> Refusal {
-    Refusal::new(404, "ResourceNotFound", format!("The resource '{}' was not found.", req.path))
+    Refusal::new(
+        404,
+        "ResourceNotFound",
+        format!("The resource '{}' was not found.", req.path),
+    )
 }
 
 fn accepted(world: &World, req: &Req, op: &str) -> Answer {
@@ -349,7 +420,11 @@ fn fabric_id(vault: &str) -> String {
 }
 
 fn container_id(vault: &str) -> String {
-    format!("{}/replicationProtectionContainers/{}", fabric_id(vault), container_name_of(vault))
+    format!(
+        "{}/replicationProtectionContainers/{}",
+        fabric_id(vault),
+        container_name_of(vault)
+    )
 }
 
 /// What an appliance is made of, as Site Recovery lists it.
@@ -364,7 +439,12 @@ fn component(world: &World, a: &Appliance, part: &str, version: &str) -> Value {
 
 fn process_server(world: &World, a: &Appliance) -> Value {
     let mut v = component(world, a, "process server", "9.62.7172.1");
-    let count = world.cloud.items.values().filter(|i| i.vault.eq_ignore_ascii_case(&a.vault)).count();
+    let count = world
+        .cloud
+        .items
+        .values()
+        .filter(|i| i.vault.eq_ignore_ascii_case(&a.vault))
+        .count();
     let gib = 1_073_741_824_i64;
     let more = json!({
         "ipAddresses": ["10.245.48.20"], "totalMemoryInBytes": 16 * gib, "availableMemoryInBytes": 9 * gib, "usedMemoryInBytes": 7 * gib,
@@ -441,7 +521,12 @@ fn appliances(world: &World, a: Option<&Appliance>) -> Value {
 fn container(world: &World, a: &Appliance) -> Value {
     let vault = &a.vault;
     let paired = world.cloud.of_type(vault, MAPPINGS).next().is_some();
-    let count = world.cloud.items.values().filter(|i| i.vault.eq_ignore_ascii_case(vault)).count();
+    let count = world
+        .cloud
+        .items
+        .values()
+        .filter(|i| i.vault.eq_ignore_ascii_case(vault))
+        .count();
     json!({
         "id": own(&container_id(vault)), "name": container_name_of(vault), "type": format!("{VAULTS}/replicationFabrics/replicationProtectionContainers"),
         "properties": {
@@ -467,25 +552,64 @@ fn provider(world: &World, a: &Appliance) -> Value {
 /// An appliance was registered in its own web page: fabric, container, site and accounts appear.
 pub(crate) fn register(world: &mut World, vault: &str, name: &str) {
     let site = offazure::create_site(world, &parent(vault, 4), name);
-    let a = Appliance { vault: vault.to_owned(), name: name.to_owned(), site, discovered: None };
+    let a = Appliance {
+        vault: vault.to_owned(),
+        name: name.to_owned(),
+        site,
+        discovered: None,
+    };
     world.cloud.appliances.insert(vault.to_lowercase(), a);
 }
 
 fn remove_infrastructure(world: &mut World, req: &Req, a: &Appliance) -> Answer {
-    if world.cloud.items.values().any(|i| i.vault.eq_ignore_ascii_case(&a.vault)) {
-        return Err(Refusal::conflict("ProtectedItemsExist", format!("The infrastructure of vault '{}' can't be removed while machines are protected.", last(&a.vault))));
+    if world
+        .cloud
+        .items
+        .values()
+        .any(|i| i.vault.eq_ignore_ascii_case(&a.vault))
+    {
+        return Err(Refusal::conflict(
+            "ProtectedItemsExist",
+            format!(
+                "The infrastructure of vault '{}' can't be removed while machines are protected.",
+                last(&a.vault)
+            ),
+        ));
     }
     let a = a.clone();
     let vault = a.vault.clone();
-    let region = world.cloud.get(&vault).and_then(|v| v["location"].as_str()).unwrap_or("").to_owned();
-    let op = lro::start(world, lro::Style::SiteRecovery(vault.clone()), &region, Some(fabric_id(&vault)), 60, &vault, move |w| {
-        w.cloud.appliances.remove(&a.vault.to_lowercase());
-        let prefix = format!("{}/", fabric_id(&a.vault).to_lowercase());
-        w.cloud.resources.retain(|k, _| !k.starts_with(&prefix));
-        offazure::remove_site(w, &a.site);
-        Ok(())
-    });
-    jobs::record(world, &vault, &op, "DeleteSite", "Delete infrastructure", &fabric_id(&vault), &fabric_name_of(&vault), "Fabric", &[]);
+    let region = world
+        .cloud
+        .get(&vault)
+        .and_then(|v| v["location"].as_str())
+        .unwrap_or("")
+        .to_owned();
+    let op = lro::start(
+        world,
+        lro::Style::SiteRecovery(vault.clone()),
+        &region,
+        Some(fabric_id(&vault)),
+        60,
+        &vault,
+        move |w| {
+            w.cloud.appliances.remove(&a.vault.to_lowercase());
+            let prefix = format!("{}/", fabric_id(&a.vault).to_lowercase());
+            w.cloud.resources.retain(|k, _| !k.starts_with(&prefix));
+            offazure::remove_site(w, &a.site);
+            Ok(())
+        },
+    );
+    jobs::record(
+        world,
+        &vault,
+        &op,
+        "DeleteSite",
+        "Delete infrastructure",
+        &fabric_id(&vault),
+        &fabric_name_of(&vault),
+        "Fabric",
+        &[],
+    );
     accepted(world, req, &op)
 }
 
@@ -501,22 +625,51 @@ fn start(
     tasks: &[(&'static str, &'static str)],
     finish: impl FnOnce(&mut World) -> Result<(), Refusal> + Send + 'static,
 ) -> String {
-    let region = world.cloud.get(vault).and_then(|v| v["location"].as_str()).unwrap_or("").to_owned();
+    let region = world
+        .cloud
+        .get(vault)
+        .and_then(|v| v["location"].as_str())
+        .unwrap_or("")
+        .to_owned();
     let label = format!("{scenario} {}", target.1);
-    let op = lro::start(world, lro::Style::SiteRecovery(vault.to_owned()), &region, Some(target.0.to_owned()), secs, &label, finish);
-    jobs::record(world, vault, &op, scenario, friendly, target.0, target.1, target.2, tasks);
+    let op = lro::start(
+        world,
+        lro::Style::SiteRecovery(vault.to_owned()),
+        &region,
+        Some(target.0.to_owned()),
+        secs,
+        &label,
+        finish,
+    );
+    jobs::record(
+        world, vault, &op, scenario, friendly, target.0, target.1, target.2, tasks,
+    );
     op
 }
 
 fn put_policy(world: &mut World, req: &Req, vault: &str, id: &str) -> Answer {
     let input = &req.body["properties"]["providerSpecificInput"];
     if input["instanceType"] != "InMageRcm" {
-        return Err(Refusal::bad("InvalidParameter", "The lab's vault takes replication policies of InMageRcm only."));
+        return Err(Refusal::bad(
+            "InvalidParameter",
+            "The lab's vault takes replication policies of InMageRcm only.",
+        ));
     }
     let minutes = |k: &str| input[k].as_i64().unwrap_or(0);
-    let (history, app, crash) = (minutes("recoveryPointHistoryInMinutes"), minutes("appConsistentFrequencyInMinutes"), minutes("crashConsistentFrequencyInMinutes"));
-    if !(0..=15 * 1440).contains(&history) || !(0..=720).contains(&app) || crash > 60 || (app > 0 && history > 0 && app > history) {
-        return Err(Refusal::bad("InvalidParameter", "recoveryPointHistoryInMinutes is at most 21600, appConsistentFrequencyInMinutes at most 720 and not above the history."));
+    let (history, app, crash) = (
+        minutes("recoveryPointHistoryInMinutes"),
+        minutes("appConsistentFrequencyInMinutes"),
+        minutes("crashConsistentFrequencyInMinutes"),
+    );
+    if !(0..=15 * 1440).contains(&history)
+        || !(0..=720).contains(&app)
+        || crash > 60
+        || (app > 0 && history > 0 && app > history)
+    {
+        return Err(Refusal::bad(
+            "InvalidParameter",
+            "recoveryPointHistoryInMinutes is at most 21600, appConsistentFrequencyInMinutes at most 720 and not above the history.",
+        ));
     }
     let mut details = json!({
         "instanceType": "InMageRcm", "recoveryPointHistoryInMinutes": history, "appConsistentFrequencyInMinutes": app,
@@ -529,11 +682,18 @@ fn put_policy(world: &mut World, req: &Req, vault: &str, id: &str) -> Answer {
     let body = json!({
         "id": own(id), "name": name, "type": POLICIES, "properties": {"friendlyName": name, "providerSpecificDetails": details},
     });
-    let op = start(world, vault, ("AddProtectionProfile", "Create replication policy"), (id, &name, "ProtectionProfile"), POLICY,
-        &[("AddProtectionProfileTask", "Creating the replication policy")], move |w| {
+    let op = start(
+        world,
+        vault,
+        ("AddProtectionProfile", "Create replication policy"),
+        (id, &name, "ProtectionProfile"),
+        POLICY,
+        &[("AddProtectionProfileTask", "Creating the replication policy")],
+        move |w| {
             w.cloud.store(body);
             Ok(())
-        });
+        },
+    );
     accepted(world, req, &op)
 }
 
@@ -541,16 +701,33 @@ fn delete_policy(world: &mut World, req: &Req, vault: &str, id: &str) -> Answer 
     if world.cloud.get(id).is_none() {
         return Ok(Resp::empty(204));
     }
-    let used = world.cloud.of_type(vault, MAPPINGS).any(|m| m["properties"]["policyId"].as_str().is_some_and(|p| p.eq_ignore_ascii_case(id)));
+    let used = world.cloud.of_type(vault, MAPPINGS).any(|m| {
+        m["properties"]["policyId"]
+            .as_str()
+            .is_some_and(|p| p.eq_ignore_ascii_case(id))
+    });
     if used {
-        return Err(Refusal::conflict("PolicyInUse", format!("The replication policy '{}' is associated with a protection container.", last(id))));
+        return Err(Refusal::conflict(
+            "PolicyInUse",
+            format!(
+                "The replication policy '{}' is associated with a protection container.",
+                last(id)
+            ),
+        ));
     }
     let target = id.to_owned();
-    let op = start(world, vault, ("RemoveProtectionProfile", "Delete replication policy"), (id, last(id), "ProtectionProfile"), POLICY,
-        &[("RemoveProtectionProfileTask", "Deleting the replication policy")], move |w| {
+    let op = start(
+        world,
+        vault,
+        ("RemoveProtectionProfile", "Delete replication policy"),
+        (id, last(id), "ProtectionProfile"),
+        POLICY,
+        &[("RemoveProtectionProfileTask", "Deleting the replication policy")],
+        move |w| {
             w.cloud.remove(&target);
             Ok(())
-        });
+        },
+    );
     accepted(world, req, &op)
 }
 
@@ -558,10 +735,16 @@ fn put_mapping(world: &mut World, req: &Req, vault: &str, id: &str, a: &Applianc
     let p = &req.body["properties"];
     let policy = plain(p["policyId"].as_str().unwrap_or(""));
     let Some(found) = world.cloud.get(&policy) else {
-        return Err(Refusal::bad("PolicyNotFound", format!("The replication policy '{policy}' doesn't exist.")));
+        return Err(Refusal::bad(
+            "PolicyNotFound",
+            format!("The replication policy '{policy}' doesn't exist."),
+        ));
     };
     if p["targetProtectionContainerId"] != "Microsoft Azure" {
-        return Err(Refusal::bad("InvalidParameter", "targetProtectionContainerId must be 'Microsoft Azure'."));
+        return Err(Refusal::bad(
+            "InvalidParameter",
+            "targetProtectionContainerId must be 'Microsoft Azure'.",
+        ));
     }
     let body = json!({
         "id": own(id), "name": last(id), "type": MAPPINGS,
@@ -573,33 +756,63 @@ fn put_mapping(world: &mut World, req: &Req, vault: &str, id: &str, a: &Applianc
             "targetFabricFriendlyName": "Microsoft Azure", "policyFriendlyName": found["name"],
         },
     });
-    let op = start(world, vault, ("PairClouds", "Associate replication policy"), (id, last(id), "ProtectionContainer"), POLICY,
-        &[("PairCloudsTask", "Associating the replication policy")], move |w| {
+    let op = start(
+        world,
+        vault,
+        ("PairClouds", "Associate replication policy"),
+        (id, last(id), "ProtectionContainer"),
+        POLICY,
+        &[("PairCloudsTask", "Associating the replication policy")],
+        move |w| {
             w.cloud.store(body);
             Ok(())
-        });
+        },
+    );
     accepted(world, req, &op)
 }
 
 fn delete_mapping(world: &mut World, req: &Req, vault: &str, id: &str) -> Answer {
-    let Some(m) = world.cloud.get(id) else { return Ok(Resp::empty(204)) };
+    let Some(m) = world.cloud.get(id) else {
+        return Ok(Resp::empty(204));
+    };
     let policy = m["properties"]["policyId"].as_str().unwrap_or("").to_lowercase();
-    if world.cloud.items.values().any(|i| i.policy.eq_ignore_ascii_case(&policy)) {
-        return Err(Refusal::conflict("ProtectedItemsExist", "The policy can't be dissociated while it protects machines."));
+    if world
+        .cloud
+        .items
+        .values()
+        .any(|i| i.policy.eq_ignore_ascii_case(&policy))
+    {
+        return Err(Refusal::conflict(
+            "ProtectedItemsExist",
+            "The policy can't be dissociated while it protects machines.",
+        ));
     }
     let target = id.to_owned();
-    let op = start(world, vault, ("UnpairClouds", "Dissociate replication policy"), (id, last(id), "ProtectionContainer"), POLICY,
-        &[("UnpairCloudsTask", "Dissociating the replication policy")], move |w| {
+    let op = start(
+        world,
+        vault,
+        ("UnpairClouds", "Dissociate replication policy"),
+        (id, last(id), "ProtectionContainer"),
+        POLICY,
+        &[("UnpairCloudsTask", "Dissociating the replication policy")],
+        move |w| {
             w.cloud.remove(&target);
             Ok(())
-        });
+        },
+    );
     accepted(world, req, &op)
 }
 
 // ---------------------------------------------------------------------------------------------------- protected items
 
 fn items(world: &World, vault: &str) -> Vec<Value> {
-    world.cloud.items.values().filter(|i| i.vault.eq_ignore_ascii_case(vault)).map(|i| show(world, i)).collect()
+    world
+        .cloud
+        .items
+        .values()
+        .filter(|i| i.vault.eq_ignore_ascii_case(vault))
+        .map(|i| show(world, i))
+        .collect()
 }
 
 /// A protected item as its GET shows it.
@@ -613,13 +826,29 @@ fn show(world: &World, i: &Item) -> Value {
     let policy = world.cloud.get(&i.policy).map_or(Value::Null, |p| p["id"].clone());
     let (state, description, location) = match i.phase {
         Phase::Enabling => ("EnablingProtection", "Enabling protection", "Primary"),
-        Phase::Initial { .. } => ("InitialReplicationInProgress", "Initial replication in progress", "Primary"),
+        Phase::Initial { .. } => (
+            "InitialReplicationInProgress",
+            "Initial replication in progress",
+            "Primary",
+        ),
         Phase::Protected if i.test == TestState::Waiting => ("Protected", "Cleanup test failover pending", "Primary"),
         Phase::Protected => ("Protected", "Protected", "Primary"),
         Phase::FailingOver => ("UnplannedFailoverInitiated", "Failover in progress", "Primary"),
-        Phase::FailedOver => ("UnplannedFailoverCommitPendingStatesBegin", "Failover completed", "Recovery"),
+        Phase::FailedOver => (
+            "UnplannedFailoverCommitPendingStatesBegin",
+            "Failover completed",
+            "Recovery",
+        ),
         Phase::Committed => ("UnplannedFailoverCommitted", "Failover committed.", "Recovery"),
-        Phase::Disabling => ("DisablingProtection", "Disabling protection", if i.last_failover.is_some() { "Recovery" } else { "Primary" }),
+        Phase::Disabling => (
+            "DisablingProtection",
+            "Disabling protection",
+            if i.last_failover.is_some() {
+                "Recovery"
+            } else {
+                "Primary"
+            },
+        ),
     };
     let (test, test_text) = match i.test {
         TestState::None => ("None", "None"),
@@ -627,8 +856,12 @@ fn show(world: &World, i: &Item) -> Value {
         TestState::Cleaning => ("MarkedForDeletion", "Cleaning up test environment"),
     };
     let scenario = match &i.job {
-        Some((scenario, job, at)) => json!({"scenarioName": scenario, "jobId": own(&format!("{vault}/replicationJobs/{job}")), "startTime": at.to_string()}),
-        None => json!({"scenarioName": "None", "jobId": own(&format!("{vault}/replicationJobs/None")), "startTime": NEVER}),
+        Some((scenario, job, at)) => {
+            json!({"scenarioName": scenario, "jobId": own(&format!("{vault}/replicationJobs/{job}")), "startTime": at.to_string()})
+        }
+        None => {
+            json!({"scenarioName": "None", "jobId": own(&format!("{vault}/replicationJobs/None")), "startTime": NEVER})
+        }
     };
     let mut p = json!({
         "friendlyName": i.vm_name, "protectedItemType": "", "recoveryServicesProviderId": own(&format!("{}/replicationRecoveryServicesProviders/{}", fabric_id(vault), world.guid("dra"))),
@@ -653,7 +886,8 @@ fn show(world: &World, i: &Item) -> Value {
 }
 
 fn point_id(i: &Item, now: Timestamp) -> Option<String> {
-    i.point(now).map(|t| own(&format!("{}/recoveryPoints/{}", i.id, t.as_second())))
+    i.point(now)
+        .map(|t| own(&format!("{}/recoveryPoints/{}", i.id, t.as_second())))
 }
 
 fn source<'a>(world: &'a World, i: &Item) -> Option<&'a LabVm> {
@@ -677,7 +911,10 @@ fn details(world: &World, i: &Item) -> Value {
         Phase::Enabling => (0, 0),
         Phase::Initial { from, to } => {
             let f = now.duration_since(from).as_secs_f64() / to.duration_since(from).as_secs_f64().max(1.0);
-            ((f * 100.0).floor().clamp(0.0, 99.0) as i64, (vm.committed_bytes as f64 * f.clamp(0.0, 1.0)) as i64)
+            (
+                (f * 100.0).floor().clamp(0.0, 99.0) as i64,
+                (vm.committed_bytes as f64 * f.clamp(0.0, 1.0)) as i64,
+            )
         }
         _ => (100, vm.committed_bytes),
     };
@@ -685,7 +922,12 @@ fn details(world: &World, i: &Item) -> Value {
     let protected = i.protected_since.is_some();
     d["processorCoreCount"] = vm.cpus.into();
     d["allocatedMemoryInMB"] = (vm.memory_mib as f64).into();
-    d["processServerName"] = world.cloud.appliances.get(&i.vault.to_lowercase()).map_or("", |a| a.name.as_str()).into();
+    d["processServerName"] = world
+        .cloud
+        .appliances
+        .get(&i.vault.to_lowercase())
+        .map_or("", |a| a.name.as_str())
+        .into();
     d["primaryNicIpAddress"] = vm.ip.as_str().into();
     if i.phase != Phase::Enabling {
         d["initialReplicationProgressPercentage"] = percent.into();
@@ -773,49 +1015,93 @@ fn points(world: &World, id: &str) -> Option<Vec<Value>> {
 
 /// Whether a network of the design exists, with its subnet.
 fn check_network(world: &World, id: &str, subnet: &str, what: &str) -> Result<(), Refusal> {
-    let Some(net) = world.cloud.get(id).filter(|v| v["type"] == "Microsoft.Network/virtualNetworks") else {
-        return Err(Refusal::bad("TargetNetworkNotFound", format!("The {what} network '{id}' doesn't exist.")));
+    let Some(net) = world
+        .cloud
+        .get(id)
+        .filter(|v| v["type"] == "Microsoft.Network/virtualNetworks")
+    else {
+        return Err(Refusal::bad(
+            "TargetNetworkNotFound",
+            format!("The {what} network '{id}' doesn't exist."),
+        ));
     };
-    let there = net["properties"]["subnets"].as_array().is_some_and(|s| s.iter().any(|s| s["name"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(subnet))));
+    let there = net["properties"]["subnets"].as_array().is_some_and(|s| {
+        s.iter()
+            .any(|s| s["name"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(subnet)))
+    });
     if !subnet.is_empty() && !there {
-        return Err(Refusal::bad("TargetSubnetNotFound", format!("The {what} network '{}' has no subnet '{subnet}'.", last(id))));
+        return Err(Refusal::bad(
+            "TargetSubnetNotFound",
+            format!("The {what} network '{}' has no subnet '{subnet}'.", last(id)),
+        ));
     }
     Ok(())
 }
 
 fn enable(world: &mut World, req: &Req, vault: &str, id: &str, a: &Appliance) -> Answer {
     if world.cloud.items.contains_key(&id.to_lowercase()) {
-        return Err(Refusal::conflict("ProtectedItemAlreadyExists", format!("'{}' is protected already.", last(id))));
+        return Err(Refusal::conflict(
+            "ProtectedItemAlreadyExists",
+            format!("'{}' is protected already.", last(id)),
+        ));
     }
     let p = &req.body["properties"];
     let input = p["providerSpecificDetails"].clone();
     let bad = |code: &str, message: String| Err(Refusal::bad(code, message));
     if input["instanceType"] != "InMageRcm" {
-        return bad("InvalidParameter", "This fabric protects machines with the provider InMageRcm.".into());
+        return bad(
+            "InvalidParameter",
+            "This fabric protects machines with the provider InMageRcm.".into(),
+        );
     }
     let policy = plain(p["policyId"].as_str().unwrap_or(""));
-    let mapped = world.cloud.of_type(vault, MAPPINGS).any(|m| m["properties"]["policyId"].as_str().is_some_and(|x| x.eq_ignore_ascii_case(&policy)));
+    let mapped = world.cloud.of_type(vault, MAPPINGS).any(|m| {
+        m["properties"]["policyId"]
+            .as_str()
+            .is_some_and(|x| x.eq_ignore_ascii_case(&policy))
+    });
     if !mapped {
-        return bad("PolicyNotAssociated", format!("The replication policy '{}' isn't associated with the container.", last(&policy)));
+        return bad(
+            "PolicyNotAssociated",
+            format!(
+                "The replication policy '{}' isn't associated with the container.",
+                last(&policy)
+            ),
+        );
     }
     let machine = input["fabricDiscoveryMachineId"].as_str().unwrap_or("").to_owned();
     let Some(vm) = offazure::machine(world, a, &machine).cloned() else {
-        return bad("MachineNotFound", format!("The machine '{machine}' wasn't discovered by the appliance."));
+        return bad(
+            "MachineNotFound",
+            format!("The machine '{machine}' wasn't discovered by the appliance."),
+        );
     };
     if world.cloud.items.values().any(|i| i.moref == vm.moref) {
-        return Err(Refusal::conflict("ProtectedItemAlreadyExists", format!("The machine '{}' is protected already.", vm.name)));
+        return Err(Refusal::conflict(
+            "ProtectedItemAlreadyExists",
+            format!("The machine '{}' is protected already.", vm.name),
+        ));
     }
     if input["processServerId"].as_str() != Some(process_server_id(world, &a.name).as_str()) {
-        return bad("ProcessServerNotFound", "processServerId isn't a process server of this fabric.".into());
+        return bad(
+            "ProcessServerNotFound",
+            "processServerId isn't a process server of this fabric.".into(),
+        );
     }
     let get = |k: &str| input[k].as_str().unwrap_or("").to_owned();
     let account = get("runAsAccountId");
     if !account.is_empty() && !offazure::is_account(world, a, &account) {
-        return bad("RunAsAccountNotFound", format!("The account '{account}' isn't known to the appliance."));
+        return bad(
+            "RunAsAccountNotFound",
+            format!("The account '{account}' isn't known to the appliance."),
+        );
     }
     let group = get("targetResourceGroupId");
     if world.cloud.get(&group).is_none() {
-        return bad("TargetResourceGroupNotFound", format!("The target resource group '{group}' doesn't exist."));
+        return bad(
+            "TargetResourceGroupNotFound",
+            format!("The target resource group '{group}' doesn't exist."),
+        );
     }
     check_network(world, &get("targetNetworkId"), &get("targetSubnetName"), "target")?;
     if !get("testNetworkId").is_empty() {
@@ -825,15 +1111,37 @@ fn enable(world: &mut World, req: &Req, vault: &str, id: &str, a: &Appliance) ->
     let region = world.cloud.get(vault).map_or(Value::Null, |v| v["location"].clone());
     match world.cloud.get(&log) {
         Some(s) if s["location"] == region && s["properties"]["provisioningState"] == "Succeeded" => {}
-        Some(_) => return bad("CacheStorageAccountInvalid", format!("The cache storage account '{}' must be in the vault's region and ready.", last(&log))),
-        None => return bad("CacheStorageAccountNotFound", format!("The cache storage account '{log}' doesn't exist.")),
+        Some(_) => {
+            return bad(
+                "CacheStorageAccountInvalid",
+                format!(
+                    "The cache storage account '{}' must be in the vault's region and ready.",
+                    last(&log)
+                ),
+            );
+        }
+        None => {
+            return bad(
+                "CacheStorageAccountNotFound",
+                format!("The cache storage account '{log}' doesn't exist."),
+            );
+        }
     }
     let size = get("targetVmSize");
     if !size.is_empty() && !compute::is_size(&size) {
-        return bad("TargetVmSizeInvalid", format!("The size '{size}' isn't offered in this region."));
+        return bad(
+            "TargetVmSizeInvalid",
+            format!("The size '{size}' isn't offered in this region."),
+        );
     }
     if vm.power != Power::On || !vm.tools_running {
-        return bad("MachineNotReady", format!("The Mobility service can't be installed on '{}': it is powered off or VMware Tools don't run.", vm.name));
+        return bad(
+            "MachineNotReady",
+            format!(
+                "The Mobility service can't be installed on '{}': it is powered off or VMware Tools don't run.",
+                vm.name
+            ),
+        );
     }
     let item = Item {
         id: id.to_owned(),
@@ -853,13 +1161,24 @@ fn enable(world: &mut World, req: &Req, vault: &str, id: &str, a: &Appliance) ->
     };
     world.cloud.items.insert(id.to_lowercase(), item);
     let key = id.to_lowercase();
-    let op = on_item(world, &key, "EnableDr", "Enable replication", ENABLE, &[
-        ("PrerequisitesCheckTask", "Prerequisites check for enabling protection"),
-        ("InstallMobilityServiceTask", "Installing Mobility Service and preparing target"),
-        ("EnableProtectionTask", "Enable replication"),
-        ("StartInitialReplicationTask", "Starting initial replication"),
-        ("UpdateProviderStatesTask", "Updating the provider states"),
-    ], |w, key| begin_initial(w, key));
+    let op = on_item(
+        world,
+        &key,
+        "EnableDr",
+        "Enable replication",
+        ENABLE,
+        &[
+            ("PrerequisitesCheckTask", "Prerequisites check for enabling protection"),
+            (
+                "InstallMobilityServiceTask",
+                "Installing Mobility Service and preparing target",
+            ),
+            ("EnableProtectionTask", "Enable replication"),
+            ("StartInitialReplicationTask", "Starting initial replication"),
+            ("UpdateProviderStatesTask", "Updating the provider states"),
+        ],
+        begin_initial,
+    );
     accepted(world, req, &op)
 }
 
@@ -873,15 +1192,28 @@ fn on_item(
     tasks: &[(&'static str, &'static str)],
     finish: impl FnOnce(&mut World, &str) + Send + 'static,
 ) -> String {
-    let (vault, id, name) = world.cloud.items.get(key).map(|i| (i.vault.clone(), i.id.clone(), i.vm_name.clone())).unwrap_or_default();
+    let (vault, id, name) = world
+        .cloud
+        .items
+        .get(key)
+        .map(|i| (i.vault.clone(), i.id.clone(), i.vm_name.clone()))
+        .unwrap_or_default();
     let k = key.to_owned();
-    let op = start(world, &vault, (scenario, friendly), (&id, &name, "ProtectionEntity"), secs, tasks, move |w| {
-        if let Some(i) = w.cloud.items.get_mut(&k) {
-            i.job = None;
-        }
-        finish(w, &k);
-        Ok(())
-    });
+    let op = start(
+        world,
+        &vault,
+        (scenario, friendly),
+        (&id, &name, "ProtectionEntity"),
+        secs,
+        tasks,
+        move |w| {
+            if let Some(i) = w.cloud.items.get_mut(&k) {
+                i.job = None;
+            }
+            finish(w, &k);
+            Ok(())
+        },
+    );
     let now = world.now();
     if let Some(i) = world.cloud.items.get_mut(key) {
         i.job = Some((scenario, op.clone(), now));
@@ -891,7 +1223,9 @@ fn on_item(
 
 fn begin_initial(world: &mut World, key: &str) {
     let now = world.now();
-    let Some(name) = world.cloud.items.get(key).map(|i| i.vm_name.clone()) else { return };
+    let Some(name) = world.cloud.items.get(key).map(|i| i.vm_name.clone()) else {
+        return;
+    };
     let to = plus(now, world.about(INITIAL, &format!("initial {name}")));
     if let Some(i) = world.cloud.items.get_mut(key) {
         i.phase = Phase::Initial { from: now, to };
@@ -899,23 +1233,39 @@ fn begin_initial(world: &mut World, key: &str) {
     let k = key.to_owned();
     world.at(to, move |w| {
         // Protection may have been disabled meanwhile.
-        if !w.cloud.items.get(&k).is_some_and(|i| i.phase == Phase::Initial { from: now, to }) {
+        if !w
+            .cloud
+            .items
+            .get(&k)
+            .is_some_and(|i| i.phase == Phase::Initial { from: now, to })
+        {
             return;
         }
-        on_item(w, &k, "IrCompletion", "Finalize protection on the recovery virtual machine", FINALIZE,
-            &[("FinalizeProtectionTask", "Finalize protection")], |w, key| {
+        on_item(
+            w,
+            &k,
+            "IrCompletion",
+            "Finalize protection on the recovery virtual machine",
+            FINALIZE,
+            &[("FinalizeProtectionTask", "Finalize protection")],
+            |w, key| {
                 let now = w.now();
                 if let Some(i) = w.cloud.items.get_mut(key) {
                     i.phase = Phase::Protected;
                     i.protected_since = Some(now);
                 }
-            });
+            },
+        );
     });
 }
 
 fn allowed(world: &World, key: &str, operation: &str) -> Result<Item, Refusal> {
     let Some(i) = world.cloud.items.get(key) else {
-        return Err(Refusal::new(404, "ResourceNotFound", "The protected item was not found."));
+        return Err(Refusal::new(
+            404,
+            "ResourceNotFound",
+            "The protected item was not found.",
+        ));
     };
     let now = world.now();
     if i.operations(now).contains(&operation) {
@@ -925,7 +1275,13 @@ fn allowed(world: &World, key: &str, operation: &str) -> Result<Item, Refusal> {
         Some((scenario, ..)) => format!("the job {scenario} is running"),
         None => format!("allowed are {}", i.operations(now).join(", ")),
     };
-    Err(Refusal::bad("150097", format!("The operation {operation} can't be performed on '{}' now: {why}.", i.vm_name)))
+    Err(Refusal::bad(
+        "150097",
+        format!(
+            "The operation {operation} can't be performed on '{}' now: {why}.",
+            i.vm_name
+        ),
+    ))
 }
 
 fn item_action(world: &mut World, req: &Req, vault: &str, id: &str, action: &str) -> Answer {
@@ -934,53 +1290,100 @@ fn item_action(world: &mut World, req: &Req, vault: &str, id: &str, action: &str
     let op = match action {
         "testfailover" => {
             let i = allowed(world, &key, "TestFailover")?;
-            let net = [p["networkId"].as_str(), p["providerSpecificDetails"]["networkId"].as_str(), i.input["testNetworkId"].as_str()]
-                .into_iter()
-                .flatten()
-                .find(|n| !n.is_empty())
-                .unwrap_or("")
-                .to_owned();
+            let net = [
+                p["networkId"].as_str(),
+                p["providerSpecificDetails"]["networkId"].as_str(),
+                i.input["testNetworkId"].as_str(),
+            ]
+            .into_iter()
+            .flatten()
+            .find(|n| !n.is_empty())
+            .unwrap_or("")
+            .to_owned();
             check_network(world, &net, "", "test")?;
-            on_item(world, &key, "TestFailover", "Test failover", TEST, &[
-                ("PrerequisitesCheckTask", "Prerequisites check for test failover"),
-                ("CreateTestEnvironmentTask", "Create test environment"),
-                ("CreateTestVirtualMachineTask", "Create the test virtual machine"),
-                ("PrepareVirtualMachineTask", "Preparing the virtual machine"),
-                ("StartTestVirtualMachineTask", "Start the virtual machine"),
-            ], move |w, key| test_done(w, key, &net))
+            on_item(
+                world,
+                &key,
+                "TestFailover",
+                "Test failover",
+                TEST,
+                &[
+                    ("PrerequisitesCheckTask", "Prerequisites check for test failover"),
+                    ("CreateTestEnvironmentTask", "Create test environment"),
+                    ("CreateTestVirtualMachineTask", "Create the test virtual machine"),
+                    ("PrepareVirtualMachineTask", "Preparing the virtual machine"),
+                    ("StartTestVirtualMachineTask", "Start the virtual machine"),
+                ],
+                move |w, key| test_done(w, key, &net),
+            )
         }
         "testfailovercleanup" => {
             allowed(world, &key, "TestFailoverCleanup")?;
             if let Some(i) = world.cloud.items.get_mut(&key) {
                 i.test = TestState::Cleaning;
             }
-            on_item(world, &key, "TestFailoverCleanup", "Test failover cleanup", CLEANUP, &[
-                ("CleanupTestVirtualMachineTask", "Cleaning up the test virtual machine"),
-                ("CleanupTestEnvironmentTask", "Cleaning up the test environment"),
-            ], |w, key| {
-                let vm = w.cloud.items.get_mut(key).and_then(|i| {
-                    i.test = TestState::None;
-                    i.test_vm.take()
-                });
-                if let Some(vm) = vm {
-                    compute::remove(w, &vm);
-                }
-            })
+            on_item(
+                world,
+                &key,
+                "TestFailoverCleanup",
+                "Test failover cleanup",
+                CLEANUP,
+                &[
+                    ("CleanupTestVirtualMachineTask", "Cleaning up the test virtual machine"),
+                    ("CleanupTestEnvironmentTask", "Cleaning up the test environment"),
+                ],
+                |w, key| {
+                    let vm = w.cloud.items.get_mut(key).and_then(|i| {
+                        i.test = TestState::None;
+                        i.test_vm.take()
+                    });
+                    if let Some(vm) = vm {
+                        compute::remove(w, &vm);
+                    }
+                },
+            )
         }
         "unplannedfailover" => {
             allowed(world, &key, "UnplannedFailover")?;
             if p["failoverDirection"] != "PrimaryToRecovery" {
-                return Err(Refusal::bad("InvalidParameter", "failoverDirection must be PrimaryToRecovery."));
+                return Err(Refusal::bad(
+                    "InvalidParameter",
+                    "failoverDirection must be PrimaryToRecovery.",
+                ));
             }
-            let off = p["providerSpecificDetails"]["performShutdown"].as_str().is_some_and(|s| s.eq_ignore_ascii_case("true"));
+            let off = p["providerSpecificDetails"]["performShutdown"]
+                .as_str()
+                .is_some_and(|s| s.eq_ignore_ascii_case("true"));
             begin_failover(world, &key, off);
-            on_item(world, &key, "UnplannedFailover", "Failover", FAILOVER, failover_tasks(off), failover_done)
+            on_item(
+                world,
+                &key,
+                "UnplannedFailover",
+                "Failover",
+                FAILOVER,
+                failover_tasks(off),
+                failover_done,
+            )
         }
         "failovercommit" => {
             allowed(world, &key, "Commit")?;
-            on_item(world, &key, "CommitFailover", "Commit", COMMIT, COMMIT_TASKS, commit_done)
+            on_item(
+                world,
+                &key,
+                "CommitFailover",
+                "Commit",
+                COMMIT,
+                COMMIT_TASKS,
+                commit_done,
+            )
         }
-        _ => return Err(Refusal::new(405, "MethodNotAllowed", format!("The lab doesn't offer the action '{action}' on a protected item."))),
+        _ => {
+            return Err(Refusal::new(
+                405,
+                "MethodNotAllowed",
+                format!("The lab doesn't offer the action '{action}' on a protected item."),
+            ));
+        }
     };
     let _ = vault;
     accepted(world, req, &op)
@@ -1007,7 +1410,9 @@ fn failover_tasks(shutdown: bool) -> &'static [(&'static str, &'static str)] {
 }
 
 fn begin_failover(world: &mut World, key: &str, shutdown: bool) {
-    let Some(i) = world.cloud.items.get_mut(key) else { return };
+    let Some(i) = world.cloud.items.get_mut(key) else {
+        return;
+    };
     i.phase = Phase::FailingOver;
     let moref = i.moref.clone();
     if shutdown {
@@ -1018,12 +1423,21 @@ fn begin_failover(world: &mut World, key: &str, shutdown: bool) {
 }
 
 fn test_done(world: &mut World, key: &str, network_id: &str) {
-    let Some(i) = world.cloud.items.get(key).cloned() else { return };
-    let subnets = world.cloud.get(network_id).map_or(Value::Null, |n| n["properties"]["subnets"].clone());
+    let Some(i) = world.cloud.items.get(key).cloned() else {
+        return;
+    };
+    let subnets = world
+        .cloud
+        .get(network_id)
+        .map_or(Value::Null, |n| n["properties"]["subnets"].clone());
     let wanted = i.target("testSubnetName").to_owned();
     let subnet = subnets
         .as_array()
-        .and_then(|s| s.iter().find(|s| s["name"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(&wanted))).or_else(|| s.first()))
+        .and_then(|s| {
+            s.iter()
+                .find(|s| s["name"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(&wanted)))
+                .or_else(|| s.first())
+        })
         .and_then(|s| s["id"].as_str())
         .unwrap_or("")
         .to_owned();
@@ -1045,14 +1459,26 @@ fn make_vm(world: &mut World, i: &Item, name: &str, subnet: &str) -> Option<Stri
     };
     let region = world.cloud.get(&i.vault)?["location"].as_str()?.to_owned();
     let group = i.target("targetResourceGroupId").trim_end_matches('/').to_owned();
-    let group = world.cloud.get(&group).and_then(|g| g["id"].as_str()).map_or(group.clone(), str::to_owned);
+    let group = world
+        .cloud
+        .get(&group)
+        .and_then(|g| g["id"].as_str())
+        .map_or(group.clone(), str::to_owned);
     Some(compute::create(world, &group, name, size, subnet, &region, &source))
 }
 
 fn failover_done(world: &mut World, key: &str) {
-    let Some(i) = world.cloud.items.get(key).cloned() else { return };
-    let subnet = format!("{}/subnets/{}", i.target("targetNetworkId"), i.target("targetSubnetName"));
-    let subnet = network::part(world, &subnet).and_then(|s| s["id"].as_str()).map_or(subnet.clone(), str::to_owned);
+    let Some(i) = world.cloud.items.get(key).cloned() else {
+        return;
+    };
+    let subnet = format!(
+        "{}/subnets/{}",
+        i.target("targetNetworkId"),
+        i.target("targetSubnetName")
+    );
+    let subnet = network::part(world, &subnet)
+        .and_then(|s| s["id"].as_str())
+        .map_or(subnet.clone(), str::to_owned);
     let name = i.target_name().to_owned();
     make_vm(world, &i, &name, &subnet);
     let now = world.now();
@@ -1077,17 +1503,25 @@ fn remove_item(world: &mut World, req: &Req, _vault: &str, id: &str) -> Answer {
     if let Some(i) = world.cloud.items.get_mut(&key) {
         i.phase = Phase::Disabling;
     }
-    let op = on_item(world, &key, "DisableDr", "Disable replication", REMOVE, &[("DisableProtectionTask", "Disabling protection")], |w, key| {
-        w.cloud.items.remove(key);
-        // The item leaves the recovery plans it was in.
-        for plan in w.cloud.resources.values_mut().filter(|v| v["type"] == PLANS) {
-            for group in plan["properties"]["groups"].as_array_mut().into_iter().flatten() {
-                if let Some(list) = group["replicationProtectedItems"].as_array_mut() {
-                    list.retain(|i| !i["id"].as_str().is_some_and(|i| i.eq_ignore_ascii_case(key)));
+    let op = on_item(
+        world,
+        &key,
+        "DisableDr",
+        "Disable replication",
+        REMOVE,
+        &[("DisableProtectionTask", "Disabling protection")],
+        |w, key| {
+            w.cloud.items.remove(key);
+            // The item leaves the recovery plans it was in.
+            for plan in w.cloud.resources.values_mut().filter(|v| v["type"] == PLANS) {
+                for group in plan["properties"]["groups"].as_array_mut().into_iter().flatten() {
+                    if let Some(list) = group["replicationProtectedItems"].as_array_mut() {
+                        list.retain(|i| !i["id"].as_str().is_some_and(|i| i.eq_ignore_ascii_case(key)));
+                    }
                 }
             }
-        }
-    });
+        },
+    );
     accepted(world, req, &op)
 }
 
@@ -1107,7 +1541,10 @@ fn plan_items(plan: &Value) -> Vec<String> {
 fn plan_view(world: &World, plan: &Value) -> Value {
     let mut v = plan.clone();
     let now = world.now();
-    let members: Vec<&Item> = plan_items(plan).iter().filter_map(|k| world.cloud.items.get(k)).collect();
+    let members: Vec<&Item> = plan_items(plan)
+        .iter()
+        .filter_map(|k| world.cloud.items.get(k))
+        .collect();
     // What every member allows; what is allowed on some only isn't offered on the plan.
     let mut operations: Vec<&str> = members.first().map(|i| i.operations(now)).unwrap_or_default();
     operations.retain(|o| members.iter().all(|i| i.operations(now).contains(o)) && *o != "DisableProtection");
@@ -1117,21 +1554,48 @@ fn plan_view(world: &World, plan: &Value) -> Value {
 
 fn put_plan(world: &mut World, req: &Req, vault: &str, id: &str) -> Answer {
     let p = &req.body["properties"];
-    let fabric_there = world.cloud.appliances.get(&vault.to_lowercase()).is_some_and(|a| p["primaryFabricId"].as_str().is_some_and(|f| f.eq_ignore_ascii_case(&fabric_id(&a.vault))));
+    let fabric_there = world.cloud.appliances.get(&vault.to_lowercase()).is_some_and(|a| {
+        p["primaryFabricId"]
+            .as_str()
+            .is_some_and(|f| f.eq_ignore_ascii_case(&fabric_id(&a.vault)))
+    });
     if !fabric_there {
-        return Err(Refusal::bad("FabricNotFound", "primaryFabricId isn't a fabric of this vault."));
+        return Err(Refusal::bad(
+            "FabricNotFound",
+            "primaryFabricId isn't a fabric of this vault.",
+        ));
     }
     let mut groups = vec![];
     for kind in ["Shutdown", "Failover"] {
-        groups.push(json!({"groupType": kind, "replicationProtectedItems": [], "startGroupActions": [], "endGroupActions": []}));
+        groups.push(
+            json!({"groupType": kind, "replicationProtectedItems": [], "startGroupActions": [], "endGroupActions": []}),
+        );
     }
-    for g in p["groups"].as_array().into_iter().flatten().filter(|g| g["groupType"] == "Boot") {
+    for g in p["groups"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|g| g["groupType"] == "Boot")
+    {
         for i in g["replicationProtectedItems"].as_array().into_iter().flatten() {
             let key = i["id"].as_str().unwrap_or("").to_lowercase();
             match world.cloud.items.get(&key) {
                 Some(item) if item.protected_since.is_some() => {}
-                Some(item) => return Err(Refusal::bad("ProtectedItemNotReady", format!("'{}' isn't protected yet: its initial replication must end first.", item.vm_name))),
-                None => return Err(Refusal::bad("ProtectedItemNotFound", format!("The protected item '{key}' doesn't exist."))),
+                Some(item) => {
+                    return Err(Refusal::bad(
+                        "ProtectedItemNotReady",
+                        format!(
+                            "'{}' isn't protected yet: its initial replication must end first.",
+                            item.vm_name
+                        ),
+                    ));
+                }
+                None => {
+                    return Err(Refusal::bad(
+                        "ProtectedItemNotFound",
+                        format!("The protected item '{key}' doesn't exist."),
+                    ));
+                }
             }
         }
         groups.push(g.clone());
@@ -1147,11 +1611,18 @@ fn put_plan(world: &mut World, req: &Req, vault: &str, id: &str) -> Answer {
             "currentScenarioStatus": "None", "currentScenarioStatusDescription": "None",
         },
     });
-    let op = start(world, vault, ("CreateRecoveryPlan", "Create recovery plan"), (id, &name, "RecoveryPlan"), POLICY,
-        &[("CreateRecoveryPlanTask", "Creating the recovery plan")], move |w| {
+    let op = start(
+        world,
+        vault,
+        ("CreateRecoveryPlan", "Create recovery plan"),
+        (id, &name, "RecoveryPlan"),
+        POLICY,
+        &[("CreateRecoveryPlanTask", "Creating the recovery plan")],
+        move |w| {
             w.cloud.store(body);
             Ok(())
-        });
+        },
+    );
     accepted(world, req, &op)
 }
 
@@ -1160,25 +1631,43 @@ fn delete_plan(world: &mut World, req: &Req, vault: &str, id: &str) -> Answer {
         return Ok(Resp::empty(204));
     }
     let target = id.to_owned();
-    let op = start(world, vault, ("DeleteRecoveryPlan", "Delete a recovery plan"), (id, last(id), "RecoveryPlan"), POLICY,
-        &[("DeleteRecoveryPlanTask", "Delete a recovery plan task")], move |w| {
+    let op = start(
+        world,
+        vault,
+        ("DeleteRecoveryPlan", "Delete a recovery plan"),
+        (id, last(id), "RecoveryPlan"),
+        POLICY,
+        &[("DeleteRecoveryPlanTask", "Delete a recovery plan task")],
+        move |w| {
             w.cloud.remove(&target);
             Ok(())
-        });
+        },
+    );
     accepted(world, req, &op)
 }
 
 fn plan_action(world: &mut World, req: &Req, vault: &str, id: &str, action: &str) -> Answer {
-    let Some(plan) = world.cloud.get(id).cloned() else { return Err(missing(req)) };
+    let Some(plan) = world.cloud.get(id).cloned() else {
+        return Err(missing(req));
+    };
     let keys = plan_items(&plan);
     if keys.is_empty() {
-        return Err(Refusal::bad("RecoveryPlanEmpty", format!("The recovery plan '{}' has no machines.", last(id))));
+        return Err(Refusal::bad(
+            "RecoveryPlanEmpty",
+            format!("The recovery plan '{}' has no machines.", last(id)),
+        ));
     }
     let p = &req.body["properties"];
     let (operation, scenario, friendly, secs) = match action {
         "unplannedfailover" => ("UnplannedFailover", "UnplannedFailover", "Failover", FAILOVER),
         "failovercommit" => ("Commit", "CommitFailover", "Commit", COMMIT),
-        _ => return Err(Refusal::new(405, "MethodNotAllowed", format!("The lab doesn't offer the action '{action}' on a recovery plan."))),
+        _ => {
+            return Err(Refusal::new(
+                405,
+                "MethodNotAllowed",
+                format!("The lab doesn't offer the action '{action}' on a recovery plan."),
+            ));
+        }
     };
     for key in &keys {
         allowed(world, key, operation)?;
@@ -1186,7 +1675,10 @@ fn plan_action(world: &mut World, req: &Req, vault: &str, id: &str, action: &str
     let failover = action == "unplannedfailover";
     let shutdown = p["sourceSiteOperations"] == "Required";
     if failover && p["failoverDirection"] != "PrimaryToRecovery" {
-        return Err(Refusal::bad("InvalidParameter", "failoverDirection must be PrimaryToRecovery."));
+        return Err(Refusal::bad(
+            "InvalidParameter",
+            "failoverDirection must be PrimaryToRecovery.",
+        ));
     }
     if failover {
         for key in &keys {
@@ -1194,24 +1686,40 @@ fn plan_action(world: &mut World, req: &Req, vault: &str, id: &str, action: &str
         }
     }
     let (members, plan_id) = (keys.clone(), id.to_owned());
-    let tasks = if failover { failover_tasks(shutdown) } else { COMMIT_TASKS };
-    let op = start(world, vault, (scenario, friendly), (id, last(id), "RecoveryPlan"), secs, tasks, move |w| {
-        for key in &members {
-            if let Some(i) = w.cloud.items.get_mut(key) {
-                i.job = None;
+    let tasks = if failover {
+        failover_tasks(shutdown)
+    } else {
+        COMMIT_TASKS
+    };
+    let op = start(
+        world,
+        vault,
+        (scenario, friendly),
+        (id, last(id), "RecoveryPlan"),
+        secs,
+        tasks,
+        move |w| {
+            for key in &members {
+                if let Some(i) = w.cloud.items.get_mut(key) {
+                    i.job = None;
+                }
+                if failover {
+                    failover_done(w, key)
+                } else {
+                    commit_done(w, key)
+                }
             }
-            if failover { failover_done(w, key) } else { commit_done(w, key) }
-        }
-        let now = w.now().to_string();
-        if let Some(v) = w.cloud.get_mut(&plan_id) {
-            v["properties"]["currentScenarioStatus"] = "Succeeded".into();
-            v["properties"]["currentScenarioStatusDescription"] = "Completed".into();
-            if failover {
-                v["properties"]["lastUnplannedFailoverTime"] = now.into();
+            let now = w.now().to_string();
+            if let Some(v) = w.cloud.get_mut(&plan_id) {
+                v["properties"]["currentScenarioStatus"] = "Succeeded".into();
+                v["properties"]["currentScenarioStatusDescription"] = "Completed".into();
+                if failover {
+                    v["properties"]["lastUnplannedFailoverTime"] = now.into();
+                }
             }
-        }
-        Ok(())
-    });
+            Ok(())
+        },
+    );
     let now = world.now();
     for key in &keys {
         if let Some(i) = world.cloud.items.get_mut(key) {

@@ -19,17 +19,83 @@ use Registration::{NotRegistered, Registered};
 
 /// Providers the scenario may meet. The ones it needs beyond network and compute aren't registered at the start.
 pub(crate) const PROVIDERS: [Provider; 11] = [
-    Provider { namespace: "Microsoft.Authorization", at_start: Registered, types: &["locks", "permissions", "roleAssignments"] },
-    Provider { namespace: "Microsoft.Compute", at_start: Registered, types: &["virtualMachines", "virtualMachines/runCommands", "locations/usages", "skus"] },
-    Provider { namespace: "Microsoft.DataMigration", at_start: NotRegistered, types: &["sqlMigrationServices", "databaseMigrations"] },
-    Provider { namespace: "Microsoft.KeyVault", at_start: NotRegistered, types: &["vaults"] },
-    Provider { namespace: "Microsoft.Migrate", at_start: NotRegistered, types: &["migrateProjects"] },
-    Provider { namespace: "Microsoft.Network", at_start: Registered, types: &["virtualNetworks", "virtualNetworks/subnets", "networkSecurityGroups", "routeTables", "virtualNetworkGateways", "networkInterfaces", "locations/usages"] },
-    Provider { namespace: "Microsoft.OffAzure", at_start: NotRegistered, types: &["VMwareSites", "VMwareSites/machines"] },
-    Provider { namespace: "Microsoft.RecoveryServices", at_start: NotRegistered, types: &["vaults", "vaults/replicationFabrics", "vaults/replicationPolicies"] },
-    Provider { namespace: "Microsoft.Resources", at_start: Registered, types: &["resourceGroups", "subscriptions"] },
-    Provider { namespace: "Microsoft.Sql", at_start: NotRegistered, types: &["managedInstances", "managedInstances/databases", "virtualClusters", "locations/capabilities"] },
-    Provider { namespace: "Microsoft.Storage", at_start: Registered, types: &["storageAccounts", "storageAccounts/blobServices/containers", "checkNameAvailability"] },
+    Provider {
+        namespace: "Microsoft.Authorization",
+        at_start: Registered,
+        types: &["locks", "permissions", "roleAssignments"],
+    },
+    Provider {
+        namespace: "Microsoft.Compute",
+        at_start: Registered,
+        types: &[
+            "virtualMachines",
+            "virtualMachines/runCommands",
+            "locations/usages",
+            "skus",
+        ],
+    },
+    Provider {
+        namespace: "Microsoft.DataMigration",
+        at_start: NotRegistered,
+        types: &["sqlMigrationServices", "databaseMigrations"],
+    },
+    Provider {
+        namespace: "Microsoft.KeyVault",
+        at_start: NotRegistered,
+        types: &["vaults"],
+    },
+    Provider {
+        namespace: "Microsoft.Migrate",
+        at_start: NotRegistered,
+        types: &["migrateProjects"],
+    },
+    Provider {
+        namespace: "Microsoft.Network",
+        at_start: Registered,
+        types: &[
+            "virtualNetworks",
+            "virtualNetworks/subnets",
+            "networkSecurityGroups",
+            "routeTables",
+            "virtualNetworkGateways",
+            "networkInterfaces",
+            "locations/usages",
+        ],
+    },
+    Provider {
+        namespace: "Microsoft.OffAzure",
+        at_start: NotRegistered,
+        types: &["VMwareSites", "VMwareSites/machines"],
+    },
+    Provider {
+        namespace: "Microsoft.RecoveryServices",
+        at_start: NotRegistered,
+        types: &["vaults", "vaults/replicationFabrics", "vaults/replicationPolicies"],
+    },
+    Provider {
+        namespace: "Microsoft.Resources",
+        at_start: Registered,
+        types: &["resourceGroups", "subscriptions"],
+    },
+    Provider {
+        namespace: "Microsoft.Sql",
+        at_start: NotRegistered,
+        types: &[
+            "managedInstances",
+            "managedInstances/databases",
+            "virtualClusters",
+            "locations/capabilities",
+        ],
+    },
+    Provider {
+        namespace: "Microsoft.Storage",
+        at_start: Registered,
+        types: &[
+            "storageAccounts",
+            "storageAccounts/blobServices/containers",
+            "checkNameAvailability",
+        ],
+    },
 ];
 
 /// How long a registration takes.
@@ -120,9 +186,16 @@ pub(crate) fn needs_provider(world: &World, namespace: &str) -> Result<(), Refus
 }
 
 fn found(ns: &str) -> Result<&'static Provider, Refusal> {
-    PROVIDERS.iter().find(|p| p.namespace.eq_ignore_ascii_case(ns)).ok_or_else(|| {
-        Refusal::new(404, "InvalidResourceNamespace", format!("The resource namespace '{ns}' is invalid."))
-    })
+    PROVIDERS
+        .iter()
+        .find(|p| p.namespace.eq_ignore_ascii_case(ns))
+        .ok_or_else(|| {
+            Refusal::new(
+                404,
+                "InvalidResourceNamespace",
+                format!("The resource namespace '{ns}' is invalid."),
+            )
+        })
 }
 
 fn provider(world: &World, p: &Provider) -> Value {
@@ -167,8 +240,13 @@ fn subscription(world: &World) -> Value {
 fn group(world: &mut World, req: &Req) -> Answer {
     let id = req.id(4);
     let name = req.segs[3].clone();
-    let missing =
-        || Refusal::new(404, "ResourceGroupNotFound", format!("Resource group '{name}' could not be found."));
+    let missing = || {
+        Refusal::new(
+            404,
+            "ResourceGroupNotFound",
+            format!("Resource group '{name}' could not be found."),
+        )
+    };
     match req.method {
         Method::HEAD => Ok(Resp::empty(if world.cloud.get(&id).is_some() { 204 } else { 404 })),
         Method::GET => world.cloud.get(&id).cloned().map(Resp::ok).ok_or_else(missing),
@@ -204,7 +282,11 @@ fn group(world: &mut World, req: &Req) -> Answer {
             Ok(Resp::created(body, old.is_none()))
         }
         Method::DELETE => delete_group(world, req, &id).unwrap_or_else(|| Err(missing())),
-        _ => Err(Refusal::new(405, "MethodNotAllowed", "The method isn't allowed on a resource group.")),
+        _ => Err(Refusal::new(
+            405,
+            "MethodNotAllowed",
+            "The method isn't allowed on a resource group.",
+        )),
     }
 }
 
@@ -213,7 +295,10 @@ fn delete_group(world: &mut World, req: &Req, id: &str) -> Option<Answer> {
     if let Some(other) = network::used_from_outside(world, id) {
         return Some(Err(Refusal::conflict(
             "ResourceGroupDeletionBlocked",
-            format!("The resource group '{}' can't be deleted because '{other}' uses resources in it.", super::last(id)),
+            format!(
+                "The resource group '{}' can't be deleted because '{other}' uses resources in it.",
+                super::last(id)
+            ),
         )));
     }
     if let Some(group) = world.cloud.get_mut(id) {
@@ -225,8 +310,13 @@ fn delete_group(world: &mut World, req: &Req, id: &str) -> Option<Answer> {
     let group = id.to_owned();
     let op = lro::start(world, lro::Style::Group, &location, None, secs, id, move |w| {
         let prefix = format!("{}/", group.to_lowercase());
-        let inside: Vec<String> =
-            w.cloud.resources.range(prefix.clone()..).take_while(|(k, _)| k.starts_with(&prefix)).map(|(k, _)| k.clone()).collect();
+        let inside: Vec<String> = w
+            .cloud
+            .resources
+            .range(prefix.clone()..)
+            .take_while(|(k, _)| k.starts_with(&prefix))
+            .map(|(k, _)| k.clone())
+            .collect();
         for id in inside {
             super::forget(w, &id);
         }

@@ -25,7 +25,11 @@ const LOG_SECS: i64 = 90;
 pub(crate) enum Replay {
     /// Nothing to restore yet.
     NotStarted,
-    Restoring { file: String, from: Timestamp, to: Timestamp },
+    Restoring {
+        file: String,
+        from: Timestamp,
+        to: Timestamp,
+    },
     /// Every file that is there has been restored.
     Waiting,
     Completing,
@@ -55,24 +59,39 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
     let here = req.id(req.segs.len());
     let get = req.method == Method::GET;
     let list = |world: &World, up: usize, kind: &str| {
-        Resp::list(world.cloud.of_type(&parent(&here, up), kind).cloned().collect::<Vec<_>>())
+        Resp::list(
+            world
+                .cloud
+                .of_type(&parent(&here, up), kind)
+                .cloned()
+                .collect::<Vec<_>>(),
+        )
     };
     Some(match rest {
         ["locations", loc, "capabilities"] if get => Ok(Resp::ok(capabilities(loc))),
         ["locations", loc, "usages"] if get => Ok(Resp::list(usages(world, loc))),
         ["managedinstances"] if get => Ok(list(world, 3, KIND)),
         ["virtualclusters"] if get => Ok(list(world, 3, CLUSTERS)),
-        ["managedinstances" | "virtualclusters", _] | ["managedinstances", _, "databases", _] if get => {
-            world.cloud.get(&here).cloned().map(Resp::ok).ok_or_else(|| Refusal::not_found(req))
-        }
+        ["managedinstances" | "virtualclusters", _] | ["managedinstances", _, "databases", _] if get => world
+            .cloud
+            .get(&here)
+            .cloned()
+            .map(Resp::ok)
+            .ok_or_else(|| Refusal::not_found(req)),
         ["managedinstances", _] if req.method == Method::PUT => put_instance(world, req),
         ["managedinstances", _] if req.method == Method::DELETE => delete_instance(world, req, &here),
         ["managedinstances", _, "operations"] if get => {
             let id = parent(&here, 1);
-            if world.cloud.get(&id).is_some() { Ok(Resp::list(operations(world, &id))) } else { Err(Refusal::not_found(req)) }
+            if world.cloud.get(&id).is_some() {
+                Ok(Resp::list(operations(world, &id)))
+            } else {
+                Err(Refusal::not_found(req))
+            }
         }
         ["managedinstances", _, "operations", name] if get => {
-            let found = operations(world, &parent(&here, 2)).into_iter().find(|o| o["name"] == *name);
+            let found = operations(world, &parent(&here, 2))
+                .into_iter()
+                .find(|o| o["name"] == *name);
             found.map(Resp::ok).ok_or_else(|| Refusal::not_found(req))
         }
         ["managedinstances", _, "databases"] if get => Ok(list(world, 1, DATABASES)),
@@ -106,7 +125,8 @@ fn capabilities(loc: &str) -> Value {
             })
         })
         .collect();
-    let licenses = json!([{"name": "LicenseIncluded", "status": "Default"}, {"name": "BasePrice", "status": "Available"}]);
+    let licenses =
+        json!([{"name": "LicenseIncluded", "status": "Default"}, {"name": "BasePrice", "status": "Available"}]);
     json!({
         "name": loc, "status": "Available", "supportedServerVersions": [],
         "supportedManagedInstanceVersions": [{
@@ -124,8 +144,15 @@ fn capabilities(loc: &str) -> Value {
 
 fn usages(world: &World, loc: &str) -> Vec<Value> {
     let scope = format!("/subscriptions/{}", world.cloud.subscription);
-    let instances: Vec<&Value> = world.cloud.of_type(&scope, KIND).filter(|v| v["location"] == loc).collect();
-    let cores: i64 = instances.iter().filter_map(|v| v["properties"]["vCores"].as_i64()).sum();
+    let instances: Vec<&Value> = world
+        .cloud
+        .of_type(&scope, KIND)
+        .filter(|v| v["location"] == loc)
+        .collect();
+    let cores: i64 = instances
+        .iter()
+        .filter_map(|v| v["properties"]["vCores"].as_i64())
+        .sum();
     let clusters = world.cloud.of_type(&scope, CLUSTERS).count();
     [("SubnetQuota", "Regional subnet quota for SQL Managed Instance", clusters as i64, 4), ("VCoreQuota", "Regional vCore quota for SQL Managed Instance", cores, 320)]
         .into_iter()
@@ -148,32 +175,60 @@ fn check_instance(world: &World, id: &str, body: &Value, region: &str) -> Result
     let bad = |code: &str, text: String| Err(Refusal::bad(code, text));
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if name.is_empty() || name.len() > 63 || !name.bytes().all(plain) || name.starts_with('-') || name.ends_with('-') {
-        return bad("InvalidServerName", format!("Invalid server name '{name}': lower-case letters, digits and hyphens, not at the ends, at most 63."));
+        return bad(
+            "InvalidServerName",
+            format!(
+                "Invalid server name '{name}': lower-case letters, digits and hyphens, not at the ends, at most 63."
+            ),
+        );
     }
     if TAKEN.contains(&name) {
-        return bad("NameAlreadyExists", format!("The provided name '{name}' already exists."));
+        return bad(
+            "NameAlreadyExists",
+            format!("The provided name '{name}' already exists."),
+        );
     }
     let sku = text(body, "/sku/name").unwrap_or("GP_Gen5");
-    if !matches!(sku, "GP_Gen5" | "BC_Gen5" | "GP_G8IM" | "GP_G8IH" | "BC_G8IM" | "BC_G8IH") {
-        return bad("ManagedInstanceInvalidEditionForSku", format!("The SKU '{sku}' is not valid."));
+    if !matches!(
+        sku,
+        "GP_Gen5" | "BC_Gen5" | "GP_G8IM" | "GP_G8IH" | "BC_G8IM" | "BC_G8IH"
+    ) {
+        return bad(
+            "ManagedInstanceInvalidEditionForSku",
+            format!("The SKU '{sku}' is not valid."),
+        );
     }
     if let Some(tier) = text(body, "/sku/tier")
         && (tier == "GeneralPurpose") != sku.starts_with("GP_")
     {
-        return bad("ManagedInstanceInvalidEditionForSku", format!("The specified edition {tier} is not consistent with the specified SKU {sku}."));
+        return bad(
+            "ManagedInstanceInvalidEditionForSku",
+            format!("The specified edition {tier} is not consistent with the specified SKU {sku}."),
+        );
     }
     let cores = p["vCores"].as_i64().unwrap_or(0);
     if !VCORES.contains(&cores) {
-        return bad("InvalidParameterValue", format!("Invalid value given for parameter VCores: {cores}. Specify a valid parameter value."));
+        return bad(
+            "InvalidParameterValue",
+            format!("Invalid value given for parameter VCores: {cores}. Specify a valid parameter value."),
+        );
     }
     let storage = p["storageSizeInGB"].as_i64().unwrap_or(0);
     if storage < 32 || storage % 32 != 0 || storage > if cores < 8 { 2048 } else { 16384 } {
-        return bad("InvalidParameterValue", format!("Invalid value given for parameter StorageSizeInGB: {storage}. Specify a multiple of 32 from 32 on."));
+        return bad(
+            "InvalidParameterValue",
+            format!(
+                "Invalid value given for parameter StorageSizeInGB: {storage}. Specify a multiple of 32 from 32 on."
+            ),
+        );
     }
     if let Some(license) = p["licenseType"].as_str()
         && !matches!(license, "LicenseIncluded" | "BasePrice")
     {
-        return bad("ManagedInstanceInvalidLicenseType", format!("The specified license type {license} is not valid."));
+        return bad(
+            "ManagedInstanceInvalidLicenseType",
+            format!("The specified license type {license} is not valid."),
+        );
     }
     if let Some(c) = p["collation"].as_str()
         && !(c.starts_with("SQL_") || c.contains("_CI_") || c.contains("_CS_") || c.contains("_BIN"))
@@ -188,10 +243,25 @@ fn check_instance(world: &World, id: &str, body: &Value, region: &str) -> Result
     if let Some(tls) = p["minimalTlsVersion"].as_str()
         && !matches!(tls, "1.0" | "1.1" | "1.2" | "1.3" | "None")
     {
-        return bad("InvalidMinimalTlsVersion", format!("Invalid minimal TLS version: {tls}."));
+        return bad(
+            "InvalidMinimalTlsVersion",
+            format!("Invalid minimal TLS version: {tls}."),
+        );
     }
     let login = p["administratorLogin"].as_str().unwrap_or("");
-    if login.is_empty() || ["admin", "administrator", "sa", "root", "dbmanager", "loginmanager", "guest", "public"].contains(&login.to_lowercase().as_str()) {
+    if login.is_empty()
+        || [
+            "admin",
+            "administrator",
+            "sa",
+            "root",
+            "dbmanager",
+            "loginmanager",
+            "guest",
+            "public",
+        ]
+        .contains(&login.to_lowercase().as_str())
+    {
         return bad("InvalidLoginName", "The provided login name is invalid.".into());
     }
     check_password(p["administratorLoginPassword"].as_str().unwrap_or(""), login)?;
@@ -200,7 +270,10 @@ fn check_instance(world: &World, id: &str, body: &Value, region: &str) -> Result
 
 fn check_password(password: &str, login: &str) -> Result<(), Refusal> {
     if password.chars().count() < 16 {
-        return Err(Refusal::bad("PasswordTooShort", "The provided password is too short: at least 16 characters."));
+        return Err(Refusal::bad(
+            "PasswordTooShort",
+            "The provided password is too short: at least 16 characters.",
+        ));
     }
     if password.chars().count() > 128 {
         return Err(Refusal::bad("PasswordTooLong", "The provided password is too long."));
@@ -212,7 +285,10 @@ fn check_password(password: &str, login: &str) -> Result<(), Refusal> {
         password.chars().any(|c| !c.is_ascii_alphanumeric()),
     ];
     if kinds.iter().filter(|k| **k).count() < 3 || password.to_lowercase().contains(&login.to_lowercase()) {
-        return Err(Refusal::bad("PasswordNotComplex", "The provided password is not complex enough."));
+        return Err(Refusal::bad(
+            "PasswordNotComplex",
+            "The provided password is not complex enough.",
+        ));
     }
     Ok(())
 }
@@ -221,59 +297,128 @@ fn check_subnet(world: &World, id: &str, region: &str) -> Result<String, Refusal
     let bad = |code: &str, text: String| Err(Refusal::bad(code, text));
     let parts: Vec<&str> = id.trim_start_matches('/').split('/').collect();
     if parts.len() != 10 || !parts[8].eq_ignore_ascii_case("subnets") || !parts[7].is_ascii() {
-        return bad("InvalidSubnetResourceId", format!("The provided subnet resource ID '{id}' is invalid."));
+        return bad(
+            "InvalidSubnetResourceId",
+            format!("The provided subnet resource ID '{id}' is invalid."),
+        );
     }
     let Some(net) = world.cloud.get(&parent(id, 2)) else {
-        return bad("VnetResourceNotFound", format!("Resource not found: '{}'.", parent(id, 2)));
+        return bad(
+            "VnetResourceNotFound",
+            format!("Resource not found: '{}'.", parent(id, 2)),
+        );
     };
     let Some(subnet) = network::part(world, id) else {
         return bad("VnetSubnetIsUnknown", format!("Subnet '{id}' does not exist."));
     };
     if net["location"] != region {
-        return bad("VnetInWrongRegion", format!("Virtual network '{}' is in {}, the managed instance would be in {region}.", last(&parent(id, 2)), net["location"].as_str().unwrap_or("")));
+        return bad(
+            "VnetInWrongRegion",
+            format!(
+                "Virtual network '{}' is in {}, the managed instance would be in {region}.",
+                last(&parent(id, 2)),
+                net["location"].as_str().unwrap_or("")
+            ),
+        );
     }
     let p = &subnet["properties"];
     if last(id).eq_ignore_ascii_case("GatewaySubnet") {
-        return bad("VnetSubnetIsGateway", "The gateway's subnet can't hold a managed instance.".into());
+        return bad(
+            "VnetSubnetIsGateway",
+            "The gateway's subnet can't hold a managed instance.".into(),
+        );
     }
-    let bits = p["addressPrefix"].as_str().and_then(|a| a.parse::<Ipv4Net>().ok()).map_or(32, |n| n.prefix_len());
+    let bits = p["addressPrefix"]
+        .as_str()
+        .and_then(|a| a.parse::<Ipv4Net>().ok())
+        .map_or(32, |n| n.prefix_len());
     if bits > 27 {
-        return bad("CreateManagedInstanceInvalidSubnetSize", format!("Subnet '{}' is too small (/{bits}): a managed instance needs at least 32 addresses (/27).", last(id)));
+        return bad(
+            "CreateManagedInstanceInvalidSubnetSize",
+            format!(
+                "Subnet '{}' is too small (/{bits}): a managed instance needs at least 32 addresses (/27).",
+                last(id)
+            ),
+        );
     }
-    let delegated = p["delegations"].as_array().is_some_and(|d| d.iter().any(|d| d["properties"]["serviceName"].as_str().is_some_and(|s| s.eq_ignore_ascii_case(KIND))));
+    let delegated = p["delegations"].as_array().is_some_and(|d| {
+        d.iter().any(|d| {
+            d["properties"]["serviceName"]
+                .as_str()
+                .is_some_and(|s| s.eq_ignore_ascii_case(KIND))
+        })
+    });
     if !delegated {
-        return Err(Refusal::conflict("MiCreateFailedNonDelegatedSubnet", format!("Failed to create Managed Instance with subnet '{}'. Subnet must be delegated to {KIND}.", last(id))));
+        return Err(Refusal::conflict(
+            "MiCreateFailedNonDelegatedSubnet",
+            format!(
+                "Failed to create Managed Instance with subnet '{}'. Subnet must be delegated to {KIND}.",
+                last(id)
+            ),
+        ));
     }
     if p["networkSecurityGroup"]["id"].is_null() {
-        return bad("VnetConfigIsNotAllowed", format!("Subnet '{}' has no network security group.", last(id)));
+        return bad(
+            "VnetConfigIsNotAllowed",
+            format!("Subnet '{}' has no network security group.", last(id)),
+        );
     }
     let Some(table) = p["routeTable"]["id"].as_str().and_then(|t| world.cloud.get(t)) else {
-        return bad("VnetConfigHasNoUdr", format!("Subnet '{}' has no route table.", last(id)));
+        return bad(
+            "VnetConfigHasNoUdr",
+            format!("Subnet '{}' has no route table.", last(id)),
+        );
     };
     let routes = table["properties"]["routes"].as_array().map_or(&[][..], Vec::as_slice);
     if routes.iter().any(|r| r["properties"]["nextHopType"] == "None") {
-        return bad("VnetConfigHasInvalidUdr", format!("Route table '{}' of subnet '{}' drops traffic that the managed instance needs.", table["name"].as_str().unwrap_or(""), last(id)));
+        return bad(
+            "VnetConfigHasInvalidUdr",
+            format!(
+                "Route table '{}' of subnet '{}' drops traffic that the managed instance needs.",
+                table["name"].as_str().unwrap_or(""),
+                last(id)
+            ),
+        );
     }
-    let denied = p["networkSecurityGroup"]["id"].as_str().and_then(|n| world.cloud.get(n)).is_some_and(|n| {
-        n["properties"]["securityRules"].as_array().is_some_and(|r| {
-            r.iter().any(|r| {
-                let p = &r["properties"];
-                p["access"] == "Deny" && p["destinationPortRange"] == "*" && p["priority"].as_i64().unwrap_or(4096) < 200
+    let denied = p["networkSecurityGroup"]["id"]
+        .as_str()
+        .and_then(|n| world.cloud.get(n))
+        .is_some_and(|n| {
+            n["properties"]["securityRules"].as_array().is_some_and(|r| {
+                r.iter().any(|r| {
+                    let p = &r["properties"];
+                    p["access"] == "Deny"
+                        && p["destinationPortRange"] == "*"
+                        && p["priority"].as_i64().unwrap_or(4096) < 200
+                })
             })
-        })
-    });
+        });
     if denied {
-        return bad("VnetSubnetConflictWithIntendedPolicy", format!("A rule of the network security group of subnet '{}' conflicts with the intended policy.", last(id)));
+        return bad(
+            "VnetSubnetConflictWithIntendedPolicy",
+            format!(
+                "A rule of the network security group of subnet '{}' conflicts with the intended policy.",
+                last(id)
+            ),
+        );
     }
     let used = world.cloud.resources.values().any(|v| {
         v["type"] == "Microsoft.Network/networkInterfaces"
-            && v["properties"]["ipConfigurations"][0]["properties"]["subnet"]["id"].as_str().is_some_and(|s| s.eq_ignore_ascii_case(id))
+            && v["properties"]["ipConfigurations"][0]["properties"]["subnet"]["id"]
+                .as_str()
+                .is_some_and(|s| s.eq_ignore_ascii_case(id))
     });
     if used {
-        return bad("SubnetHasResourcesOfDifferentType", format!("Subnet '{}' has resources of different type.", last(id)));
+        return bad(
+            "SubnetHasResourcesOfDifferentType",
+            format!("Subnet '{}' has resources of different type.", last(id)),
+        );
     }
     if p["provisioningState"] != "Succeeded" || net["properties"]["provisioningState"] != "Succeeded" {
-        return Err(Refusal::conflict("ReferencedResourceNotProvisioned", format!("Subnet '{id}' is being changed.")));
+        return Err(Refusal::conflict(
+            "ReferencedResourceNotProvisioned",
+            format!("Subnet '{id}' is being changed."),
+        ));
     }
     Ok(subnet["id"].as_str().unwrap_or(id).to_owned())
 }
@@ -282,7 +427,13 @@ fn put_instance(world: &mut World, req: &Req) -> Answer {
     let id = req.id(req.segs.len());
     let region = location(&req.body)?;
     if world.cloud.busy.contains_key(&id.to_lowercase()) {
-        return Err(Refusal::conflict("ManagedInstanceOperationInProgress", format!("The operation could not be completed because another operation is in progress on managed instance '{}'. Please wait for the operation in progress to complete and try again.", last(&id))));
+        return Err(Refusal::conflict(
+            "ManagedInstanceOperationInProgress",
+            format!(
+                "The operation could not be completed because another operation is in progress on managed instance '{}'. Please wait for the operation in progress to complete and try again.",
+                last(&id)
+            ),
+        ));
     }
     if let Some(old) = world.cloud.get(&id) {
         // A repeated request with the same content changes nothing.
@@ -294,7 +445,11 @@ fn put_instance(world: &mut World, req: &Req) -> Answer {
         .resources
         .values()
         .find(|v| v["type"] == CLUSTERS && v["properties"]["subnetId"] == subnet.as_str())
-        .and_then(|v| v["name"].as_str().map(|n| n.rsplit('-').next().unwrap_or("").to_owned()))
+        .and_then(|v| {
+            v["name"]
+                .as_str()
+                .map(|n| n.rsplit('-').next().unwrap_or("").to_owned())
+        })
         .unwrap_or_else(|| world.guid(&format!("dns {subnet}")).simple().to_string()[..12].to_owned());
     let name = last(&id).to_owned();
     let p = &req.body["properties"];
@@ -324,20 +479,30 @@ fn put_instance(world: &mut World, req: &Req) -> Answer {
     world.cloud.store(body.clone());
     network::add_intent(world, &subnet);
     let target = id.clone();
-    let op = lro::start(world, lro::Style::ManagedInstance, &region, Some(id.clone()), CREATE_SECS, &id, move |w| {
-        if let Some(v) = w.cloud.get_mut(&target) {
-            v["properties"]["state"] = "Ready".into();
-            v["properties"]["provisioningState"] = "Succeeded".into();
-        }
-        cluster(w, &target);
-        Ok(())
-    });
+    let op = lro::start(
+        world,
+        lro::Style::ManagedInstance,
+        &region,
+        Some(id.clone()),
+        CREATE_SECS,
+        &id,
+        move |w| {
+            if let Some(v) = w.cloud.get_mut(&target) {
+                v["properties"]["state"] = "Ready".into();
+                v["properties"]["provisioningState"] = "Succeeded".into();
+            }
+            cluster(w, &target);
+            Ok(())
+        },
+    );
     Ok(lro::accepted(world, req, &op, Some(body), 201))
 }
 
 /// The virtual cluster of a new instance's subnet.
 fn cluster(world: &mut World, instance: &str) {
-    let Some(mi) = world.cloud.get(instance).cloned() else { return };
+    let Some(mi) = world.cloud.get(instance).cloned() else {
+        return;
+    };
     let subnet = mi["properties"]["subnetId"].as_str().unwrap_or("").to_owned();
     let zone = mi["properties"]["dnsZone"].as_str().unwrap_or("");
     let name = format!("VirtualCluster{}-{zone}", world.guid(&format!("cluster {subnet}")));
@@ -355,9 +520,17 @@ fn cluster(world: &mut World, instance: &str) {
 }
 
 fn delete_instance(world: &mut World, req: &Req, id: &str) -> Answer {
-    let Some(mi) = world.cloud.get(id).cloned() else { return Ok(Resp::empty(204)) };
+    let Some(mi) = world.cloud.get(id).cloned() else {
+        return Ok(Resp::empty(204));
+    };
     if world.cloud.busy.contains_key(&id.to_lowercase()) {
-        return Err(Refusal::conflict("ManagedInstanceOperationInProgress", format!("The operation could not be completed because another operation is in progress on managed instance '{}'.", last(id))));
+        return Err(Refusal::conflict(
+            "ManagedInstanceOperationInProgress",
+            format!(
+                "The operation could not be completed because another operation is in progress on managed instance '{}'.",
+                last(id)
+            ),
+        ));
     }
     if let Some(v) = world.cloud.get_mut(id) {
         v["properties"]["state"] = "Deleting".into();
@@ -366,30 +539,46 @@ fn delete_instance(world: &mut World, req: &Req, id: &str) -> Answer {
     let region = mi["location"].as_str().unwrap_or("").to_owned();
     let subnet = mi["properties"]["subnetId"].as_str().unwrap_or("").to_owned();
     let target = id.to_owned();
-    let op = lro::start(world, lro::Style::ManagedInstance, &region, Some(id.to_owned()), DELETE_LAST_SECS, id, move |w| {
-        let databases: Vec<String> = w.cloud.of_type(&target, DATABASES).filter_map(|d| d["id"].as_str().map(str::to_owned)).collect();
-        for d in databases {
-            super::forget(w, &d);
-        }
-        super::forget(w, &target);
-        let clusters: Vec<String> = w
-            .cloud
-            .resources
-            .values()
-            .filter(|v| v["type"] == CLUSTERS && v["properties"]["subnetId"] == subnet.as_str())
-            .filter_map(|v| v["id"].as_str().map(str::to_owned))
-            .collect();
-        for c in clusters {
-            w.cloud.remove(&c);
-        }
-        network::remove_intent(w, &subnet);
-        Ok(())
-    });
+    let op = lro::start(
+        world,
+        lro::Style::ManagedInstance,
+        &region,
+        Some(id.to_owned()),
+        DELETE_LAST_SECS,
+        id,
+        move |w| {
+            let databases: Vec<String> = w
+                .cloud
+                .of_type(&target, DATABASES)
+                .filter_map(|d| d["id"].as_str().map(str::to_owned))
+                .collect();
+            for d in databases {
+                super::forget(w, &d);
+            }
+            super::forget(w, &target);
+            let clusters: Vec<String> = w
+                .cloud
+                .resources
+                .values()
+                .filter(|v| v["type"] == CLUSTERS && v["properties"]["subnetId"] == subnet.as_str())
+                .filter_map(|v| v["id"].as_str().map(str::to_owned))
+                .collect();
+            for c in clusters {
+                w.cloud.remove(&c);
+            }
+            network::remove_intent(w, &subnet);
+            Ok(())
+        },
+    );
     Ok(Resp::empty(202).with(lro::headers(world, req, &op)))
 }
 
 fn operations(world: &World, instance: &str) -> Vec<Value> {
-    let steps = ["Request validation", "Virtual Cluster resize/creation", "New SQL Instance Startup"];
+    let steps = [
+        "Request validation",
+        "Virtual Cluster resize/creation",
+        "New SQL Instance Startup",
+    ];
     let mut found: Vec<Value> = world
         .cloud
         .operations
@@ -435,7 +624,11 @@ fn operations(world: &World, instance: &str) -> Vec<Value> {
             })
         })
         .collect();
-    found.sort_by(|a, b| b["properties"]["startTime"].as_str().cmp(&a["properties"]["startTime"].as_str()));
+    found.sort_by(|a, b| {
+        b["properties"]["startTime"]
+            .as_str()
+            .cmp(&a["properties"]["startTime"].as_str())
+    });
     found
 }
 
@@ -445,19 +638,38 @@ fn put_database(world: &mut World, req: &Req) -> Answer {
     let instance = parent(&id, 2);
     let region = location(&req.body)?;
     let Some(mi) = world.cloud.get(&instance) else {
-        return Err(Refusal::new(404, "ParentResourceNotFound", format!("Can not perform requested operation on nested resource. Parent resource '{}' not found.", last(&instance))));
+        return Err(Refusal::new(
+            404,
+            "ParentResourceNotFound",
+            format!(
+                "Can not perform requested operation on nested resource. Parent resource '{}' not found.",
+                last(&instance)
+            ),
+        ));
     };
     if mi["properties"]["state"] != "Ready" {
-        return Err(Refusal::conflict("ConflictingManagedInstanceOperation", format!("An operation is currently in progress for the managed instance '{}'.", last(&instance))));
+        return Err(Refusal::conflict(
+            "ConflictingManagedInstanceOperation",
+            format!(
+                "An operation is currently in progress for the managed instance '{}'.",
+                last(&instance)
+            ),
+        ));
     }
     if ["master", "model", "msdb", "tempdb"].contains(&name.to_lowercase().as_str()) {
-        return Err(Refusal::bad("CannotUseReservedDatabaseName", format!("Cannot use reserved database name '{name}' in this operation.")));
+        return Err(Refusal::bad(
+            "CannotUseReservedDatabaseName",
+            format!("Cannot use reserved database name '{name}' in this operation."),
+        ));
     }
     let p = &req.body["properties"];
     let mode = p["createMode"].as_str().unwrap_or("Default");
     if world.cloud.get(&id).is_some() {
         if mode == "RestoreExternalBackup" {
-            return Err(Refusal::bad("ManagedDatabaseNameInUse", format!("Database '{name}' already exists. Choose a different database name.")));
+            return Err(Refusal::bad(
+                "ManagedDatabaseNameInUse",
+                format!("Database '{name}' already exists. Choose a different database name."),
+            ));
         }
         return Ok(Resp::ok(world.cloud.get(&id).cloned().unwrap_or_default()));
     }
@@ -472,28 +684,50 @@ fn put_database(world: &mut World, req: &Req) -> Answer {
     if mode != "RestoreExternalBackup" {
         world.cloud.store(body.clone());
         let target = id.clone();
-        let op = lro::start(world, lro::Style::ManagedDatabase, &region, Some(id.clone()), 60, &id, move |w| {
-            set_status(w, &target, "Online");
-            Ok(())
-        });
+        let op = lro::start(
+            world,
+            lro::Style::ManagedDatabase,
+            &region,
+            Some(id.clone()),
+            60,
+            &id,
+            move |w| {
+                set_status(w, &target, "Online");
+                Ok(())
+            },
+        );
         return Ok(lro::accepted(world, req, &op, Some(body), 201));
     }
     let Some(uri) = text(p, "/storageContainerUri") else {
-        return Err(Refusal::bad("MissingStorageContainerUri", "Missing storage container URI."));
+        return Err(Refusal::bad(
+            "MissingStorageContainerUri",
+            "Missing storage container URI.",
+        ));
     };
     let Some(token) = text(p, "/storageContainerSasToken") else {
-        return Err(Refusal::bad("MissingStorageContainerSasToken", "Missing storage container SAS token."));
+        return Err(Refusal::bad(
+            "MissingStorageContainerSasToken",
+            "Missing storage container SAS token.",
+        ));
     };
     let auto = if p["autoCompleteRestore"] == true {
         match text(p, "/lastBackupName") {
             Some(n) => Some(n.to_owned()),
-            None => return Err(Refusal::bad("AutoCompleteMissingLastBackupName", "Auto complete restore request must have lastBackupName parameter provided.")),
+            None => {
+                return Err(Refusal::bad(
+                    "AutoCompleteMissingLastBackupName",
+                    "Auto complete restore request must have lastBackupName parameter provided.",
+                ));
+            }
         }
     } else {
         None
     };
     let Some((account, container, folder)) = container_of(world, uri) else {
-        return Err(Refusal::bad("BlobStorageFailure", format!("The storage container URI '{uri}' is not valid.")));
+        return Err(Refusal::bad(
+            "BlobStorageFailure",
+            format!("The storage container URI '{uri}' is not valid."),
+        ));
     };
     body["properties"]["status"] = "Restoring".into();
     world.cloud.store(body.clone());
@@ -510,7 +744,7 @@ fn put_database(world: &mut World, req: &Req) -> Answer {
         restored: vec![],
     };
     world.cloud.restores.insert(id.to_lowercase(), restore);
-    look(world);
+    next_file(world, &id.to_lowercase());
     Ok(lro::accepted(world, req, &operation, Some(body), 201))
 }
 
@@ -536,12 +770,28 @@ fn set_status(world: &mut World, id: &str, status: &str) {
 
 /// Files of a restore's folder, oldest first: full backups before what follows them.
 fn files<'a>(world: &'a World, r: &Restore) -> Vec<(&'a str, Timestamp)> {
-    let Some(blobs) = world.cloud.accounts.get(&r.account).and_then(|a| a.containers.get(&r.container)) else { return vec![] };
-    let prefix = if r.folder.is_empty() { String::new() } else { format!("{}/", r.folder) };
+    let Some(blobs) = world
+        .cloud
+        .accounts
+        .get(&r.account)
+        .and_then(|a| a.containers.get(&r.container))
+    else {
+        return vec![];
+    };
+    let prefix = if r.folder.is_empty() {
+        String::new()
+    } else {
+        format!("{}/", r.folder)
+    };
     let mut files: Vec<(&str, Timestamp)> = blobs
         .iter()
         .filter_map(|(n, b)| Some((n.strip_prefix(&prefix)?, b.modified)))
-        .filter(|(n, _)| !n.contains('/') && [".bak", ".trn", ".dif", ".diff"].iter().any(|e| n.to_lowercase().ends_with(e)))
+        .filter(|(n, _)| {
+            !n.contains('/')
+                && [".bak", ".trn", ".dif", ".diff"]
+                    .iter()
+                    .any(|e| n.to_lowercase().ends_with(e))
+        })
         .collect();
     files.sort_by_key(|(n, t)| (!full(n), *t));
     files
@@ -551,13 +801,16 @@ fn full(name: &str) -> bool {
     name.to_lowercase().ends_with(".bak")
 }
 
-/// Lets every log replay that waits see whether there is something to do.
+/// Lets every log replay that waits see whether there is something to do. The people's round calls this at each request,
+/// so it only counts files; the SAS is checked when there is a file to read.
 pub(crate) fn look(world: &mut World) {
     let waiting: Vec<String> = world
         .cloud
         .restores
         .iter()
-        .filter(|(_, r)| matches!(r.state, Replay::NotStarted | Replay::Waiting))
+        .filter(|(_, r)| {
+            matches!(r.state, Replay::NotStarted | Replay::Waiting) && files(world, r).len() > r.restored.len()
+        })
         .map(|(k, _)| k.clone())
         .collect();
     for key in waiting {
@@ -566,14 +819,26 @@ pub(crate) fn look(world: &mut World) {
 }
 
 fn next_file(world: &mut World, key: &str) {
-    let Some(r) = world.cloud.restores.get(key).cloned() else { return };
+    let Some(r) = world.cloud.restores.get(key).cloned() else {
+        return;
+    };
     if let Err(why) = readable(world, &r) {
         return fail(world, key, &why);
     }
-    let next = files(world, &r).into_iter().map(|(n, _)| n.to_owned()).find(|n| !r.restored.iter().any(|(d, _)| d == n));
+    let next = files(world, &r)
+        .into_iter()
+        .map(|(n, _)| n.to_owned())
+        .find(|n| !r.restored.iter().any(|(d, _)| d == n));
     let Some(file) = next else {
-        let state = if r.restored.is_empty() { Replay::NotStarted } else { Replay::Waiting };
-        let auto = r.auto.as_ref().is_some_and(|a| r.restored.last().is_some_and(|(n, _)| n == a));
+        let state = if r.restored.is_empty() {
+            Replay::NotStarted
+        } else {
+            Replay::Waiting
+        };
+        let auto = r
+            .auto
+            .as_ref()
+            .is_some_and(|a| r.restored.last().is_some_and(|(n, _)| n == a));
         if let Some(r) = world.cloud.restores.get_mut(key) {
             r.state = state;
         }
@@ -583,19 +848,29 @@ fn next_file(world: &mut World, key: &str) {
         return;
     };
     if r.restored.is_empty() && !full(&file) {
-        return fail(world, key, "FullBackupNotFound: the container has log backups but no full backup.");
+        return fail(
+            world,
+            key,
+            "FullBackupNotFound: the container has log backups but no full backup.",
+        );
     }
     let secs = if full(&file) { FULL_SECS } else { LOG_SECS };
     let from = world.now();
     let to = plus(from, world.about(secs, &file));
     if let Some(r) = world.cloud.restores.get_mut(key) {
-        r.state = Replay::Restoring { file: file.clone(), from, to };
+        r.state = Replay::Restoring {
+            file: file.clone(),
+            from,
+            to,
+        };
     }
     let (k, operation) = (key.to_owned(), r.operation.clone());
     world.at(to, move |w| {
         let now = w.now();
         // The database may have been deleted meanwhile, and even restored again.
-        let Some(r) = w.cloud.restores.get_mut(&k).filter(|r| r.operation == operation) else { return };
+        let Some(r) = w.cloud.restores.get_mut(&k).filter(|r| r.operation == operation) else {
+            return;
+        };
         r.restored.push((file, now));
         r.state = Replay::Waiting;
         next_file(w, &k);
@@ -604,14 +879,24 @@ fn next_file(world: &mut World, key: &str) {
 
 /// Whether the container can be read with exactly the permissions read and list.
 fn readable(world: &World, r: &Restore) -> Result<(), String> {
-    let there = world.cloud.accounts.get(&r.account).is_some_and(|a| a.containers.contains_key(&r.container));
+    let there = world
+        .cloud
+        .accounts
+        .get(&r.account)
+        .is_some_and(|a| a.containers.contains_key(&r.container));
     if !there {
-        return Err(format!("BlobStorageFailure: container '{}' was not found in storage account '{}'.", r.container, r.account));
+        return Err(format!(
+            "BlobStorageFailure: container '{}' was not found in storage account '{}'.",
+            r.container, r.account
+        ));
     }
     let why = match blob::check(world, &r.account, &r.container, &r.token, 'r') {
         Ok(sas) if sas.permissions == "rl" || sas.permissions == "lr" => return Ok(()),
         Ok(sas) => {
-            return Err(format!("BlobStorageFailure: the SAS token must grant exactly Read and List, it grants '{}'.", sas.permissions));
+            return Err(format!(
+                "BlobStorageFailure: the SAS token must grant exactly Read and List, it grants '{}'.",
+                sas.permissions
+            ));
         }
         Err(SasError::Missing) => "it has no signature",
         Err(SasError::Signature) => "its signature doesn't match",
@@ -624,7 +909,9 @@ fn readable(world: &World, r: &Restore) -> Result<(), String> {
 }
 
 fn fail(world: &mut World, key: &str, why: &str) {
-    let Some(r) = world.cloud.restores.get_mut(key) else { return };
+    let Some(r) = world.cloud.restores.get_mut(key) else {
+        return;
+    };
     r.state = Replay::Failed(why.to_owned());
     let (id, operation) = (r.id.clone(), r.operation.clone());
     set_status(world, &id, "RecoveryPending");
@@ -638,34 +925,56 @@ fn finish(world: &mut World, key: &str) -> Option<String> {
     let (id, restore_op) = (r.id.clone(), r.operation.clone());
     let region = world.cloud.get(&id)?["location"].as_str()?.to_owned();
     let (k, database) = (key.to_owned(), id.clone());
-    Some(lro::start(world, lro::Style::ManagedDatabase, &region, Some(id.clone()), LOG_SECS, &id, move |w| {
-        set_status(w, &database, "Online");
-        if let Some(r) = w.cloud.restores.get_mut(&k) {
-            r.state = Replay::Completed;
-        }
-        lro::end(w, &restore_op, Ok(()));
-        Ok(())
-    }))
+    Some(lro::start(
+        world,
+        lro::Style::ManagedDatabase,
+        &region,
+        Some(id.clone()),
+        LOG_SECS,
+        &id,
+        move |w| {
+            set_status(w, &database, "Online");
+            if let Some(r) = w.cloud.restores.get_mut(&k) {
+                r.state = Replay::Completed;
+            }
+            lro::end(w, &restore_op, Ok(()));
+            Ok(())
+        },
+    ))
 }
 
 fn complete(world: &mut World, req: &Req, id: &str) -> Answer {
     let key = id.to_lowercase();
     let Some(r) = world.cloud.restores.get(&key) else {
-        return Err(Refusal::bad("ExternalBackupRestoreHasNotBeenStarted", "The restore request can only be completed once the restore has started."));
+        return Err(Refusal::bad(
+            "ExternalBackupRestoreHasNotBeenStarted",
+            "The restore request can only be completed once the restore has started.",
+        ));
     };
     match &r.state {
         Replay::Completing | Replay::Completed => {
-            return Err(Refusal::bad("ExternalBackupAlreadySignaledToComplete", "The restore request has already been signaled to complete."));
+            return Err(Refusal::bad(
+                "ExternalBackupAlreadySignaledToComplete",
+                "The restore request has already been signaled to complete.",
+            ));
         }
         Replay::NotStarted | Replay::Failed(_) => {
-            return Err(Refusal::bad("ExternalBackupRestoreHasNotBeenStarted", "The restore request can only be completed once the restore has started."));
+            return Err(Refusal::bad(
+                "ExternalBackupRestoreHasNotBeenStarted",
+                "The restore request can only be completed once the restore has started.",
+            ));
         }
         Replay::Restoring { .. } | Replay::Waiting => {}
     }
     let wanted = text(&req.body, "/lastBackupName").unwrap_or("");
     let newest = r.restored.last().map_or("", |(n, _)| n.as_str());
     if wanted != newest || r.state != Replay::Waiting {
-        return Err(Refusal::bad("RequiredBackupIsNotLastRestored", format!("Migration cannot be completed because provided backup file name '{wanted}' is not the name of the last backup file that is restored ('{newest}').")));
+        return Err(Refusal::bad(
+            "RequiredBackupIsNotLastRestored",
+            format!(
+                "Migration cannot be completed because provided backup file name '{wanted}' is not the name of the last backup file that is restored ('{newest}')."
+            ),
+        ));
     }
     match finish(world, &key) {
         Some(op) => Ok(Resp::empty(202).with(lro::headers(world, req, &op))),
@@ -674,16 +983,33 @@ fn complete(world: &mut World, req: &Req, id: &str) -> Answer {
 }
 
 fn delete_database(world: &mut World, req: &Req, id: &str) -> Answer {
-    let Some(db) = world.cloud.get(id).cloned() else { return Ok(Resp::empty(204)) };
+    let Some(db) = world.cloud.get(id).cloned() else {
+        return Ok(Resp::empty(204));
+    };
     let region = db["location"].as_str().unwrap_or("").to_owned();
     if let Some(r) = world.cloud.restores.remove(&id.to_lowercase()) {
-        lro::end(world, &r.operation, Err(Refusal::conflict("OperationCancelled", "The operation was cancelled because the database was deleted.")));
+        lro::end(
+            world,
+            &r.operation,
+            Err(Refusal::conflict(
+                "OperationCancelled",
+                "The operation was cancelled because the database was deleted.",
+            )),
+        );
     }
     let target = id.to_owned();
-    let op = lro::start(world, lro::Style::ManagedDatabase, &region, Some(id.to_owned()), 60, id, move |w| {
-        super::forget(w, &target);
-        Ok(())
-    });
+    let op = lro::start(
+        world,
+        lro::Style::ManagedDatabase,
+        &region,
+        Some(id.to_owned()),
+        60,
+        id,
+        move |w| {
+            super::forget(w, &target);
+            Ok(())
+        },
+    );
     Ok(Resp::empty(202).with(lro::headers(world, req, &op)))
 }
 
@@ -701,7 +1027,12 @@ fn details(world: &World, id: &str) -> Option<Value> {
         Replay::Restoring { file, from, to } => {
             p["currentRestoringFileName"] = file.as_str().into();
             let total = to.duration_since(*from).as_secs_f64().max(1.0);
-            ("Restoring", (world.now().duration_since(*from).as_secs_f64() / total * 100.0).floor().clamp(0.0, 99.0))
+            (
+                "Restoring",
+                (world.now().duration_since(*from).as_secs_f64() / total * 100.0)
+                    .floor()
+                    .clamp(0.0, 99.0),
+            )
         }
         Replay::Waiting => ("Waiting", 100.0),
         Replay::Completing => ("Completing", 100.0),
@@ -731,10 +1062,15 @@ pub(crate) fn online(world: &World, fqdn: &str, database: &str) -> bool {
     world.cloud.resources.values().any(|mi| {
         mi["type"] == KIND
             && mi["properties"]["state"] == "Ready"
-            && mi["properties"]["fullyQualifiedDomainName"].as_str().is_some_and(|f| f.eq_ignore_ascii_case(fqdn))
+            && mi["properties"]["fullyQualifiedDomainName"]
+                .as_str()
+                .is_some_and(|f| f.eq_ignore_ascii_case(fqdn))
             && world
                 .cloud
                 .of_type(mi["id"].as_str().unwrap_or(""), DATABASES)
-                .any(|d| d["properties"]["status"] == "Online" && d["name"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(database)))
+                .any(|d| {
+                    d["properties"]["status"] == "Online"
+                        && d["name"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(database))
+                })
     })
 }

@@ -16,8 +16,22 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
         let id = parent(&here, up);
         match world.cloud.get(&id) {
             Some(v) if v["properties"]["provisioningState"] == "Succeeded" => Ok(id),
-            Some(_) => Err(Refusal::conflict("StorageAccountIsNotProvisioned", format!("The storage account provisioning state must be 'Succeeded' before executing the operation ({}).", last(&id)))),
-            None => Err(Refusal::new(404, "ResourceNotFound", format!("The Resource '{KIND}/{}' under resource group '{}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix", last(&id), req.group().unwrap_or("")))),
+            Some(_) => Err(Refusal::conflict(
+                "StorageAccountIsNotProvisioned",
+                format!(
+                    "The storage account provisioning state must be 'Succeeded' before executing the operation ({}).",
+                    last(&id)
+                ),
+            )),
+            None => Err(Refusal::new(
+                404,
+                "ResourceNotFound",
+                format!(
+                    "The Resource '{KIND}/{}' under resource group '{}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+                    last(&id),
+                    req.group().unwrap_or("")
+                ),
+            )),
         }
     };
     Some(match (&req.method, rest) {
@@ -90,7 +104,12 @@ fn put(world: &mut World, req: &Req) -> Answer {
     let id = req.id(req.segs.len());
     let name = last(&id).to_owned();
     if !valid_name(&name) {
-        return Err(Refusal::bad("AccountNameInvalid", format!("{name} is not a valid storage account name. Storage account name must be between 3 and 24 characters in length and use numbers and lower-case letters only.")));
+        return Err(Refusal::bad(
+            "AccountNameInvalid",
+            format!(
+                "{name} is not a valid storage account name. Storage account name must be between 3 and 24 characters in length and use numbers and lower-case letters only."
+            ),
+        ));
     }
     let location = location(&req.body)?;
     let Some(sku) = text(&req.body, "/sku/name") else {
@@ -98,11 +117,16 @@ fn put(world: &mut World, req: &Req) -> Answer {
     };
     let old = world.cloud.get(&id).cloned();
     if old.is_none() && (TAKEN.contains(&name.as_str()) || world.cloud.accounts.contains_key(&name)) {
-        return Err(Refusal::conflict("StorageAccountAlreadyTaken", format!("The storage account named {name} is already taken.")));
+        return Err(Refusal::conflict(
+            "StorageAccountAlreadyTaken",
+            format!("The storage account named {name} is already taken."),
+        ));
     }
     let now = world.now().to_string();
     let given = &req.body["properties"];
-    let created = old.as_ref().map_or(now.clone(), |o| o["properties"]["creationTime"].as_str().unwrap_or("").to_owned());
+    let created = old.as_ref().map_or(now.clone(), |o| {
+        o["properties"]["creationTime"].as_str().unwrap_or("").to_owned()
+    });
     let flag = |k: &str, d: bool| given[k].as_bool().unwrap_or(d);
     let blob = format!("{}/{name}/", world.cloud.blob_url);
     let mut body = json!({
@@ -128,18 +152,30 @@ fn put(world: &mut World, req: &Req) -> Answer {
     world.cloud.store(body);
     world.cloud.accounts.insert(name, Account::default());
     let target = id.clone();
-    let op = lro::start(world, lro::Style::Storage, &location, Some(id.clone()), 20, &id, move |w| {
-        if let Some(v) = w.cloud.get_mut(&target) {
-            v["properties"]["provisioningState"] = "Succeeded".into();
-        }
-        Ok(())
-    });
+    let op = lro::start(
+        world,
+        lro::Style::Storage,
+        &location,
+        Some(id.clone()),
+        20,
+        &id,
+        move |w| {
+            if let Some(v) = w.cloud.get_mut(&target) {
+                v["properties"]["provisioningState"] = "Succeeded".into();
+            }
+            Ok(())
+        },
+    );
     Ok(lro::accepted(world, req, &op, None, 202))
 }
 
 fn keys(world: &World, id: &str) -> Value {
     let name = last(id);
-    let created = world.cloud.get(id).map(|v| v["properties"]["creationTime"].clone()).unwrap_or(Value::Null);
+    let created = world
+        .cloud
+        .get(id)
+        .map(|v| v["properties"]["creationTime"].clone())
+        .unwrap_or(Value::Null);
     let keys: Vec<Value> = (0..2)
         .filter_map(|i| Some(json!({"keyName": format!("key{}", i + 1), "value": world.cloud.account_key(name, i)?, "permissions": "Full", "creationTime": created})))
         .collect();
@@ -150,7 +186,12 @@ fn regenerate(world: &mut World, req: &Req, id: &str) -> Answer {
     let index = match text(&req.body, "/keyName") {
         Some("key1") => 0,
         Some("key2") => 1,
-        _ => return Err(Refusal::bad("InvalidRequestPropertyValue", "The keyName must be key1 or key2.")),
+        _ => {
+            return Err(Refusal::bad(
+                "InvalidRequestPropertyValue",
+                "The keyName must be key1 or key2.",
+            ));
+        }
     };
     if let Some(a) = world.cloud.accounts.get_mut(last(id)) {
         a.generations[index] += 1;
@@ -163,10 +204,17 @@ fn service_sas(world: &World, req: &Req, id: &str) -> Answer {
     let resource = get("/canonicalizedResource");
     let name = last(id);
     let Some(container) = resource.strip_prefix(&format!("/blob/{name}/")) else {
-        return Err(Refusal::bad("InvalidValuesForRequestParameters", "canonicalizedResource doesn't belong to this account."));
+        return Err(Refusal::bad(
+            "InvalidValuesForRequestParameters",
+            "canonicalizedResource doesn't belong to this account.",
+        ));
     };
     let index = usize::from(get("/keyToSign") == "key2");
-    let Some(key) = world.cloud.account_key(name, index).and_then(|k| STANDARD.decode(k).ok()) else {
+    let Some(key) = world
+        .cloud
+        .account_key(name, index)
+        .and_then(|k| STANDARD.decode(k).ok())
+    else {
         return Err(Refusal::not_found(req));
     };
     let sas = crate::blob::Sas {
@@ -186,12 +234,17 @@ fn put_container(world: &mut World, req: &Req, account: &str) -> Answer {
     let id = req.id(req.segs.len());
     let name = last(&id).to_owned();
     let ok = (3..=63).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !name.starts_with('-')
         && !name.ends_with('-')
         && !name.contains("--");
     if !ok {
-        return Err(Refusal::bad("InvalidResourceName", "The specified resource name contains invalid characters."));
+        return Err(Refusal::bad(
+            "InvalidResourceName",
+            "The specified resource name contains invalid characters.",
+        ));
     }
     let new = world.cloud.get(&id).is_none();
     let modified = match world.cloud.get(&id) {

@@ -37,8 +37,17 @@ pub(crate) struct Buckets {
 
 impl Buckets {
     pub fn new(now: Timestamp) -> Buckets {
-        let bucket = |size, per_second| Bucket { size, per_second, left: size, at: now };
-        Buckets { reads: bucket(250.0, 25.0), writes: bucket(200.0, 10.0), deletes: bucket(200.0, 10.0) }
+        let bucket = |size, per_second| Bucket {
+            size,
+            per_second,
+            left: size,
+            at: now,
+        };
+        Buckets {
+            reads: bucket(250.0, 25.0),
+            writes: bucket(200.0, 10.0),
+            deletes: bucket(200.0, 10.0),
+        }
     }
 
     fn of(&mut self, method: &Method) -> (&mut Bucket, &'static str) {
@@ -57,7 +66,10 @@ pub(crate) fn take(world: &mut World, req: &Req) -> Result<(), Refusal> {
         let mut refusal = Refusal::new(
             429,
             "SubscriptionRequestsThrottled",
-            format!("Number of requests for subscription '{}' exceeded the limit. Please try again after '{wait}' seconds.", world.cloud.subscription),
+            format!(
+                "Number of requests for subscription '{}' exceeded the limit. Please try again after '{wait}' seconds.",
+                world.cloud.subscription
+            ),
         );
         refusal.headers.push(("retry-after", wait.to_string()));
         refusal

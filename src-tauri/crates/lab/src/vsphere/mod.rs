@@ -32,13 +32,16 @@ use std::{
 };
 use wire::{Element, Fault, Val, reference};
 
-/// Idle sessions of a vCenter end after this long.
+/// Idle sessions of a vCenter end after this long; at high speed never before [`IDLE_REAL_SECS`] of real time, or a session
+/// would end between two requests of a busy computer.
 const IDLE: SignedDuration = SignedDuration::from_mins(30);
+const IDLE_REAL_SECS: i64 = 5;
 
 /// The service of the vCenter port.
-pub fn router(world: Shared, _clock: Arc<LabClock>) -> Router {
+pub fn router(world: Shared, clock: Arc<LabClock>) -> Router {
     let service = Arc::new(Service {
         world,
+        clock,
         open: Mutex::default(),
     });
     Router::new()
@@ -50,6 +53,7 @@ pub fn router(world: Shared, _clock: Arc<LabClock>) -> Router {
 
 struct Service {
     world: Shared,
+    clock: Arc<LabClock>,
     open: Mutex<Open>,
 }
 
@@ -112,7 +116,10 @@ async fn versions(State(service): State<Arc<Service>>) -> Response {
 async fn call(State(service): State<Arc<Service>>, headers: HeaderMap, body: String) -> Response {
     let mut world = service.world.lock();
     let mut open = service.open.lock().unwrap_or_else(PoisonError::into_inner);
-    let key = cookie(&headers).filter(|key| renew(&mut world, &mut open, key));
+    let idle = IDLE.max(SignedDuration::from_secs(
+        IDLE_REAL_SECS * i64::from(service.clock.speed()),
+    ));
+    let key = cookie(&headers).filter(|key| renew(&mut world, &mut open, key, idle));
     let user = key
         .as_ref()
         .and_then(|k| world.onprem.sessions.get(k))
@@ -165,11 +172,11 @@ fn cookie(headers: &HeaderMap) -> Option<String> {
         .next()
 }
 
-/// True when the session lives; it then lives for another half hour.
-fn renew(w: &mut World, open: &mut Open, key: &str) -> bool {
+/// True when the session was used within `idle`; it then lives as long again.
+fn renew(w: &mut World, open: &mut Open, key: &str, idle: SignedDuration) -> bool {
     let now = w.now();
     match w.onprem.sessions.get_mut(key) {
-        Some(session) if now.duration_since(session.last_active) <= IDLE => {
+        Some(session) if now.duration_since(session.last_active) <= idle => {
             session.last_active = now;
             true
         }

@@ -53,8 +53,11 @@ impl Azure {
         let lab = Lab::start(options).await.unwrap();
         let a = lab.addresses();
         let http = client(&a);
-        let answer: Value =
-            token(&http, &a, &a.tenant_id, &a.client_id, &a.client_secret).await.json().await.unwrap();
+        let answer: Value = token(&http, &a, &a.tenant_id, &a.client_id, &a.client_secret)
+            .await
+            .json()
+            .await
+            .unwrap();
         let token = answer["access_token"].as_str().unwrap().to_owned();
         Azure { lab, a, http, token }
     }
@@ -66,11 +69,19 @@ impl Azure {
 
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Got {
         let path = self.path(path);
-        let url = if path.starts_with("https://") { path } else { format!("{}{path}", self.a.arm) };
+        let url = if path.starts_with("https://") {
+            path
+        } else {
+            format!("{}{path}", self.a.arm)
+        };
         let url = if url.contains("api-version=") {
             url
         } else {
-            format!("{url}{}api-version={}", if url.contains('?') { '&' } else { '?' }, version(&url))
+            format!(
+                "{url}{}api-version={}",
+                if url.contains('?') { '&' } else { '?' },
+                version(&url)
+            )
         };
         let mut request = self.http.request(method, url).bearer_auth(&self.token);
         if let Some(body) = body {
@@ -79,7 +90,11 @@ impl Azure {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.unwrap();
-        Got { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+        Got {
+            status,
+            headers,
+            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        }
     }
 
     pub async fn get(&self, path: &str) -> Value {
@@ -113,18 +128,31 @@ impl Azure {
     /// Follows an accepted request to its end, as Retry-After says, and returns the last answer of the status URL.
     pub async fn settle(&self, got: Got) -> Value {
         assert!(got.status < 300, "{}", got.body);
-        let Some(url) = got.header("azure-asyncoperation").or(got.header("location")).map(str::to_owned) else {
+        let Some(url) = got
+            .header("azure-asyncoperation")
+            .or(got.header("location"))
+            .map(str::to_owned)
+        else {
             return got.body;
         };
         let location_only = got.header("azure-asyncoperation").is_none();
         for _ in 0..2000 {
             let poll = self.call(Method::GET, &url, None).await;
             assert!(poll.status < 300, "{url}: {} {}", poll.status, poll.body);
-            let done = if location_only { poll.status != 202 } else { poll.body["status"] != "InProgress" };
+            let done = if location_only {
+                poll.status != 202
+            } else {
+                poll.body["status"] != "InProgress"
+            };
             if done {
                 return poll.body;
             }
-            let wait = poll.header("retry-after").or(got.header("retry-after")).unwrap().parse().unwrap();
+            let wait = poll
+                .header("retry-after")
+                .or(got.header("retry-after"))
+                .unwrap()
+                .parse()
+                .unwrap();
             self.pass_secs(wait);
         }
         panic!("never ends: {url}");
@@ -165,12 +193,19 @@ impl Azure {
     /// Network and groups as the scenario's first step makes them; returns the managed instance's subnet.
     pub async fn network(&self) -> String {
         for g in ["ContosoRG", "ContosoFailoverRG"] {
-            let got = self.put(&format!("{{S}}/resourceGroups/{g}"), json!({"location": "eastus2"})).await;
+            let got = self
+                .put(&format!("{{S}}/resourceGroups/{g}"), json!({"location": "eastus2"}))
+                .await;
             assert_eq!(got.status, 201, "{}", got.body);
         }
-        self.done(self.put(&format!("{NET}/networkSecurityGroups/NSG-SQLMI-EUS2"), nsg()).await).await;
+        self.done(
+            self.put(&format!("{NET}/networkSecurityGroups/NSG-SQLMI-EUS2"), nsg())
+                .await,
+        )
+        .await;
         let table = json!({"location": "eastus2", "properties": {"disableBgpRoutePropagation": false, "routes": []}});
-        self.done(self.put(&format!("{NET}/routeTables/MIRouteTable"), table).await).await;
+        self.done(self.put(&format!("{NET}/routeTables/MIRouteTable"), table).await)
+            .await;
         let vnet = json!({"location": "eastus2", "properties": {
             "addressSpace": {"addressPrefixes": ["10.235.0.0/24"]},
             "dhcpOptions": {"dnsServers": ["10.245.42.4", "10.245.42.5", "168.63.129.16"]},
@@ -184,7 +219,8 @@ impl Azure {
                 {"name": "SQLMI-SAW-EUS2", "properties": {"addressPrefix": "10.235.0.128/29"}},
             ],
         }});
-        self.done(self.put(&format!("{NET}/virtualNetworks/VNET-SQLMI-EUS2"), vnet).await).await;
+        self.done(self.put(&format!("{NET}/virtualNetworks/VNET-SQLMI-EUS2"), vnet).await)
+            .await;
         for (a, b, transit, remote) in [
             ("VNET-HUB-EUS2", "VNET-SQLMI-EUS2", true, false),
             ("VNET-SQLMI-EUS2", "VNET-HUB-EUS2", false, true),
@@ -195,21 +231,34 @@ impl Azure {
                 "remoteVirtualNetwork": {"id": format!("{NET}/virtualNetworks/{b}")}, "allowVirtualNetworkAccess": true,
                 "allowForwardedTraffic": true, "allowGatewayTransit": transit, "useRemoteGateways": remote,
             }});
-            self.done(self.put(&format!("{NET}/virtualNetworks/{a}/virtualNetworkPeerings/{a}-{b}"), peering).await).await;
+            self.done(
+                self.put(
+                    &format!("{NET}/virtualNetworks/{a}/virtualNetworkPeerings/{a}-{b}"),
+                    peering,
+                )
+                .await,
+            )
+            .await;
         }
         let test = json!({"location": "eastus2", "properties": {
             "addressSpace": {"addressPrefixes": ["10.246.0.0/24"]},
             "subnets": [{"name": "TEST-FE", "properties": {"addressPrefix": "10.246.0.0/25"}}],
         }});
-        self.done(self.put(&format!("{NET}/virtualNetworks/VNET-TEST-EUS2"), test).await).await;
+        self.done(self.put(&format!("{NET}/virtualNetworks/VNET-TEST-EUS2"), test).await)
+            .await;
         self.path(&format!("{NET}/virtualNetworks/VNET-SQLMI-EUS2/subnets/SQLMI-DS-EUS2"))
     }
 
     pub async fn register(&self, namespace: &str) {
-        let got = self.post(&format!("{{S}}/providers/{namespace}/register"), Value::Null).await;
+        let got = self
+            .post(&format!("{{S}}/providers/{namespace}/register"), Value::Null)
+            .await;
         assert_eq!(got.status, 200);
         self.pass_secs(60);
-        assert_eq!(self.get(&format!("{{S}}/providers/{namespace}")).await["registrationState"], "Registered");
+        assert_eq!(
+            self.get(&format!("{{S}}/providers/{namespace}")).await["registrationState"],
+            "Registered"
+        );
     }
 
     pub fn instance(&self, subnet: &str) -> Value {

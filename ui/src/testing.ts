@@ -1,0 +1,87 @@
+// Small plans and states for tests; what a test does not name has a plain value.
+import type { PlanView } from "./host/gen/PlanView";
+import type { RunState } from "./host/gen/RunState";
+import type { Task } from "./host/gen/Task";
+import type { TaskState } from "./host/gen/TaskState";
+
+export const START = "2026-11-21T19:00:00Z";
+export const at = (seconds: number): string => new Date(Date.parse(START) + seconds * 1000).toISOString();
+
+export function task(address: string, more: Partial<Task> = {}): Task {
+  return {
+    address,
+    title: address,
+    what: "It does something.",
+    why: "It is needed.",
+    actor: { who: "rehost" },
+    action: { do: "checkVCenter", minVersion: "6.5" },
+    after: [],
+    rights: [],
+    duration: { p50: 600, p95: 1200, source: "test" },
+    cost: null,
+    wayBack: "Nothing to take back.",
+    noReturn: false,
+    calls: [],
+    nodes: [],
+    ...more,
+  };
+}
+
+export function state(address: string, more: Partial<TaskState> = {}): TaskState {
+  return {
+    address,
+    status: "blocked",
+    blockedBy: [],
+    overdue: false,
+    attempts: 0,
+    started: null,
+    ended: null,
+    percent: null,
+    text: "",
+    lastSign: null,
+    retryAt: null,
+    failure: null,
+    evidence: [],
+    reason: null,
+    decision: null,
+    inFlight: null,
+    created: [],
+    ...more,
+  };
+}
+
+export function plan(tasks: Task[]): PlanView {
+  const numbers = [...new Set(tasks.map((t) => Number(t.address[5])))];
+  return {
+    hash: "ab".repeat(32),
+    plan: {
+      format: 1,
+      application: "SmartHotel",
+      rules: "current 2026-11",
+      steps: numbers.map((number) => ({
+        number,
+        title: `Step ${number}`,
+        tasks: tasks.filter((t) => t.address.startsWith(`step-${number}/`)),
+      })),
+      findings: [],
+    },
+    diagram: { nodes: [], edges: [] },
+  };
+}
+
+export function run(tasks: TaskState[], more: Partial<RunState> = {}): RunState {
+  return {
+    run: "run-1",
+    planHash: "ab".repeat(32),
+    rehearsal: true,
+    by: "anna",
+    host: "ADMIN-07",
+    phase: "running",
+    started: START,
+    ended: null,
+    tasks,
+    facts: {},
+    seq: 1,
+    ...more,
+  };
+}
