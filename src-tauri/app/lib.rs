@@ -136,8 +136,11 @@ mod tests {
             .iter()
             .filter_map(|p| p.as_str()?.strip_prefix("allow-"))
             .collect();
-        let names: Vec<String> =
-            api::COMMANDS.iter().chain(&[commands::STREAM_STOP]).map(|name| name.replace('_', "-")).collect();
+        let names: Vec<String> = api::COMMANDS
+            .iter()
+            .chain(&[commands::STREAM_STOP])
+            .map(|name| name.replace('_', "-"))
+            .collect();
         let mut wanted: Vec<&str> = names.iter().map(String::as_str).collect();
         allowed.sort_unstable();
         wanted.sort_unstable();
@@ -148,8 +151,18 @@ mod tests {
     fn the_command_line_says_how_to_start() {
         let read = |line: &str| Options::read(line.split_whitespace().map(str::to_owned)).map(|o| o.start);
         assert_eq!(read(""), Ok(Start::Home));
-        assert_eq!(read("a.rehost"), Ok(Start::Project { path: "a.rehost".into() }));
-        assert_eq!(read("--rehearse-sample"), Ok(Start::Rehearse { speed: api::rehearsal::USUAL_SPEED }));
+        assert_eq!(
+            read("a.rehost"),
+            Ok(Start::Project {
+                path: "a.rehost".into()
+            })
+        );
+        assert_eq!(
+            read("--rehearse-sample"),
+            Ok(Start::Rehearse {
+                speed: api::rehearsal::USUAL_SPEED
+            })
+        );
         assert_eq!(read("--rehearse-sample --speed 60"), Ok(Start::Rehearse { speed: 60 }));
         for wrong in ["--speed 60", "--rehearse-sample --speed fast", "--nonsense"] {
             assert!(read(wrong).is_err_and(|e| e.contains("Usage")), "{wrong}");

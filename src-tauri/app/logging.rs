@@ -20,7 +20,7 @@ pub fn start(folder: &Path) -> io::Result<()> {
         .max_log_files(FILES_KEPT)
         .build(folder)
         .map_err(io::Error::other)?;
-    let filter = EnvFilter::try_from_env("REHOST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("REHOST_LOG").unwrap_or_else(|_| EnvFilter::new(api::redact::LOG_USUAL));
     let set = tracing_subscriber::fmt()
         .with_ansi(false)
         .with_env_filter(filter)

@@ -1,4 +1,8 @@
-//! The program. Everything is in `lib.rs`, where tests can reach it.
+//! The program `rehost`: it opens the window.
+//!
+//! Everything is in `lib.rs`, where tests can reach it; begin there. Here is only what must happen before the window's
+//! libraries are loaded.
+
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-// Pictures of every screen from recorded data, light and dark, wide and narrow: `node scripts/shots.mjs [name…]`.
+// Pictures of every screen from recorded data, light and dark, wide and narrow: `npm run shots -- [name…]`.
 // Also says what the console complained about, what axe found, and whether anything scrolls sideways.
 import axe from "axe-core";
 import { mkdirSync } from "node:fs";

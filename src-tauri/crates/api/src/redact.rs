@@ -3,6 +3,12 @@
 
 use std::io::{self, Write};
 
+/// What is logged when the user sets no `REHOST_LOG`. Libraries call things errors that we handle and put into words: an
+/// unknown certificate, a refused token.
+pub const LOG_USUAL: &str = "info,rustls_platform_verifier=off,typespec_client_core=warn";
+/// The same for a program whose log is a person's terminal.
+pub const LOG_QUIET: &str = "warn,rustls_platform_verifier=off,typespec_client_core=error";
+
 /// What comes before a credential, in lower case. A quoted value ends at its quote, an element at `<`, others at the
 /// first character that no credential holds.
 const MARKS: &[&str] = &[

@@ -284,7 +284,11 @@ pub(crate) async fn ensure_world(app: &Arc<App>, open: &Open) -> Result<bool, Ui
 async fn inside(speed: u32, seed: u64, full_speed: bool) -> Result<World, UiError> {
     // At full speed only jumps move the clock: running as well, it would count this computer's milliseconds as minutes,
     // and every duration in the report would be wrong.
-    let (speed, skip_idle_over) = if full_speed { (1, Duration::ZERO) } else { (speed, LONG_WAIT) };
+    let (speed, skip_idle_over) = if full_speed {
+        (1, Duration::ZERO)
+    } else {
+        (speed, LONG_WAIT)
+    };
     let lab = Lab::start(Options {
         seed,
         speed,

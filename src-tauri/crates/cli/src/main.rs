@@ -134,7 +134,8 @@ pub(crate) enum End {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("REHOST_LOG").unwrap_or_else(|_| "warn".into());
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("REHOST_LOG").unwrap_or_else(|_| api::redact::LOG_QUIET.into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| api::redact::Scrubbed(std::io::stderr()))

@@ -247,7 +247,10 @@ impl Ctx {
 
     /// A trace whose exchanges are kept with this task, in the run's own time.
     pub fn trace(&self) -> Arc<dyn Trace> {
-        Arc::new(TaskTrace { reports: self.reports.clone(), clock: self.clock.clone() })
+        Arc::new(TaskTrace {
+            reports: self.reports.clone(),
+            clock: self.clock.clone(),
+        })
     }
 
     fn report(&self, r: Report) {

@@ -989,13 +989,14 @@ fn is_stuck(t: &TaskState) -> bool {
     }
 }
 
-/// When a task under way has taken longer than usual; none when that was said already or can't be told.
+/// When a task under way has taken longer than usual; none when that was said already or can't be told. A decision is
+/// never overdue: it takes the time that a person takes.
 fn overdue_at(task: &Task, t: &TaskState) -> Option<Timestamp> {
     let under_way = matches!(
         t.status,
         TaskStatus::Running | TaskStatus::Waiting | TaskStatus::NeedsPerson
     );
-    let timed = !matches!(task.action, Action::WaitDays { .. }) && task.duration.p95 > 0;
+    let timed = !matches!(task.action, Action::WaitDays { .. } | Action::Gate { .. }) && task.duration.p95 > 0;
     let usual = SignedDuration::from_secs(i64::from(task.duration.p95));
     t.started
         .filter(|_| under_way && timed && !t.overdue)

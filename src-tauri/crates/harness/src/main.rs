@@ -37,7 +37,12 @@ struct Harness {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("REHOST_LOG").unwrap_or_else(|_| api::redact::LOG_USUAL.into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| api::redact::Scrubbed(std::io::stderr()))
+        .init();
     let (mut port, mut ui) = (4747, PathBuf::from("ui/dist"));
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {

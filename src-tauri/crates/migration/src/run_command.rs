@@ -90,7 +90,15 @@ impl TaskKind for RunCommand {
         let body = json!({ "location": location, "properties": {
             "source": { "script": script }, "parameters": list(false)?, "protectedParameters": list(true)?,
             "timeoutInSeconds": TIMEOUT_SECS, "asyncExecution": false, "treatFailureAsDeploymentFailure": false } });
-        let started = self.0.arm(ctx).put(&id, &body).await.map_err(words::azure)?;
+        let started = self.0.arm(ctx).put(&id, &body).await.map_err(|e| {
+            let busy = e.status() == Some(409);
+            let mut failure = words::azure(e);
+            if busy {
+                // The VM agent is not ready, or runs another command: it is asked again.
+                failure.class = FailureClass::Conflict;
+            }
+            failure
+        })?;
         ctx.created(id.as_str());
         Ok(Some(Handle(
             started

@@ -118,7 +118,7 @@ impl Storage {
                 Ok(Observed::Matches)
             }
             _ => Ok(Observed::NotYet {
-                text: format!("waits for a file …{suffix} in {container}"),
+                text: format!("waits for a file *{suffix} in {container}"),
                 again_secs: AGAIN_SECS,
             }),
         }

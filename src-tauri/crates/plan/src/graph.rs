@@ -1614,8 +1614,12 @@ impl<'a> Builder<'a> {
                     Expect::equal("/properties/provisioningState", "Succeeded"),
                     Expect::equal("/properties/instanceView/statuses/*/code", "PowerState/running"),
                     Expect::equal("/properties/hardwareProfile/vmSize", d.web_vm_size.as_str()),
+                    Expect::equal("/properties/instanceView/vmAgent/statuses/*/displayStatus", "Ready"),
                     // Comes minutes after the start, and run commands are refused before.
-                    Expect::equal("/properties/instanceView/vmAgent/statuses/*/code", "ProvisioningState/succeeded"),
+                    Expect::equal(
+                        "/properties/instanceView/vmAgent/statuses/*/code",
+                        "ProvisioningState/succeeded",
+                    ),
                 ],
                 absent: false,
                 wait: true,
@@ -1713,8 +1717,8 @@ impl<'a> Builder<'a> {
                     "A person looks at the test VM and decides.",
                     gate(
                         &format!("Is the test failover of {} good?", d.web_vm),
-                        "Accept the test",
-                        "Reject the test",
+                        "Accept: the test VM is deleted, and the cutover may be started.",
+                        "Reject: the run stops before the cutover; the test VM stays for a look.",
                         "The test VM runs in an isolated network. Nothing on-premises has changed.",
                     ),
                 )
@@ -1770,8 +1774,8 @@ impl<'a> Builder<'a> {
                     "A person starts the change window.",
                     gate(
                         "Cut over now?",
-                        "Cut over",
-                        "Not now",
+                        "Cut over: WEBVM is shut down on-premises and started in Azure.",
+                        "Not now: nothing changes, replication goes on; choose Retry when the window opens.",
                         "Replication and database are up to date. From here the application is down until the site answers from Azure.",
                     ),
                 )
@@ -2115,8 +2119,8 @@ impl<'a> Builder<'a> {
                     "A person confirms that the records are true again.",
                     gate(
                         "Are inventories and documents updated?",
-                        "They are updated",
-                        "Not yet",
+                        "Confirm: inventories and documents name the new machines.",
+                        "Not yet: the source VMs are kept; choose Retry when it is done.",
                         "CMDB, monitoring, backup jobs, DNS records and run books should name the Azure VM and the managed instance.",
                     ),
                 )
@@ -2143,8 +2147,8 @@ impl<'a> Builder<'a> {
                     "The second approval: after it the machines on-premises are gone.",
                     gate(
                         "Remove the source VMs for good?",
-                        "Remove them",
-                        "Keep them",
+                        "Remove: both source VMs are deleted with their disks.",
+                        "Keep: the source VMs stay, powered off and renamed.",
                         "The application has run in Azure all this time. Make sure that a backup of both machines exists.",
                     ),
                 )
@@ -2216,6 +2220,7 @@ pub fn diagram(d: &Design, inventory: &Inventory) -> Diagram {
                 .next()
                 .unwrap_or_default()
                 .replace("Microsoft Windows ", "")
+                .replace(" or later", "")
                 .trim()
                 .to_owned();
             if system.is_empty() {

@@ -207,7 +207,7 @@ export function taskOf(plan: Plan, address: string): { step: Step; task: Task } 
   return undefined;
 }
 
-/** The task to show when the person has chosen none: what needs someone, else what moves, else the next one. */
+/** The task to show when the person has chosen none: what needs someone, else what moves, else the next or last one. */
 export function focusTask(model: RunModel): string | undefined {
   let best: { address: string; rank: number } | undefined;
   const rank: Partial<Record<Mark, number>> = {
@@ -225,7 +225,7 @@ export function focusTask(model: RunModel): string | undefined {
   for (const step of model.plan.plan.steps) {
     for (const task of step.tasks) {
       const r = rank[stateMark(model, task.address)] ?? 8;
-      if (!best || r < best.rank) best = { address: task.address, rank: r };
+      if (!best || r < best.rank || (r === 8 && best.rank === 8)) best = { address: task.address, rank: r };
     }
   }
   return best?.address;
