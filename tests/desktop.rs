@@ -22,17 +22,34 @@ async fn theme(window: &Window) -> String {
 /// The same screen in light and dark; ends in light.
 async fn photograph(window: &Window, name: &str) {
     for wanted in ["dark", "light"] {
-        until(wanted, async || {
-            if theme(window).await == wanted {
-                return Some(());
-            }
-            window.click("theme-toggle").await;
-            None
-        })
-        .await;
-        // Colours fade in; a picture halfway would show neither theme.
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        change_theme(window, wanted).await;
         window.screenshot(&picture(name, wanted)).await;
+    }
+}
+
+async fn change_theme(window: &Window, wanted: &str) {
+    until(wanted, async || {
+        if theme(window).await == wanted {
+            return Some(());
+        }
+        window.click("theme-toggle").await;
+        None
+    })
+    .await;
+    // Colours fade in; a picture halfway would show neither theme.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+}
+
+/// A gate covers the button that changes the theme: it is put off and opened again.
+async fn photograph_gate(window: &Window) {
+    photograph(window, "run-gate-banner").await;
+    for wanted in ["dark", "light"] {
+        change_theme(window, wanted).await;
+        window.click("gate-review").await;
+        window.wait_for("gate-accept").await;
+        window.screenshot(&picture("run-gate", wanted)).await;
+        window.click("gate-later").await;
+        until("the question is put off", async || window.find("gate-accept").await.is_none().then_some(())).await;
     }
 }
 
@@ -113,11 +130,10 @@ async fn the_sample_is_rehearsed_by_clicks_reported_and_reopened() {
             _ => {}
         }
         if window.find("gate-review").await.is_some() {
-            window.click("gate-review").await;
-            window.wait_for("gate-accept").await;
             if decided == 0 {
-                photograph(&window, "run-gate").await;
+                photograph_gate(&window).await;
             }
+            window.click("gate-review").await;
             window.write("gate-note", "Looked at it in the test of the window.").await;
             window.click("gate-accept").await;
             until("the question is answered", async || window.find("gate-accept").await.is_none().then_some(())).await;

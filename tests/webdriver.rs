@@ -50,7 +50,8 @@ impl Display {
                 asked += 1;
             }
         }
-        connection.flush().unwrap();
+        // A question with an answer: after it the server has taken everything before.
+        connection.get_input_focus().unwrap().reply().unwrap();
         assert!(asked > 0, "there is no window with the title {title}");
     }
 }
@@ -85,6 +86,9 @@ impl Window {
             .env("REHOST_TEST_DIALOG_DIR", home.path("dialogs"))
             .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")
             .env("NO_AT_BRIDGE", "1")
+            // The program turns this renderer off unless the variable is set; without it WebKit's screenshots wait for a
+            // frame that never comes.
+            .env("WEBKIT_DISABLE_DMABUF_RENDERER", "0")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)

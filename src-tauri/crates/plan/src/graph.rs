@@ -199,17 +199,50 @@ struct Builder<'a> {
     failover: ResourceId,
 }
 
+/// Returns the type of what an id addresses; placeholders stand for what they will hold.
+fn resource_type(id: &ResourceId) -> String {
+    const VAULTS: &str = "/providers/Microsoft.RecoveryServices/vaults/v";
+    let known = [
+        (
+            "${asr.container}",
+            format!("{VAULTS}/replicationFabrics/f/replicationProtectionContainers/c"),
+        ),
+        ("${asr.fabric}", format!("{VAULTS}/replicationFabrics/f")),
+        ("${asr.site}", "/providers/Microsoft.OffAzure/VMwareSites/s".to_owned()),
+        ("${nic.", "/providers/Microsoft.Network/networkInterfaces/n".to_owned()),
+    ];
+    let text = id.as_str();
+    let whole = known.iter().find_map(|(start, stands_for)| {
+        let rest = text.strip_prefix(start)?;
+        // A fact whose name goes on ends with its brace.
+        let rest = if start.ends_with('}') {
+            rest
+        } else {
+            rest.split_once('}').map_or("", |(_, r)| r)
+        };
+        Some(format!("{stands_for}{rest}"))
+    });
+    let whole = ResourceId::new(whole.unwrap_or_else(|| text.to_owned()));
+    whole.resource_type().unwrap_or_else(|| {
+        let group = if whole.part("resourceGroups").is_some() {
+            "/resourceGroups"
+        } else {
+            ""
+        };
+        format!("Microsoft.Resources/subscriptions{group}")
+    })
+}
+
 /// Fills rights and calls from the action, so that they can't drift from what is done.
 fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
-    let kind = |id: &ResourceId| {
-        id.resource_type().unwrap_or_else(|| {
-            let group = id.part("resourceGroups").is_some();
-            if group {
-                "Microsoft.Resources/subscriptions/resourceGroups".into()
-            } else {
-                "Microsoft.Resources/subscriptions".into()
-            }
-        })
+    let kind = resource_type;
+    let name = |id: &ResourceId| {
+        let name = id.name().split('?').next().unwrap_or_default().to_owned();
+        if name.contains("${") {
+            String::new()
+        } else {
+            format!("/{name}")
+        }
     };
     let one = |right: String, call: String| (vec![format!("azure:{right}")], vec![call]);
     let vc = |rights: &[&str], call: &str| {
@@ -223,16 +256,16 @@ fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             format!("{namespace}/register/action"),
             format!("POST providers/{namespace}/register"),
         ),
-        Action::Put { id, .. } => one(format!("{}/write", kind(id)), format!("PUT {}/{}", kind(id), id.name())),
+        Action::Put { id, .. } => one(format!("{}/write", kind(id)), format!("PUT {}{}", kind(id), name(id))),
         Action::Delete { id, .. } => one(
             format!("{}/delete", kind(id)),
-            format!("DELETE {}/{}", kind(id), id.name()),
+            format!("DELETE {}{}", kind(id), name(id)),
         ),
         Action::Post { id, verb, .. } => one(
             format!("{}/{verb}/action", kind(id)),
-            format!("POST {}/{}/{verb}", kind(id), id.name()),
+            format!("POST {}{}/{verb}", kind(id), name(id)),
         ),
-        Action::Check { id, .. } => one(format!("{}/read", kind(id)), format!("GET {}/{}", kind(id), id.name())),
+        Action::Check { id, .. } => one(format!("{}/read", kind(id)), format!("GET {}{}", kind(id), name(id))),
         Action::Find { list, .. } => {
             let of = kind(&ResourceId::new(format!("{list}/x")));
             one(format!("{of}/read"), format!("GET {of}"))
@@ -2683,6 +2716,25 @@ mod tests {
                 e.id
             );
         }
+    }
+
+    #[test]
+    fn rights_and_calls_name_real_types() {
+        let p = sample();
+        for t in p.tasks() {
+            for text in t.rights.iter().chain(&t.calls) {
+                assert!(
+                    !text.contains("${") && !text.contains('?') || text.contains("comp=list"),
+                    "{}: {text}",
+                    t.address
+                );
+            }
+        }
+        let protect = p.task(&Address::new(5, "protect", "WEBVM")).unwrap();
+        let item = "Microsoft.RecoveryServices/vaults/replicationFabrics/replicationProtectionContainers/replicationProtectedItems";
+        assert_eq!(protect.rights, [format!("azure:{item}/write")]);
+        let nic = p.task(&Address::new(7, "check-nic", "WEBVM")).unwrap();
+        assert_eq!(nic.calls, ["GET Microsoft.Network/networkInterfaces"]);
     }
 
     #[test]
