@@ -81,6 +81,10 @@ pub async fn project_open(app: &Arc<App>, path: Option<String>) -> Result<Projec
 pub async fn open_file(app: &Arc<App>, path: &Path) -> Result<ProjectView, UiError> {
     let open = app.open(path).await?;
     app.change_settings(|s| s.opened(&open.path));
+    if let Err(e) = crate::rehearsal::return_world(app, &open).await {
+        // The project itself is fine; whoever wants its lab is told then.
+        tracing::warn!(error = %e.detail, "the lab of this rehearsal can't be brought back");
+    }
     view(app, &open).await
 }
 

@@ -1,8 +1,9 @@
 //! Rehearsals: a lab in this process or in another takes the place of the datacenter and Azure. Everything after the
 //! addresses are written into the project is the same as in a real run.
 //!
-//! A lab lives in memory only. While the program lives, a rehearsal can be closed and opened again; after that its lab
-//! is gone, and it is rehearsed again as a new run.
+//! A lab lives in memory, and keeps a diary beside the project file. While the program lives, a rehearsal can be closed
+//! and opened again; after that the lab is brought back from its diary, at the time of the journal's last event. Time
+//! stands still in between: nobody rehearses while the program is closed.
 
 use crate::{
     App, Open, PROJECT_EXTENSION,
@@ -14,6 +15,7 @@ use crate::{
     wire::{ErrorCode, ProjectView, UiError},
 };
 use engine::Clock;
+use jiff::Timestamp;
 use lab::{Addresses, Lab, LabError, Options, Ports};
 use plan::{
     Connections,
@@ -153,7 +155,10 @@ pub async fn rehearse(app: &Arc<App>, options: RehearsalOptions) -> Result<Proje
         Some(path) => path,
         None => free_name(&app.folders.projects)?,
     };
-    let world = inside(options.speed, options.seed, options.full_speed).await?;
+    let diary = diary(&path);
+    // A diary of an earlier file of this name belongs to nobody.
+    let _ = std::fs::remove_file(&diary);
+    let world = inside(options.speed, options.seed, options.full_speed, diary, None).await?;
     let id = uuid::Uuid::now_v7().to_string();
     let mut project = smarthotel::project(&id, connections(&world.addresses), options.speed, options.seed);
     project.name = path
@@ -259,7 +264,7 @@ pub(crate) fn world_of(app: &App, open: &Open) -> Result<Option<Arc<World>>, UiE
     lock(&app.worlds).get(&project.id).cloned().map(Some).ok_or_else(|| {
         UiError::state(
             "The lab of this rehearsal is gone",
-            "A lab lives only as long as the program that started it. What was rehearsed is kept in this project.",
+            "Its diary beside the project file is missing or unreadable. What was rehearsed is kept in this project.",
             "Open Plan and choose Approve and start: that makes a new lab and a new run.",
         )
     })
@@ -271,17 +276,46 @@ pub(crate) async fn ensure_world(app: &Arc<App>, open: &Open) -> Result<bool, Ui
     if !project.rehearsal || lock(&app.worlds).contains_key(&project.id) {
         return Ok(false);
     }
-    let world = inside(
-        project.rehearsal_speed.clamp(1, FULL_SPEED),
-        project.rehearsal_seed,
-        false,
-    )
-    .await?;
+    let diary = diary(&open.path);
+    let _ = std::fs::remove_file(&diary);
+    let speed = project.rehearsal_speed.clamp(1, FULL_SPEED);
+    let world = inside(speed, project.rehearsal_seed, false, diary, None).await?;
     enter(app, open, world).await?;
     Ok(true)
 }
 
-async fn inside(speed: u32, seed: u64, full_speed: bool) -> Result<World, UiError> {
+/// Brings the lab of an unfinished rehearsal back, which an earlier process left: from its diary, at the time of the
+/// journal's last event. Does nothing for a real project, and when there is no diary.
+///
+/// # Errors
+/// Fails when the diary can't be read or repeated.
+pub(crate) async fn return_world(app: &Arc<App>, open: &Open) -> Result<(), UiError> {
+    let project = open.project();
+    let diary = diary(&open.path);
+    let known = lock(&app.worlds).contains_key(&project.id);
+    if !project.rehearsal || known || !diary.exists() {
+        return Ok(());
+    }
+    let Some(run) = open.file.runs()?.into_iter().last().filter(|r| r.outcome.is_none()) else {
+        return Ok(());
+    };
+    let speed = project.rehearsal_speed.clamp(1, FULL_SPEED);
+    let world = inside(speed, project.rehearsal_seed, false, diary, Some(run.last)).await?;
+    enter(app, open, world).await
+}
+
+/// The lab's diary stands beside the project file.
+fn diary(project: &Path) -> PathBuf {
+    project.with_extension("rehost-lab")
+}
+
+async fn inside(
+    speed: u32,
+    seed: u64,
+    full_speed: bool,
+    diary: PathBuf,
+    resume_at: Option<Timestamp>,
+) -> Result<World, UiError> {
     // At full speed only jumps move the clock: running as well, it would count this computer's milliseconds as minutes,
     // and every duration in the report would be wrong.
     let (speed, skip_idle_over) = if full_speed {
@@ -293,6 +327,8 @@ async fn inside(speed: u32, seed: u64, full_speed: bool) -> Result<World, UiErro
         seed,
         speed,
         skip_idle_over: Some(skip_idle_over),
+        diary: Some(diary),
+        resume_at,
         ..Options::default()
     })
     .await?;
@@ -383,6 +419,9 @@ impl From<LabError> for UiError {
                 "Close the other program, or choose other ports: rehost-cli lab --port-base N."
             }
             LabError::Bind { .. } => "Check that this computer lets programs listen on 127.0.0.1.",
+            LabError::Diary { .. } | LabError::Replay { .. } => {
+                "Open Plan and choose Approve and start: that makes a new lab and a new run."
+            }
             LabError::CaFile { .. } => "Choose another file: rehost-cli lab --ca-file FILE.",
             LabError::Certificate(_) | LabError::Tls(_) => "Report it with the newest file of the log folder.",
         };

@@ -536,7 +536,7 @@ impl App {
             let name = open.project().name;
             if live.world.is_some() {
                 question.goes_on.push(format!(
-                    "{name} is a rehearsal: its lab ends with this program. What was rehearsed so far is kept."
+                    "{name} is a rehearsal: its lab stands still until the project is opened again, and goes on there."
                 ));
                 continue;
             }

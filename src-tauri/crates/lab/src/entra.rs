@@ -173,6 +173,9 @@ fn unix() -> u64 {
 
 /// Checks a request's bearer token as the resource manager does.
 pub(crate) fn check(world: &World, headers: &HeaderMap) -> Result<(), Refusal> {
+    if world.replaying {
+        return Ok(());
+    }
     let refuse = |code: &str, text: &str| {
         let mut r = Refusal::new(401, code, text);
         r.headers.push((

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::LabClock,
+    diary::{Diary, Entry},
     tls::Conn,
     world::{Shared, World, plus},
 };
@@ -98,10 +99,17 @@ pub(crate) struct Gate {
     release: watch::Sender<u64>,
     stop: CancellationToken,
     pub record: bool,
+    diary: Option<Diary>,
 }
 
 impl Gate {
-    pub fn new(shared: Shared, clock: Arc<LabClock>, stop: CancellationToken, record: bool) -> Gate {
+    pub fn new(
+        shared: Shared,
+        clock: Arc<LabClock>,
+        stop: CancellationToken,
+        record: bool,
+        diary: Option<Diary>,
+    ) -> Gate {
         Gate {
             shared,
             clock,
@@ -109,6 +117,7 @@ impl Gate {
             release: watch::Sender::new(0),
             stop,
             record,
+            diary,
         }
     }
 
@@ -263,10 +272,21 @@ async fn pass(gate: Arc<Gate>, service: Service, request: Request, next: Next) -
     {
         return gate.hold(&conn).await;
     }
+    let note = change.as_ref().and(gate.diary.as_ref()).map(|diary| {
+        let world = gate.world();
+        let (at, next) = (world.now(), world.last_number());
+        (
+            diary,
+            Entry::new(at, next, service, &method, &parts.uri, &parts.headers, &bytes),
+        )
+    });
     let answer = next.run(Request::from_parts(parts, Body::from(bytes))).await;
     if let Some((verb, object)) = &change
         && answer.status().is_success()
     {
+        if let Some((diary, entry)) = &note {
+            diary.write(entry);
+        }
         gate.world().counters.mutation(verb, object);
         if gate.trips(&format!("{verb} {object}"), Phase::After) {
             return gate.hold(&conn).await;

@@ -16,6 +16,7 @@ mod arm;
 mod blob;
 mod cloud;
 mod control;
+mod diary;
 mod entra;
 mod gate;
 mod people;
@@ -26,7 +27,11 @@ mod vsphere;
 use axum::Router;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +59,10 @@ pub struct Options {
     pub ports: Ports,
     /// Keeps every request to the resource manager with its answer.
     pub record: bool,
+    /// Where every change is written down. A lab that is started with an existing diary comes back to where it was.
+    pub diary: Option<PathBuf>,
+    /// The clock goes on at least here after the diary was repeated.
+    pub resume_at: Option<Timestamp>,
 }
 
 impl Default for Options {
@@ -66,6 +75,8 @@ impl Default for Options {
             start: None,
             ports: Ports::default(),
             record: false,
+            diary: None,
+            resume_at: None,
         }
     }
 }
@@ -136,6 +147,10 @@ pub enum LabError {
     Tls(#[from] rustls::Error),
     #[error("can't write the lab's certificate authority to {path}")]
     CaFile { path: String, source: std::io::Error },
+    #[error("the lab's diary {path} can't be used")]
+    Diary { path: String, source: std::io::Error },
+    #[error("the lab can't be brought back to where it was: {request}: {why}")]
+    Replay { request: String, why: String },
 }
 
 /// A running lab.
@@ -152,7 +167,8 @@ impl Lab {
     /// Starts all services and returns when they accept connections.
     pub async fn start(options: Options) -> Result<Lab, LabError> {
         let start = options.start.unwrap_or_else(default_start);
-        let clock = Arc::new(LabClock::new(start, options.speed, options.skip_idle_over));
+        // While the diary is repeated, time must not run ahead of it.
+        let clock = Arc::new(LabClock::new(start, 1, options.skip_idle_over));
         let world = Shared::new(World::new(options.seed, start, options.people));
         let authority = Authority::new()?;
         let (azure, vcenter) = (
@@ -160,7 +176,6 @@ impl Lab {
             authority.issue("vcenter.contoso.com")?,
         );
         let stop = CancellationToken::new();
-        let gate = Arc::new(Gate::new(world.clone(), clock.clone(), stop.clone(), options.record));
 
         let bind = |service, port, id: &Identity| TlsListener::bind(service, port, id.config.clone());
         let p = options.ports;
@@ -195,13 +210,36 @@ impl Lab {
             }
         };
 
-        let vsphere = vsphere::router(world.clone(), clock.clone());
+        let bases = [
+            &addresses.arm,
+            &addresses.authority,
+            &addresses.blob,
+            &addresses.vcenter,
+        ];
+        let bases = bases.map(|b| b.replace("/{account}", "")).to_vec();
+        let (diary, entries) = match &options.diary {
+            Some(path) => diary::Diary::open(path, options.seed, bases).map(|(d, e)| (Some(d), e))?,
+            None => (None, vec![]),
+        };
+        let gate = Arc::new(Gate::new(
+            world.clone(),
+            clock.clone(),
+            stop.clone(),
+            options.record,
+            diary,
+        ));
         let services = [
             (arm, arm::router(gate.clone()), Service::Arm),
             (entra, entra::router(world.clone()), Service::Entra),
             (blob, blob::router(world.clone()), Service::Blob),
-            (sdk, vsphere, Service::VCenter),
+            (sdk, vsphere::router(world.clone(), clock.clone()), Service::VCenter),
         ];
+        let find = |of: Service| services.iter().find(|s| s.2 == of).map(|s| s.1.clone());
+        diary::replay(&gate, &entries, find).await?;
+        if let Some(at) = options.resume_at {
+            clock.advance_to(at);
+        }
+        clock.set_speed(options.speed);
         let mut servers: Vec<_> = services
             .into_iter()
             .map(|(listener, router, service)| {

@@ -40,6 +40,8 @@ pub struct World {
     pub(crate) cloud: Cloud,
     pub(crate) people: People,
     pub(crate) counters: Counters,
+    /// The diary is being repeated: nobody signs in again.
+    pub(crate) replaying: bool,
 }
 
 impl World {
@@ -54,6 +56,7 @@ impl World {
             cloud: Cloud::contoso(seed, start),
             people: People::new(people),
             counters: Counters::default(),
+            replaying: false,
         };
         crate::people::look(&mut world);
         world
@@ -102,6 +105,16 @@ impl World {
     pub fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
+    }
+
+    /// The newest number.
+    pub(crate) fn last_number(&self) -> u64 {
+        self.next
+    }
+
+    /// Goes on counting from here.
+    pub(crate) fn set_number(&mut self, next: u64) {
+        self.next = next;
     }
 
     /// The id that belongs to `label` in this seed's world.

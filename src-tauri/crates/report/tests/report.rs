@@ -1,5 +1,7 @@
 //! A small made-up run, looked at from the outside.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use jiff::{SignedDuration, Timestamp};
 use plan::{
     Action, Actor, Address, Plan, Task,
