@@ -12,7 +12,9 @@ use tokio::process::Command;
 /// A finished rehearsal to spoil.
 async fn rehearsed(home: &Home) -> PathBuf {
     let project = home.path("good.rehost");
-    home.run(&["rehearse", "--project", text(&project)]).await.must_end_with(0);
+    home.run(&["rehearse", "--project", text(&project)])
+        .await
+        .must_end_with(0);
     project
 }
 
@@ -24,12 +26,19 @@ fn text(path: &Path) -> &str {
 async fn refused(home: &Home, file: &Path, code: &str) -> Value {
     let before = fs::read(file).unwrap();
     let mut error = Value::Null;
-    for arguments in [&["verify", text(file)][..], &["report", text(file), "--report", text(&home.path("out"))]] {
+    for arguments in [
+        &["verify", text(file)][..],
+        &["report", text(file), "--report", text(&home.path("out"))],
+    ] {
         let ended = home.run(arguments).await;
         error = ended.must_end_with(4).error().clone();
         assert_eq!(error["code"], code, "{error}");
     }
-    assert_eq!(fs::read(file).unwrap(), before, "a file that can't be used must not be changed");
+    assert_eq!(
+        fs::read(file).unwrap(),
+        before,
+        "a file that can't be used must not be changed"
+    );
     error
 }
 
@@ -40,7 +49,11 @@ async fn files_that_are_no_project_are_refused_and_left_alone() {
     let good = fs::read(rehearsed(&home).await).unwrap();
 
     let not_sqlite = home.path("text.rehost");
-    fs::write(&not_sqlite, "This is not a database, only a text that is long enough to look like a file of some use.").unwrap();
+    fs::write(
+        &not_sqlite,
+        "This is not a database, only a text that is long enough to look like a file of some use.",
+    )
+    .unwrap();
     refused(&home, &not_sqlite, "projectFile").await;
 
     let foreign = home.path("foreign.rehost");
@@ -113,8 +126,16 @@ async fn a_project_that_is_open_elsewhere_is_refused_and_the_other_goes_on() {
     let project = home.path("p.rehost");
     // The first process is held in the middle of its run.
     lab.post("trap", &json!({"afterMutations": 5, "phase": "before"})).await;
-    let mut first = lab.run(&home, &project, &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    crate::support::until("the first process is in its run", async || (lab.get("trap").await["held"] == true).then_some(())).await;
+    let mut first = lab
+        .run(&home, &project, &[])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    crate::support::until("the first process is in its run", async || {
+        (lab.get("trap").await["held"] == true).then_some(())
+    })
+    .await;
     let second = Ended::of(&mut lab.run(&home, &project, &[])).await;
     assert_eq!(second.must_end_with(4).error()["code"], "openElsewhere");
     assert!(first.try_wait().unwrap().is_none(), "the first process must go on");
@@ -147,7 +168,10 @@ async fn a_full_disk_stops_the_run_and_loses_nothing() {
     // The kernel refuses to let any file grow beyond this, as a full disk does; the signal that goes with it is ignored.
     let run = lab.run(&home, &project, &[]);
     let mut limited = Command::new("sh");
-    limited.args(["-c", "trap '' XFSZ; ulimit -f 400; exec \"$@\"", "sh"]).arg(program("rehost-cli")).args(run.as_std().get_args());
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 400; exec \"$@\"", "sh"])
+        .arg(program("rehost-cli"))
+        .args(run.as_std().get_args());
     for (key, value) in run.as_std().get_envs().filter_map(|(k, v)| Some((k, v?))) {
         limited.env(key, value);
     }
@@ -188,8 +212,19 @@ async fn a_lab_that_is_not_there_is_said() {
     let (labs, home) = (Home::new(), Home::new());
     let lab = LabProcess::start(&labs, &[]).await;
     let project = home.path("p.rehost");
-    let arguments = ["run", "--project", text(&project), "--lab", "https://127.0.0.1:9", "--lab-ca", &lab.ca_file];
-    assert_eq!(home.run(&arguments).await.must_end_with(3).error()["code"], "unreachable");
+    let arguments = [
+        "run",
+        "--project",
+        text(&project),
+        "--lab",
+        "https://127.0.0.1:9",
+        "--lab-ca",
+        &lab.ca_file,
+    ];
+    assert_eq!(
+        home.run(&arguments).await.must_end_with(3).error()["code"],
+        "unreachable"
+    );
 }
 
 /// What the Test button says about Azure when something is wrong with the connection.
@@ -226,15 +261,27 @@ async fn azure_connections_that_can_not_work_are_explained() {
         }
         let save = json!({"project": view["path"], "kind": "azure", "connections": connections, "secret": secret});
         harness.call("connection_save", save).await.unwrap();
-        let test = harness.call("connection_test", json!({"project": view["path"], "kind": "azure"})).await.unwrap();
+        let test = harness
+            .call("connection_test", json!({"project": view["path"], "kind": "azure"}))
+            .await
+            .unwrap();
         assert_eq!(test["ok"], works, "{what}: {test}");
         let steps = test["steps"].as_array().unwrap();
         let failed: Vec<&Value> = steps.iter().filter(|s| s["ok"] == false).collect();
         assert_eq!(failed.len(), usize::from(!works), "{what}: {test}");
         for step in failed {
-            assert!(step["detail"].as_str().is_some_and(|t| !t.is_empty()), "{what}: no detail: {step}");
-            assert!(step["hint"].as_str().is_some_and(|t| !t.is_empty()), "{what}: no hint: {step}");
-            assert!(!step.to_string().contains(lab.text("clientSecret")), "{what}: the secret is in the answer");
+            assert!(
+                step["detail"].as_str().is_some_and(|t| !t.is_empty()),
+                "{what}: no detail: {step}"
+            );
+            assert!(
+                step["hint"].as_str().is_some_and(|t| !t.is_empty()),
+                "{what}: no hint: {step}"
+            );
+            assert!(
+                !step.to_string().contains(lab.text("clientSecret")),
+                "{what}: the secret is in the answer"
+            );
         }
     }
 }

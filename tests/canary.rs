@@ -21,19 +21,34 @@ async fn no_secret_of_a_rehearsal_is_left_anywhere() {
     let secrets = secrets(&lab).await;
     // Client secret, vCenter's password, the instance's administrator, two storage keys, tokens: or the search is blind.
     assert!(secrets.len() >= 5, "only {} secrets are known", secrets.len());
-    let mut places = vec![("standard output".to_owned(), ended.stdout.into_bytes()), ("log".to_owned(), ended.stderr.into_bytes())];
+    let mut places = vec![
+        ("standard output".to_owned(), ended.stdout.into_bytes()),
+        ("log".to_owned(), ended.stderr.into_bytes()),
+    ];
     collect(home.folder.path(), &mut places);
-    assert!(places.iter().any(|(name, _)| name.ends_with("p.rehost")), "the project file must be among the places");
-    assert!(places.iter().any(|(name, bytes)| name == "log" && !bytes.is_empty()), "the log must hold something");
+    assert!(
+        places.iter().any(|(name, _)| name.ends_with("p.rehost")),
+        "the project file must be among the places"
+    );
+    assert!(
+        places.iter().any(|(name, bytes)| name == "log" && !bytes.is_empty()),
+        "the log must hold something"
+    );
     for (name, bytes) in &places {
         for (what, secret) in &secrets {
             for form in forms(secret) {
-                assert!(!bytes.windows(form.len()).any(|w| w == form.as_bytes()), "{what} is in {name}");
+                assert!(
+                    !bytes.windows(form.len()).any(|w| w == form.as_bytes()),
+                    "{what} is in {name}"
+                );
             }
         }
         let text = String::from_utf8_lossy(bytes);
         for at in text.match_indices("sig=").map(|(i, _)| i + 4) {
-            let value: String = text[at..].chars().take_while(|c| c.is_alphanumeric() || "%+/".contains(*c)).collect();
+            let value: String = text[at..]
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || "%+/".contains(*c))
+                .collect();
             assert!(value.len() < 20, "a SAS signature is in {name}");
         }
     }
@@ -63,7 +78,11 @@ fn search(value: &Value, name: &str, found: &mut BTreeSet<(String, String)>) {
             let is_key = o.contains_key("keyName");
             let protected = name == "protectedParameters";
             for (k, v) in o {
-                let k = if (is_key || protected) && k == "value" { "password" } else { k };
+                let k = if (is_key || protected) && k == "value" {
+                    "password"
+                } else {
+                    k
+                };
                 search(v, k, found);
             }
         }

@@ -23,32 +23,49 @@ async fn every_exchange_of_a_rehearsal_fits_microsofts_specifications() {
     );
     let home = Home::new();
     let lab = LabProcess::start(&home, &["--record"]).await;
-    Ended::of(&mut lab.run(&home, &home.path("p.rehost"), &[])).await.must_end_with(0);
+    Ended::of(&mut lab.run(&home, &home.path("p.rehost"), &[]))
+        .await
+        .must_end_with(0);
 
     let exchanges = lab.get("exchanges").await;
     let pairs: Vec<Value> = exchanges.as_array().unwrap().iter().map(as_specified).collect();
-    assert!(pairs.len() > 200, "a whole rehearsal has more than {} exchanges", pairs.len());
+    assert!(
+        pairs.len() > 200,
+        "a whole rehearsal has more than {} exchanges",
+        pairs.len()
+    );
     let file = home.path("pairs.ndjson");
     // Kept for whoever wants to see what was judged.
     let result = top().join("target/conformance.json");
     let lines: String = pairs.iter().map(|p| format!("{p}\n")).collect();
     std::fs::write(&file, lines).unwrap();
     let node = judge("node", "REHOST_NODE", "Node 20 from nodejs.org or your distribution");
-    let ended = Ended::of(
-        Command::new(node).arg(top().join("tests/judges/oav.mjs")).args([&specifications, &file, &result]),
-    )
-    .await;
+    let ended =
+        Ended::of(
+            Command::new(node)
+                .arg(top().join("tests/judges/oav.mjs"))
+                .args([&specifications, &file, &result]),
+        )
+        .await;
     ended.must_end_with(0);
 
     let judged: Value = serde_json::from_str(&std::fs::read_to_string(&result).unwrap()).unwrap();
     let operations = judged["operations"].as_object().unwrap();
     println!(
         "{} exchanges, {} requests and {} answers of {} operations judged, {} findings excused",
-        judged["pairs"], judged["requests"], judged["responses"], operations.len(), judged["excused"]
+        judged["pairs"],
+        judged["requests"],
+        judged["responses"],
+        operations.len(),
+        judged["excused"]
     );
     let findings = summary(judged["findings"].as_array().unwrap());
     assert!(findings.is_empty(), "Microsoft's validator finds:\n{findings}");
-    assert_eq!(judged["unusedExceptions"], serde_json::json!([]), "these exceptions are not needed any more");
+    assert_eq!(
+        judged["unusedExceptions"],
+        serde_json::json!([]),
+        "these exceptions are not needed any more"
+    );
     // Each kind of thing that the plan creates must have been judged, or the judge looked elsewhere.
     for operation in [
         "ResourceGroups_CreateOrUpdate",
@@ -60,7 +77,11 @@ async fn every_exchange_of_a_rehearsal_fits_microsofts_specifications() {
         "ReplicationProtectedItems_Create",
         "ReplicationProtectedItems_TestFailover",
     ] {
-        assert!(operations.contains_key(operation), "no {operation} was judged, only {:?}", operations.keys());
+        assert!(
+            operations.contains_key(operation),
+            "no {operation} was judged, only {:?}",
+            operations.keys()
+        );
     }
 }
 
@@ -90,14 +111,22 @@ fn summary(findings: &[Value]) -> String {
         let place: String = text("at").chars().filter(|c| !c.is_ascii_digit()).collect();
         // Where no operation was found, the path without its names says what it is about.
         let what = match text("operation") {
-            o if o.is_empty() => text("path").split('/').map(|s| if s.len() > 30 { "…" } else { s }).collect::<Vec<_>>().join("/"),
+            o if o.is_empty() => text("path")
+                .split('/')
+                .map(|s| if s.len() > 30 { "…" } else { s })
+                .collect::<Vec<_>>()
+                .join("/"),
             o => o,
         };
         let kind = format!("{} {} {what} {place}", text("code"), text("part"));
         kinds.entry(kind).or_insert((0, f)).0 += 1;
     }
     kinds.into_values().fold(String::new(), |mut out, (n, f)| {
-        let _ = writeln!(out, "{n} x {} {} {} {}: {} at {}", f["part"], f["status"], f["method"], f["url"], f["message"], f["at"]);
+        let _ = writeln!(
+            out,
+            "{n} x {} {} {} {}: {} at {}",
+            f["part"], f["status"], f["method"], f["url"], f["message"], f["at"]
+        );
         out
     })
 }

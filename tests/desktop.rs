@@ -16,7 +16,12 @@ fn picture(name: &str, theme: &str) -> PathBuf {
 }
 
 async fn theme(window: &Window) -> String {
-    window.script("return document.documentElement.dataset.theme ?? ''").await.as_str().unwrap_or_default().to_owned()
+    window
+        .script("return document.documentElement.dataset.theme ?? ''")
+        .await
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// The same screen in light and dark; ends in light.
@@ -32,7 +37,10 @@ async fn change_theme(window: &Window, wanted: &str) {
         if theme(window).await == wanted {
             return Some(());
         }
-        window.click("theme-toggle").await;
+        // Without the pointer, whose tooltip would be in the picture.
+        window
+            .script("document.querySelector('[data-testid=theme-toggle]').click()")
+            .await;
         None
     })
     .await;
@@ -49,7 +57,10 @@ async fn photograph_gate(window: &Window) {
         window.wait_for("gate-accept").await;
         window.screenshot(&picture("run-gate", wanted)).await;
         window.click("gate-later").await;
-        until("the question is put off", async || window.find("gate-accept").await.is_none().then_some(())).await;
+        until("the question is put off", async || {
+            window.find("gate-accept").await.is_none().then_some(())
+        })
+        .await;
     }
 }
 
@@ -80,7 +91,11 @@ async fn listen_for_complaints(window: &Window) {
 }
 
 async fn must_not_have_complained(window: &Window) {
-    assert_eq!(window.script("return window.complaints").await, serde_json::json!([]), "the page must not complain");
+    assert_eq!(
+        window.script("return window.complaints").await,
+        serde_json::json!([]),
+        "the page must not complain"
+    );
 }
 
 #[tokio::test]
@@ -92,7 +107,10 @@ async fn the_sample_is_rehearsed_by_clicks_reported_and_reopened() {
     let begun = Instant::now();
     let window = Window::open(&display, &home, &[]).await;
     window.wait_for("rehearse-sample").await;
-    println!("the window can be used {:.2} s after the start of its driver (debug build)", begun.elapsed().as_secs_f64());
+    println!(
+        "the window can be used {:.2} s after the start of its driver (debug build)",
+        begun.elapsed().as_secs_f64()
+    );
     listen_for_complaints(&window).await;
     photograph(&window, "home").await;
 
@@ -104,19 +122,28 @@ async fn the_sample_is_rehearsed_by_clicks_reported_and_reopened() {
     window.click("nav-connect").await;
     window.wait_for("vcenter-url").await;
     window.click("vcenter-test").await;
-    until("vCenter answers the test", async || (window.attribute("test-result", "data-ok").await? == "true").then_some(())).await;
+    until("vCenter answers the test", async || {
+        (window.attribute("test-result", "data-ok").await? == "true").then_some(())
+    })
+    .await;
     photograph(&window, "connections").await;
     window.click("nav-inventory").await;
     window.wait_for("vm-row").await;
     photograph(&window, "inventory").await;
     window.click("nav-plan").await;
-    until("the plan is shown", async || window.text().await.contains("VNET-SQLMI-EUS2").then_some(())).await;
+    until("the plan is shown", async || {
+        window.text().await.contains("VNET-SQLMI-EUS2").then_some(())
+    })
+    .await;
     photograph(&window, "plan").await;
     window.click("nav-run").await;
     window.wait_for("steps").await;
 
     change_speed(&window, 5000).await;
-    until("step 1 is done", async || (window.attribute("step-1", "data-status").await? == "done").then_some(())).await;
+    until("step 1 is done", async || {
+        (window.attribute("step-1", "data-status").await? == "done").then_some(())
+    })
+    .await;
     window.click("pause").await;
     window.wait_for("continue").await;
     photograph(&window, "run-middle").await;
@@ -134,28 +161,50 @@ async fn the_sample_is_rehearsed_by_clicks_reported_and_reopened() {
                 photograph_gate(&window).await;
             }
             window.click("gate-review").await;
-            window.write("gate-note", "Looked at it in the test of the window.").await;
+            window
+                .write("gate-note", "Looked at it in the test of the window.")
+                .await;
             window.click("gate-accept").await;
-            until("the question is answered", async || window.find("gate-accept").await.is_none().then_some(())).await;
+            until("the question is answered", async || {
+                window.find("gate-accept").await.is_none().then_some(())
+            })
+            .await;
             decided += 1;
         }
         None
     })
     .await;
-    assert!(decided >= 2, "test failover and cutover are decisions, {decided} were asked for");
+    assert!(
+        decided >= 2,
+        "test failover and cutover are decisions, {decided} were asked for"
+    );
     for step in 1..=8 {
         let name = format!("step-{step}");
-        until(&name, async || (window.attribute(&name, "data-status").await? == "done").then_some(())).await;
+        until(&name, async || {
+            (window.attribute(&name, "data-status").await? == "done").then_some(())
+        })
+        .await;
     }
     photograph(&window, "run-end").await;
 
     window.click("save-report").await;
     window.wait_for("report-saved").await;
-    let saved: Vec<PathBuf> = std::fs::read_dir(home.path("dialogs")).unwrap().flatten().map(|e| e.path()).collect();
-    let json = saved.iter().find(|p| p.extension().is_some_and(|e| e == "json")).expect("a JSON report");
+    let saved: Vec<PathBuf> = std::fs::read_dir(home.path("dialogs"))
+        .unwrap()
+        .flatten()
+        .map(|e| e.path())
+        .collect();
+    let json = saved
+        .iter()
+        .find(|p| p.extension().is_some_and(|e| e == "json"))
+        .expect("a JSON report");
     let report = Report::verify(&std::fs::read_to_string(json).unwrap()).unwrap();
     assert_eq!(report.run.outcome, Outcome::Done);
-    assert!(report.tasks().any(|t| t.decision.as_ref().is_some_and(|d| d.note.starts_with("Looked at it"))));
+    assert!(
+        report
+            .tasks()
+            .any(|t| t.decision.as_ref().is_some_and(|d| d.note.starts_with("Looked at it")))
+    );
     assert!(saved.iter().any(|p| p.extension().is_some_and(|e| e == "html")));
     must_not_have_complained(&window).await;
     window.close().await;
@@ -163,7 +212,11 @@ async fn the_sample_is_rehearsed_by_clicks_reported_and_reopened() {
     let window = Window::open(&display, &home, &[]).await;
     window.click("[data-testid='project-card'] button").await;
     window.wait_for("steps").await;
-    assert_eq!(phase(&window).await, "done", "the reopened project shows the finished run");
+    assert_eq!(
+        phase(&window).await,
+        "done",
+        "the reopened project shows the finished run"
+    );
     photograph(&window, "reopened").await;
     window.close().await;
 }
@@ -175,23 +228,36 @@ async fn closing_the_window_during_a_run_asks() {
     let display = Display::start().await;
     let window = Window::open(&display, &home, &["--rehearse-sample", "--speed", "60"]).await;
     window.wait_for("steps").await;
-    until("the run is live", async || (phase(&window).await == "running").then_some(())).await;
+    until("the run is live", async || {
+        (phase(&window).await == "running").then_some(())
+    })
+    .await;
 
     display.ask_to_close("Rehost");
     window.wait_for("close-keep").await;
     photograph_dialog(&window).await;
     window.click("close-keep").await;
-    until("the question is gone", async || window.find("close-keep").await.is_none().then_some(())).await;
-    assert!(window.is_open().await && phase(&window).await == "running", "the run must go on");
+    until("the question is gone", async || {
+        window.find("close-keep").await.is_none().then_some(())
+    })
+    .await;
+    assert!(
+        window.is_open().await && phase(&window).await == "running",
+        "the run must go on"
+    );
 
     display.ask_to_close("Rehost");
-    window.click("close-now").await;
+    window.click_and_leave("close-now").await;
     let closed = until("the window is closed", async || (!window.is_open().await).then_some(()));
-    tokio::time::timeout(Duration::from_secs(30), closed).await.expect("the window should close");
+    tokio::time::timeout(Duration::from_secs(30), closed)
+        .await
+        .expect("the window should close");
     window.close().await;
 }
 
 /// The question covers the button that changes the theme: one picture is enough.
 async fn photograph_dialog(window: &Window) {
-    window.screenshot(&picture("close-question", &theme(window).await)).await;
+    window
+        .screenshot(&picture("close-question", &theme(window).await))
+        .await;
 }

@@ -27,7 +27,11 @@ pub struct Vcsim {
 
 impl Vcsim {
     pub async fn start(home: &Home, machines: &[&str]) -> Self {
-        let binary = judge("vcsim", "REHOST_VCSIM", "golang-go and golang-github-vmware-govmomi-dev; built from tests/vcsim");
+        let binary = judge(
+            "vcsim",
+            "REHOST_VCSIM",
+            "golang-go and golang-github-vmware-govmomi-dev; built from tests/vcsim",
+        );
         // Its own certificate has a key that no modern client accepts.
         let (certificate, key) = (home.path("vcsim.pem"), home.path("vcsim.key"));
         let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into(), "localhost".into()]).unwrap();
@@ -35,7 +39,12 @@ impl Vcsim {
         std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
         let mut child = Command::new(binary)
             .args(["-l", "127.0.0.1:0", "-username", USER, "-password", PASSWORD])
-            .args(["-tlscert", certificate.to_str().unwrap(), "-tlskey", key.to_str().unwrap()])
+            .args([
+                "-tlscert",
+                certificate.to_str().unwrap(),
+                "-tlskey",
+                key.to_str().unwrap(),
+            ])
             .args(machines)
             // It ends when its input closes, so that it never outlives a killed test.
             .stdin(Stdio::piped())
@@ -53,13 +62,34 @@ impl Vcsim {
             }
             panic!("vcsim ended before it was ready");
         };
-        let url = tokio::time::timeout(crate::support::PATIENCE, ready).await.expect("vcsim should be ready");
+        let url = tokio::time::timeout(crate::support::PATIENCE, ready)
+            .await
+            .expect("vcsim should be ready");
         let thumbprint = vsphere::probe(&url).await.unwrap().sha256;
-        Self { _child: child, url, thumbprint }
+        Self {
+            _child: child,
+            url,
+            thumbprint,
+        }
     }
 }
 
-const TWO_THOUSAND: &[&str] = &["-dc", "2", "-cluster", "5", "-host", "10", "-standalone-host", "0", "-ds", "4", "-pg", "4", "-vm", "200"];
+const TWO_THOUSAND: &[&str] = &[
+    "-dc",
+    "2",
+    "-cluster",
+    "5",
+    "-host",
+    "10",
+    "-standalone-host",
+    "0",
+    "-ds",
+    "4",
+    "-pg",
+    "4",
+    "-vm",
+    "200",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_machines_are_on_screen_within_two_seconds() {
@@ -71,14 +101,20 @@ async fn two_thousand_machines_are_on_screen_within_two_seconds() {
     std::fs::create_dir_all(&dialogs).unwrap();
     let app = App::new(folders, Arc::new(FolderHost(dialogs)), Start::Home);
     let call = async |command: &str, arguments: Value| -> Value {
-        let text = api::dispatch(&app, command, arguments, Arc::new(|_| false)).await.unwrap();
+        let text = api::dispatch(&app, command, arguments, Arc::new(|_| false))
+            .await
+            .unwrap();
         serde_json::from_str(&text).unwrap()
     };
     let view = call("project_new", json!({"name": "Two thousand"})).await;
     let project = view["path"].clone();
     let mut connections = view["connections"]["connections"].clone();
     connections["vcenter"] = json!({"url": vcsim.url, "user": USER, "thumbprint": vcsim.thumbprint});
-    call("connection_save", json!({"project": project, "kind": "vcenter", "connections": connections, "secret": PASSWORD})).await;
+    call(
+        "connection_save",
+        json!({"project": project, "kind": "vcenter", "connections": connections, "secret": PASSWORD}),
+    )
+    .await;
 
     // The best of three: other programs of the machine are not what is judged.
     let mut best = (Duration::MAX, Duration::MAX);
@@ -101,14 +137,25 @@ async fn two_thousand_machines_are_on_screen_within_two_seconds() {
                 true
             })
         };
-        api::dispatch(&app, "inventory_read", json!({"project": project}), sink).await.unwrap();
+        api::dispatch(&app, "inventory_read", json!({"project": project}), sink)
+            .await
+            .unwrap();
         let all = begun.elapsed();
         assert_eq!(*rows.lock().unwrap(), 2000);
         let first = first.lock().unwrap().expect("a first page");
-        println!("first rows after {:.3} s, all after {:.3} s", first.as_secs_f64(), all.as_secs_f64());
+        println!(
+            "first rows after {:.3} s, all after {:.3} s",
+            first.as_secs_f64(),
+            all.as_secs_f64()
+        );
         best = (best.0.min(first), best.1.min(all));
     }
-    assert!(best.0 < FIRST_ROWS && best.1 < ALL_ROWS, "first rows after {:?}, all after {:?}", best.0, best.1);
+    assert!(
+        best.0 < FIRST_ROWS && best.1 < ALL_ROWS,
+        "first rows after {:?}, all after {:?}",
+        best.0,
+        best.1
+    );
     let kept = call("inventory_get", json!({"project": project})).await;
     assert_eq!(kept["vms"].as_array().unwrap().len(), 2000);
 }
@@ -116,12 +163,20 @@ async fn two_thousand_machines_are_on_screen_within_two_seconds() {
 /// `rehost-cli discover` with the password on the standard input.
 pub async fn discover(home: &Home, url: &str, thumbprint: &str, password: &str) -> Ended {
     let mut command = home.cli(&["discover", "--vcenter", url, "--user", USER, "--thumbprint", thumbprint]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(format!("{password}\n").as_bytes()).await.unwrap();
     drop(stdin);
     let begun = Instant::now();
-    let out = tokio::time::timeout(crate::support::PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+    let out = tokio::time::timeout(crate::support::PATIENCE, child.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
     let stdout = String::from_utf8(out.stdout).unwrap();
     Ended {
         code: out.status.code(),

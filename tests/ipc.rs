@@ -17,7 +17,13 @@ fn call(app: &AppHandle<MockRuntime>, window: &str, command: &str, arguments: Va
         cmd: command.into(),
         callback: CallbackFn(0),
         error: CallbackFn(1),
-        url: if cfg!(windows) { "http://tauri.localhost" } else { "tauri://localhost" }.parse().unwrap(),
+        url: if cfg!(windows) {
+            "http://tauri.localhost"
+        } else {
+            "tauri://localhost"
+        }
+        .parse()
+        .unwrap(),
         body: InvokeBody::Json(arguments),
         headers: Default::default(),
         invoke_key: INVOKE_KEY.into(),
@@ -28,9 +34,16 @@ fn call(app: &AppHandle<MockRuntime>, window: &str, command: &str, arguments: Va
 /// Runs the shell and asks it from another thread, as the page would.
 fn in_the_shell(check: impl FnOnce(&AppHandle<MockRuntime>) + Send + 'static) {
     let home = Home::new();
-    let options = rehost_app::Options { folders: Folders::below(home.folder.path()), start: Start::Home };
-    let app = rehost_app::builder(mock_builder(), options).build(rehost_app::context()).unwrap();
-    let stranger = WebviewWindowBuilder::new(&app, "stranger", Default::default()).build().unwrap();
+    let options = rehost_app::Options {
+        folders: Folders::below(home.folder.path()),
+        start: Start::Home,
+    };
+    let app = rehost_app::builder(mock_builder(), options)
+        .build(rehost_app::context())
+        .unwrap();
+    let stranger = WebviewWindowBuilder::new(&app, "stranger", Default::default())
+        .build()
+        .unwrap();
     let handle = app.handle().clone();
     let asker = thread::spawn(move || {
         while handle.get_webview_window("main").is_none() {
@@ -56,7 +69,10 @@ fn the_window_gets_answers_and_typed_errors() {
         assert_eq!(call(app, "main", "projects_list", json!({})).unwrap(), json!([]));
         let error = call(app, "main", "project_get", json!({"project": "/nowhere.rehost"})).unwrap_err();
         for part in ["code", "title", "detail", "hint"] {
-            assert!(error[part].as_str().is_some_and(|t| !t.is_empty()), "no {part}: {error}");
+            assert!(
+                error[part].as_str().is_some_and(|t| !t.is_empty()),
+                "no {part}: {error}"
+            );
         }
         let theme = call(app, "main", "set_theme", json!({"theme": "pink"})).unwrap_err();
         assert_eq!(theme["code"], "invalid");
@@ -70,9 +86,17 @@ fn only_the_main_window_may_call_and_only_what_is_listed() {
     in_the_shell(|app| {
         let refused = call(app, "stranger", "app_info", json!({})).unwrap_err().to_string();
         assert!(refused.contains("not allowed"), "{refused}");
-        for command in ["plugin:window|destroy", "plugin:path|resolve_directory", "plugin:shell|execute", "no_such_command"] {
+        for command in [
+            "plugin:window|destroy",
+            "plugin:path|resolve_directory",
+            "plugin:shell|execute",
+            "no_such_command",
+        ] {
             let refused = call(app, "main", command, json!({})).unwrap_err().to_string();
-            assert!(refused.contains("not allowed") || refused.contains("not found"), "{command}: {refused}");
+            assert!(
+                refused.contains("not allowed") || refused.contains("not found"),
+                "{command}: {refused}"
+            );
         }
     });
 }
@@ -89,7 +113,11 @@ fn the_permissions_are_those_of_the_table() {
         .filter_map(|p| p.as_str()?.strip_prefix("allow-").map(|c| c.replace('-', "_")))
         .collect();
     allowed.sort();
-    let mut table: Vec<String> = api::COMMANDS.iter().map(|c| (*c).to_owned()).chain(["stream_stop".to_owned()]).collect();
+    let mut table: Vec<String> = api::COMMANDS
+        .iter()
+        .map(|c| (*c).to_owned())
+        .chain(["stream_stop".to_owned()])
+        .collect();
     table.sort();
     assert_eq!(allowed, table);
 }

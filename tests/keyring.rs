@@ -32,8 +32,17 @@ impl Bus {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let address = BufReader::new(daemon.stdout.take().unwrap()).lines().next_line().await.unwrap().unwrap();
-        Self { _daemon: daemon, address, folder }
+        let address = BufReader::new(daemon.stdout.take().unwrap())
+            .lines()
+            .next_line()
+            .await
+            .unwrap()
+            .unwrap();
+        Self {
+            _daemon: daemon,
+            address,
+            folder,
+        }
     }
 
     fn of(&self, command: &mut Command) {
@@ -50,21 +59,35 @@ impl Bus {
     async fn keyring(&self, unlocked: bool) -> Child {
         let program = judge("gnome-keyring-daemon", "REHOST_KEYRING", "Debian package gnome-keyring");
         let mut command = Command::new(program);
-        command.args(["--foreground", "--components=secrets"]).args(unlocked.then_some("--unlock"));
+        command
+            .args(["--foreground", "--components=secrets"])
+            .args(unlocked.then_some("--unlock"));
         self.of(&mut command);
-        let mut daemon =
-            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+        let mut daemon = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
         if unlocked {
             let mut stdin = daemon.stdin.take().unwrap();
             stdin.write_all(b"the keyring's own password").await.unwrap();
         }
         until("the keyring is on the bus", async || {
             let mut ask = Command::new("dbus-send");
-            ask.args(["--session", "--print-reply", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"])
-                .args(["org.freedesktop.DBus.NameHasOwner", "string:org.freedesktop.secrets"]);
+            ask.args([
+                "--session",
+                "--print-reply",
+                "--dest=org.freedesktop.DBus",
+                "/org/freedesktop/DBus",
+            ])
+            .args(["org.freedesktop.DBus.NameHasOwner", "string:org.freedesktop.secrets"]);
             self.of(&mut ask);
             let answer = ask.output().await.unwrap();
-            String::from_utf8_lossy(&answer.stdout).contains("boolean true").then_some(())
+            String::from_utf8_lossy(&answer.stdout)
+                .contains("boolean true")
+                .then_some(())
         })
         .await;
         daemon
@@ -91,7 +114,10 @@ async fn save_password(harness: &Harness, view: &Value, vcsim: &Vcsim) -> Value 
 }
 
 async fn signs_in(harness: &Harness, project: &Value) {
-    let test = harness.call("connection_test", json!({"project": project, "kind": "vcenter"})).await.unwrap();
+    let test = harness
+        .call("connection_test", json!({"project": project, "kind": "vcenter"}))
+        .await
+        .unwrap();
     assert_eq!(test["ok"], true, "{test}");
 }
 
@@ -111,7 +137,10 @@ async fn a_real_keyring_keeps_the_password_over_a_restart() {
 
     let second = bus.harness(&home).await;
     kept(&second).await;
-    let view = second.call("project_open", json!({"path": view["path"]})).await.unwrap();
+    let view = second
+        .call("project_open", json!({"path": view["path"]}))
+        .await
+        .unwrap();
     assert_eq!(view["connections"]["vcenterPasswordStored"], true, "{view}");
     signs_in(&second, &view["path"]).await;
     drop(second);
@@ -149,12 +178,21 @@ async fn this_start_only(harness: &Harness, vcsim: &Vcsim, again: impl AsyncFn()
     let secrets = kept(harness).await;
     assert_eq!(secrets["kept"], "thisStartOnly", "{secrets}");
     for part in ["reason", "hint"] {
-        assert!(secrets[part].as_str().is_some_and(|t| !t.is_empty()), "no {part}: {secrets}");
+        assert!(
+            secrets[part].as_str().is_some_and(|t| !t.is_empty()),
+            "no {part}: {secrets}"
+        );
     }
-    let view = harness.call("project_new", json!({"name": "This start"})).await.unwrap();
+    let view = harness
+        .call("project_new", json!({"name": "This start"}))
+        .await
+        .unwrap();
     save_password(harness, &view, vcsim).await;
     signs_in(harness, &view["path"]).await;
-    harness.call("project_close", json!({"project": view["path"]})).await.unwrap();
+    harness
+        .call("project_close", json!({"project": view["path"]}))
+        .await
+        .unwrap();
 
     let next = again().await;
     kept(&next).await;

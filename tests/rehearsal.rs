@@ -14,12 +14,21 @@ async fn the_sample_is_rehearsed_whole_quickly_and_small() {
     let _machine = alone().await;
     let home = Home::new();
     let (project, folder) = (home.path("SmartHotel.rehost"), home.path("report"));
-    let arguments = ["rehearse", "--project", project.to_str().unwrap(), "--report", folder.to_str().unwrap()];
+    let arguments = [
+        "rehearse",
+        "--project",
+        project.to_str().unwrap(),
+        "--report",
+        folder.to_str().unwrap(),
+    ];
     let ended = home.run(&arguments).await;
     ended.must_end_with(0);
     let memory = ended.json["peakMemoryMib"].as_f64().expect("the kernel tells the peak");
     let tasks = usize::try_from(ended.json["tasks"].as_u64().unwrap()).unwrap();
-    println!("{tasks} tasks in {:.2} s, at most {memory:.0} MiB", ended.took.as_secs_f64());
+    println!(
+        "{tasks} tasks in {:.2} s, at most {memory:.0} MiB",
+        ended.took.as_secs_f64()
+    );
     assert_eq!(ended.json["outcome"], "done", "{}", ended.stdout);
     assert!(tasks >= FEWEST_TASKS, "the plan has only {tasks} tasks");
 
@@ -32,13 +41,21 @@ async fn the_sample_is_rehearsed_whole_quickly_and_small() {
     }
     assert_eq!(report.tasks().count(), tasks);
     for task in report.tasks().filter(|t| t.status == Status::Done) {
-        assert!(task.started.is_some() && task.ended.is_some(), "{} has no times", task.address);
+        assert!(
+            task.started.is_some() && task.ended.is_some(),
+            "{} has no times",
+            task.address
+        );
         // A decision is its own evidence, and so is a wait of days.
         let proven = !task.evidence.is_empty() || task.decision.is_some() || task.elapsed_secs >= Some(86_400);
         assert!(proven, "{} is done without evidence", task.address);
     }
     for task in report.tasks().filter(|t| t.status == Status::Skipped) {
-        assert!(task.reason.as_ref().is_some_and(|r| !r.is_empty()), "{} is skipped without a reason", task.address);
+        assert!(
+            task.reason.as_ref().is_some_and(|r| !r.is_empty()),
+            "{} is skipped without a reason",
+            task.address
+        );
     }
     assert!(report.summary.decisions >= 2, "test failover and cutover are decisions");
     assert!(report.chain.valid && report.chain.events > 0);
@@ -60,7 +77,9 @@ async fn the_same_seed_gives_the_same_rehearsal() {
     let mut seen = vec![];
     for name in ["one", "two"] {
         let project = home.path(&format!("{name}.rehost"));
-        let ended = home.run(&["rehearse", "--seed", "7", "--project", project.to_str().unwrap()]).await;
+        let ended = home
+            .run(&["rehearse", "--seed", "7", "--project", project.to_str().unwrap()])
+            .await;
         ended.must_end_with(0);
         seen.push((ended.json["planHash"].clone(), ended.json["statuses"].clone()));
     }
@@ -72,8 +91,17 @@ async fn a_report_can_be_written_later() {
     let _machine = together().await;
     let home = Home::new();
     let (project, folder) = (home.path("p.rehost"), home.path("later"));
-    home.run(&["rehearse", "--project", project.to_str().unwrap()]).await.must_end_with(0);
-    let ended = home.run(&["report", project.to_str().unwrap(), "--report", folder.to_str().unwrap()]).await;
+    home.run(&["rehearse", "--project", project.to_str().unwrap()])
+        .await
+        .must_end_with(0);
+    let ended = home
+        .run(&[
+            "report",
+            project.to_str().unwrap(),
+            "--report",
+            folder.to_str().unwrap(),
+        ])
+        .await;
     ended.must_end_with(0);
     let json = std::fs::read_to_string(ended.json["json"].as_str().unwrap()).unwrap();
     assert_eq!(Report::verify(&json).unwrap().run.outcome, Outcome::Done);

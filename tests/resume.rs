@@ -23,7 +23,9 @@ async fn lab(home: &Home) -> LabProcess {
 async fn unbroken() -> Unbroken {
     let home = Home::new();
     let lab = lab(&home).await;
-    Ended::of(&mut lab.run(&home, &home.path("p.rehost"), &[])).await.must_end_with(0);
+    Ended::of(&mut lab.run(&home, &home.path("p.rehost"), &[]))
+        .await
+        .must_end_with(0);
     Unbroken {
         state: lab.get("state").await,
         repeated: lab.get("stats").await["repeated"].clone(),
@@ -33,7 +35,12 @@ async fn unbroken() -> Unbroken {
 
 /// How many changing requests the lab has carried out.
 async fn changes(lab: &LabProcess) -> u64 {
-    lab.get("stats").await["mutations"].as_array().unwrap().iter().filter_map(|m| m["count"].as_u64()).sum()
+    lab.get("stats").await["mutations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|m| m["count"].as_u64())
+        .sum()
 }
 
 /// A moment: how many changing requests from now, and `before` or `after` it is carried out.
@@ -52,16 +59,24 @@ fn moments(seed: u64, of: u64) -> Vec<Moment> {
     (0..MOMENTS)
         .map(|i| {
             let (from, to) = (i * of / MOMENTS, (i + 1) * of / MOMENTS);
-            (1 + from + random() % (to - from).max(1), if i % 2 == 0 { "before" } else { "after" })
+            (
+                1 + from + random() % (to - from).max(1),
+                if i % 2 == 0 { "before" } else { "after" },
+            )
         })
         .collect()
 }
 
 /// Runs until the moment has come and kills the process. False when the run ended before.
 async fn killed_at(lab: &LabProcess, home: &Home, (after, phase): Moment) -> bool {
-    lab.post("trap", &json!({"afterMutations": after, "phase": phase})).await;
-    let mut child =
-        lab.run(home, &home.path("p.rehost"), &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    lab.post("trap", &json!({"afterMutations": after, "phase": phase}))
+        .await;
+    let mut child = lab
+        .run(home, &home.path("p.rehost"), &[])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let held = until("the lab holds a request, or the run ends", async || {
         if lab.get("trap").await["held"] == true {
             return Some(true);
@@ -79,8 +94,16 @@ async fn must_equal(lab: &LabProcess, home: &Home, whole: &Unbroken, how: &str) 
     ended.must_end_with(0);
     assert_eq!(ended.json["outcome"], "done", "{how}: {}", ended.stdout);
     let state = lab.get("state").await;
-    assert!(state == whole.state, "{how}: the lab ends in another state:\n{}", difference(&whole.state, &state, String::new()));
-    assert_eq!(lab.get("stats").await["repeated"], whole.repeated, "{how}: something was changed twice");
+    assert!(
+        state == whole.state,
+        "{how}: the lab ends in another state:\n{}",
+        difference(&whole.state, &state, String::new())
+    );
+    assert_eq!(
+        lab.get("stats").await["repeated"],
+        whole.repeated,
+        "{how}: something was changed twice"
+    );
     let verified = home.run(&["verify", home.path("p.rehost").to_str().unwrap()]).await;
     verified.must_end_with(0);
 }
@@ -90,7 +113,15 @@ fn difference(a: &Value, b: &Value, at: String) -> String {
     match (a, b) {
         (Value::Object(x), Value::Object(y)) => {
             let keys: std::collections::BTreeSet<&String> = x.keys().chain(y.keys()).collect();
-            keys.into_iter().map(|k| difference(x.get(k).unwrap_or(&Value::Null), y.get(k).unwrap_or(&Value::Null), format!("{at}/{k}"))).collect()
+            keys.into_iter()
+                .map(|k| {
+                    difference(
+                        x.get(k).unwrap_or(&Value::Null),
+                        y.get(k).unwrap_or(&Value::Null),
+                        format!("{at}/{k}"),
+                    )
+                })
+                .collect()
         }
         (a, b) if a == b => String::new(),
         (a, b) => format!("{at}: {a} instead of {b}\n"),
@@ -105,7 +136,10 @@ async fn a_run_killed_at_any_of_twenty_moments_goes_on_to_the_same_end() {
     for moment in moments(2018, whole.mutations) {
         let home = Home::new();
         let lab = lab(&home).await;
-        assert!(killed_at(&lab, &home, moment).await, "the run ended before {moment:?} came");
+        assert!(
+            killed_at(&lab, &home, moment).await,
+            "the run ended before {moment:?} came"
+        );
         must_equal(&lab, &home, &whole, &format!("killed at {moment:?}")).await;
     }
 }

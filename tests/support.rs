@@ -52,7 +52,11 @@ pub fn program(name: &str) -> PathBuf {
 /// A program somebody else wrote.
 pub fn judge(name: &str, variable: &str, package: &str) -> PathBuf {
     let given = env::var_os(variable).map(PathBuf::from);
-    let on_path = || env::split_paths(&env::var_os("PATH").unwrap_or_default()).map(|d| d.join(name)).find(|p| p.is_file());
+    let on_path = || {
+        env::split_paths(&env::var_os("PATH").unwrap_or_default())
+            .map(|d| d.join(name))
+            .find(|p| p.is_file())
+    };
     let built = || Some(top().join("target").join(name)).filter(|p| p.is_file());
     given.filter(|p| p.is_file()).or_else(built).or_else(on_path).unwrap_or_else(|| {
         panic!("the judge {name} is missing; `cargo xtask test` installs it ({package}), and {variable} can name another one")
@@ -66,7 +70,9 @@ pub struct Home {
 
 impl Home {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -113,17 +119,34 @@ impl Ended {
     pub async fn of(command: &mut Command) -> Self {
         let begun = Instant::now();
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let Output { status, stdout, stderr } =
-            tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("the program should have ended").unwrap();
+        let Output { status, stdout, stderr } = tokio::time::timeout(PATIENCE, child.wait_with_output())
+            .await
+            .expect("the program should have ended")
+            .unwrap();
         let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
         let json = serde_json::from_str(&stdout).unwrap_or_default();
-        Self { code: status.code(), json, stdout, stderr, took: begun.elapsed() }
+        Self {
+            code: status.code(),
+            json,
+            stdout,
+            stderr,
+            took: begun.elapsed(),
+        }
     }
 
     /// Fails the test with everything the program said.
     #[track_caller]
     pub fn must_end_with(&self, code: i32) -> &Self {
-        let tail: String = self.stderr.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
+        let tail: String = self
+            .stderr
+            .lines()
+            .rev()
+            .take(30)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .collect::<Vec<_>>()
+            .join("\n");
         assert_eq!(self.code, Some(code), "it said:\n{}\n{tail}", self.stdout);
         self
     }
@@ -133,7 +156,12 @@ impl Ended {
     pub fn error(&self) -> &Value {
         let error = &self.json["error"];
         for part in ["title", "detail", "hint"] {
-            assert!(error[part].as_str().is_some_and(|t| !t.is_empty()), "the error has no {part}: {}\n{}", self.stdout, self.stderr);
+            assert!(
+                error[part].as_str().is_some_and(|t| !t.is_empty()),
+                "the error has no {part}: {}\n{}",
+                self.stdout,
+                self.stderr
+            );
         }
         error
     }
@@ -152,7 +180,9 @@ pub async fn first_json(from: impl AsyncRead + Unpin) -> Value {
         }
         panic!("no JSON came, only: {text}");
     };
-    tokio::time::timeout(PATIENCE, read).await.expect("a JSON document should have come")
+    tokio::time::timeout(PATIENCE, read)
+        .await
+        .expect("a JSON document should have come")
 }
 
 /// Asks a process of somebody else again and again until it says so.
@@ -182,36 +212,73 @@ impl LabProcess {
         all.extend(arguments);
         let mut child = home.cli(&all).stdout(Stdio::piped()).spawn().unwrap();
         let addresses = first_json(child.stdout.take().unwrap()).await;
-        let ca_file = addresses["caFile"].as_str().expect("the lab names its CA file").to_owned();
+        let ca_file = addresses["caFile"]
+            .as_str()
+            .expect("the lab names its CA file")
+            .to_owned();
         let pem = std::fs::read(&ca_file).unwrap();
         let http = reqwest::Client::builder()
             .tls_certs_only([reqwest::Certificate::from_pem(&pem).unwrap()])
             .no_proxy()
             .build()
             .unwrap();
-        Self { _child: child, addresses, ca_file, http }
+        Self {
+            _child: child,
+            addresses,
+            ca_file,
+            http,
+        }
     }
 
     pub fn text(&self, key: &str) -> &str {
-        self.addresses[key].as_str().unwrap_or_else(|| panic!("the lab has no {key}: {}", self.addresses))
+        self.addresses[key]
+            .as_str()
+            .unwrap_or_else(|| panic!("the lab has no {key}: {}", self.addresses))
     }
 
     /// Reads from the control endpoint.
     pub async fn get(&self, path: &str) -> Value {
         let url = format!("{}/{path}", self.text("control"));
-        self.http.get(url).send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
+        self.http
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .error_for_status()
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
     }
 
     /// Writes to the control endpoint.
     pub async fn post(&self, path: &str, body: &Value) -> Value {
         let url = format!("{}/{path}", self.text("control"));
-        self.http.post(url).json(body).send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
+        self.http
+            .post(url)
+            .json(body)
+            .send()
+            .await
+            .unwrap()
+            .error_for_status()
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
     }
 
     /// `rehost-cli run` against this lab.
     pub fn run(&self, home: &Home, project: &Path, more: &[&str]) -> Command {
         let project = project.to_str().unwrap();
-        let mut all = vec!["run", "--project", project, "--lab", self.text("control"), "--lab-ca", &self.ca_file];
+        let mut all = vec![
+            "run",
+            "--project",
+            project,
+            "--lab",
+            self.text("control"),
+            "--lab-ca",
+            &self.ca_file,
+        ];
         all.extend(more);
         home.cli(&all)
     }
@@ -227,18 +294,42 @@ pub struct Harness {
 impl Harness {
     pub async fn start(home: &Home, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = home.command("harness");
-        command.args(["--port", "0"]).env("REHOST_TEST_DIALOG_DIR", home.path("dialogs")).stdout(Stdio::piped());
+        command
+            .args(["--port", "0"])
+            .env("REHOST_TEST_DIALOG_DIR", home.path("dialogs"))
+            .stdout(Stdio::piped());
         change(&mut command);
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let origin = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("the harness says where it is");
-        Self { _child: child, origin, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        let origin = tokio::time::timeout(PATIENCE, lines.next_line())
+            .await
+            .unwrap()
+            .unwrap()
+            .expect("the harness says where it is");
+        Self {
+            _child: child,
+            origin,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
     }
 
     /// Calls a command of the table.
     pub async fn call(&self, command: &str, arguments: Value) -> Result<Value, Value> {
         let url = format!("{}/rpc/{command}", self.origin);
-        let mut answer: Value = self.http.post(url).json(&arguments).send().await.unwrap().json().await.unwrap();
-        if answer["error"].is_null() { Ok(answer["ok"].take()) } else { Err(answer["error"].take()) }
+        let mut answer: Value = self
+            .http
+            .post(url)
+            .json(&arguments)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        if answer["error"].is_null() {
+            Ok(answer["ok"].take())
+        } else {
+            Err(answer["error"].take())
+        }
     }
 }

@@ -31,8 +31,15 @@ impl Display {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let number = BufReader::new(server.stdout.take().unwrap()).lines().next_line().await.unwrap();
-        Self { _server: server, name: format!(":{}", number.expect("the display has a number")) }
+        let number = BufReader::new(server.stdout.take().unwrap())
+            .lines()
+            .next_line()
+            .await
+            .unwrap();
+        Self {
+            _server: server,
+            name: format!(":{}", number.expect("the display has a number")),
+        }
     }
 
     /// What a window manager does when the person clicks the cross: asks the window to close.
@@ -43,10 +50,16 @@ impl Display {
         let (protocols, delete) = (atom(b"WM_PROTOCOLS"), atom(b"WM_DELETE_WINDOW"));
         let mut asked = 0;
         for window in connection.query_tree(root).unwrap().reply().unwrap().children {
-            let name = connection.get_property(false, window, AtomEnum::WM_NAME, AtomEnum::ANY, 0, 64).unwrap().reply().unwrap();
+            let name = connection
+                .get_property(false, window, AtomEnum::WM_NAME, AtomEnum::ANY, 0, 64)
+                .unwrap()
+                .reply()
+                .unwrap();
             if name.value == title.as_bytes() {
                 let event = ClientMessageEvent::new(32, window, protocols, [delete, x11rb::CURRENT_TIME, 0, 0, 0]);
-                connection.send_event(false, window, EventMask::NO_EVENT, event).unwrap();
+                connection
+                    .send_event(false, window, EventMask::NO_EVENT, event)
+                    .unwrap();
                 asked += 1;
             }
         }
@@ -74,7 +87,11 @@ impl Window {
     /// Starts the program as a user of this home would.
     pub async fn open(display: &Display, home: &Home, arguments: &[&str]) -> Self {
         let driver = judge("tauri-driver", "REHOST_TAURI_DRIVER", "cargo install tauri-driver");
-        let native = judge("WebKitWebDriver", "REHOST_WEBKIT_DRIVER", "Debian package webkit2gtk-driver");
+        let native = judge(
+            "WebKitWebDriver",
+            "REHOST_WEBKIT_DRIVER",
+            "Debian package webkit2gtk-driver",
+        );
         let (port, native_port) = (free_port(), free_port());
         let driver = Command::new(driver)
             .args(["--port", &port, "--native-port", &native_port, "--native-driver"])
@@ -94,19 +111,45 @@ impl Window {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(60))
+            .build()
+            .unwrap();
         let address = format!("http://127.0.0.1:{port}");
-        until("tauri-driver listens", async || http.get(format!("{address}/status")).send().await.ok()).await;
+        until("tauri-driver listens", async || {
+            http.get(format!("{address}/status")).send().await.ok()
+        })
+        .await;
         let options = json!({"application": crate::support::program("rehost"), "args": arguments});
         let wanted = json!({"capabilities": {"alwaysMatch": {"tauri:options": options}}});
-        let answer: Value =
-            http.post(format!("{address}/session")).json(&wanted).send().await.unwrap().json().await.unwrap();
-        let id = answer["value"]["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {answer}"));
-        Self { driver, session: format!("{address}/session/{id}"), http }
+        let answer: Value = http
+            .post(format!("{address}/session"))
+            .json(&wanted)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        let id = answer["value"]["sessionId"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no session: {answer}"));
+        Self {
+            driver,
+            session: format!("{address}/session/{id}"),
+            http,
+        }
     }
 
     async fn ask(&self, request: reqwest::RequestBuilder) -> Result<Value, String> {
-        let mut answer: Value = request.send().await.map_err(|e| e.to_string())?.json().await.map_err(|e| e.to_string())?;
+        let mut answer: Value = request
+            .send()
+            .await
+            .map_err(|e| e.to_string())?
+            .json()
+            .await
+            .map_err(|e| e.to_string())?;
         let value = answer["value"].take();
         match value["error"].as_str() {
             Some(error) => Err(format!("{error}: {}", value["message"])),
@@ -119,13 +162,21 @@ impl Window {
     }
 
     async fn post(&self, path: &str, body: Value) -> Result<Value, String> {
-        self.ask(self.http.post(format!("{}/{path}", self.session)).json(&body)).await
+        self.ask(self.http.post(format!("{}/{path}", self.session)).json(&body))
+            .await
     }
 
     /// The element with a test id, or one that a CSS selector finds; none when it isn't there now.
     pub async fn find(&self, what: &str) -> Option<Element> {
-        let css = if what.contains('[') { what.to_owned() } else { format!("[data-testid='{what}']") };
-        let found = self.post("element", json!({"using": "css selector", "value": css})).await.ok()?;
+        let css = if what.contains('[') {
+            what.to_owned()
+        } else {
+            format!("[data-testid='{what}']")
+        };
+        let found = self
+            .post("element", json!({"using": "css selector", "value": css}))
+            .await
+            .ok()?;
         found[ELEMENT].as_str().map(|id| Element(id.to_owned()))
     }
 
@@ -148,23 +199,41 @@ impl Window {
         }
     }
 
+    /// Clicks something that ends the window: there may be nobody left to answer.
+    pub async fn click_and_leave(&self, what: &str) {
+        let element = self.wait_for(what).await;
+        let _ = self.post(&format!("element/{}/click", element.0), json!({})).await;
+    }
+
     pub async fn write(&self, what: &str, text: &str) {
         let element = self.wait_for(what).await;
-        self.post(&format!("element/{}/value", element.0), json!({"text": text})).await.unwrap();
+        self.post(&format!("element/{}/value", element.0), json!({"text": text}))
+            .await
+            .unwrap();
     }
 
     pub async fn attribute(&self, what: &str, name: &str) -> Option<String> {
         let element = self.find(what).await?;
-        self.get(&format!("element/{}/attribute/{name}", element.0)).await.ok()?.as_str().map(str::to_owned)
+        self.get(&format!("element/{}/attribute/{name}", element.0))
+            .await
+            .ok()?
+            .as_str()
+            .map(str::to_owned)
     }
 
     pub async fn script(&self, body: &str) -> Value {
-        self.post("execute/sync", json!({"script": body, "args": []})).await.unwrap()
+        self.post("execute/sync", json!({"script": body, "args": []}))
+            .await
+            .unwrap()
     }
 
     /// Everything that can be read in the window.
     pub async fn text(&self) -> String {
-        self.script("return document.body.innerText").await.as_str().unwrap_or_default().to_owned()
+        self.script("return document.body.innerText")
+            .await
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     pub async fn screenshot(&self, file: &Path) {
@@ -187,5 +256,10 @@ impl Window {
 
 /// A port that was free a moment ago: tauri-driver can't choose one itself.
 fn free_port() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+        .to_string()
 }

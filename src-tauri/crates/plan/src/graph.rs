@@ -1750,8 +1750,8 @@ impl<'a> Builder<'a> {
                     "A person looks at the test VM and decides.",
                     gate(
                         &format!("Is the test failover of {} good?", d.web_vm),
-                        "Accept: the test VM is deleted, and the cutover may be started.",
-                        "Reject: the run stops before the cutover; the test VM stays for a look.",
+                        "The test VM is deleted, and the cutover may be started.",
+                        "The run stops before the cutover; the test VM stays for a look.",
                         "The test VM runs in an isolated network. Nothing on-premises has changed.",
                     ),
                 )
@@ -1807,8 +1807,8 @@ impl<'a> Builder<'a> {
                     "A person starts the change window.",
                     gate(
                         "Cut over now?",
-                        "Cut over: WEBVM is shut down on-premises and started in Azure.",
-                        "Not now: nothing changes, replication goes on; choose Retry when the window opens.",
+                        "WEBVM is shut down on-premises and started in Azure.",
+                        "Nothing changes, replication goes on; choose Retry when the window opens.",
                         "Replication and database are up to date. From here the application is down until the site answers from Azure.",
                     ),
                 )
@@ -2152,8 +2152,8 @@ impl<'a> Builder<'a> {
                     "A person confirms that the records are true again.",
                     gate(
                         "Are inventories and documents updated?",
-                        "Confirm: inventories and documents name the new machines.",
-                        "Not yet: the source VMs are kept; choose Retry when it is done.",
+                        "Inventories and documents name the new machines.",
+                        "The source VMs are kept; choose Retry when it is done.",
                         "CMDB, monitoring, backup jobs, DNS records and run books should name the Azure VM and the managed instance.",
                     ),
                 )
@@ -2180,8 +2180,8 @@ impl<'a> Builder<'a> {
                     "The second approval: after it the machines on-premises are gone.",
                     gate(
                         "Remove the source VMs for good?",
-                        "Remove: both source VMs are deleted with their disks.",
-                        "Keep: the source VMs stay, powered off and renamed.",
+                        "Both source VMs are deleted with their disks.",
+                        "The source VMs stay, powered off and renamed.",
                         "The application has run in Azure all this time. Make sure that a backup of both machines exists.",
                     ),
                 )

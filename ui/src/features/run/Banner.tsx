@@ -66,7 +66,7 @@ export function Banner({ run, live, onShow, onDecide }: Props) {
           mark: "you",
           tone: "you",
           title: t("banner.person", { role: capital(person?.role ?? t("mark.you")), title: need.task.title }),
-          text: capital(need.state.text || person?.instructions[0] || need.task.what),
+          text: sentence(need.state.text || person?.instructions[0] || need.task.what),
           actions: (
             <Button appearance="primary" data-testid="show-instructions" onClick={() => onShow(need.task.address)}>
               {t("banner.instructions")}
@@ -220,4 +220,9 @@ export function Banner({ run, live, onShow, onDecide }: Props) {
   );
 }
 
-const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+/** A first letter in capitals, unless a name begins so: vCenter stays vCenter. */
+const capital = (text: string): string =>
+  /^[a-z][a-z ]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
+
+/** What the other side reports, as a sentence of its own. */
+const sentence = (text: string): string => capital(/[.!?]$/.test(text) ? text : `${text}.`);

@@ -337,7 +337,7 @@ function Behind({ project, task, state }: { project: string; task: Task; state: 
             </ul>
           ) : (
             <>
-              <p className={s.muted}>{t("task.noRequests")}</p>
+              <p className={s.muted}>{t(task.calls.length > 0 ? "task.noRequests" : "task.noCalls")}</p>
               <ul className={s.calls}>
                 {task.calls.map((call) => (
                   <li key={call}>
