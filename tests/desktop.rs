@@ -44,8 +44,6 @@ async fn change_theme(window: &Window, wanted: &str) {
         None
     })
     .await;
-    // Colours fade in; a picture halfway would show neither theme.
-    tokio::time::sleep(Duration::from_millis(400)).await;
 }
 
 /// A gate covers the button that changes the theme: it is put off and opened again.
@@ -222,7 +220,7 @@ async fn the_sample_is_rehearsed_by_clicks_reported_and_reopened() {
 }
 
 #[tokio::test]
-async fn closing_the_window_during_a_run_asks() {
+async fn closing_the_window_during_a_run_asks_and_reopening_goes_on() {
     let _machine = alone().await;
     let home = Home::new();
     let display = Display::start().await;
@@ -252,6 +250,20 @@ async fn closing_the_window_during_a_run_asks() {
     tokio::time::timeout(Duration::from_secs(30), closed)
         .await
         .expect("the window should close");
+    window.close().await;
+
+    // Opened again, the run waits where it was, and goes on when it is asked to.
+    let window = Window::open(&display, &home, &[]).await;
+    window.click("[data-testid='project-card'] button").await;
+    window.wait_for("banner-resume").await;
+    photograph(&window, "run-left").await;
+    window.click("banner-resume").await;
+    window.wait_for("pause").await;
+    change_speed(&window, 5000).await;
+    until("step 1 is done", async || {
+        (window.attribute("step-1", "data-status").await? == "done").then_some(())
+    })
+    .await;
     window.close().await;
 }
 

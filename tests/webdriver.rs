@@ -237,6 +237,13 @@ impl Window {
     }
 
     pub async fn screenshot(&self, file: &Path) {
+        // Colours and dialogs fade in; a picture halfway would show neither state. What turns for ever is left out.
+        until("nothing moves any more", async || {
+            let moving = "return document.getAnimations().filter((a) => a.playState === 'running'
+                && a.effect.getComputedTiming().iterations !== Infinity).length";
+            (self.script(moving).await == 0).then_some(())
+        })
+        .await;
         let picture = self.get("screenshot").await.unwrap();
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, BASE64_STANDARD.decode(picture.as_str().unwrap()).unwrap()).unwrap();
