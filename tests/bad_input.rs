@@ -158,6 +158,31 @@ async fn a_folder_that_can_not_be_written_is_said() {
     assert_eq!(ended.must_end_with(4).error()["code"], "disk");
 }
 
+#[tokio::test]
+async fn a_rehearsal_never_takes_the_place_of_a_project() {
+    let _machine = together().await;
+    let home = Home::new();
+    let project = rehearsed(&home).await;
+    let files = |folder: &Path| {
+        let mut all: Vec<(PathBuf, Vec<u8>)> = fs::read_dir(folder)
+            .unwrap()
+            .flatten()
+            .map(|e| e.path())
+            .filter(|p| p.is_file())
+            .map(|p| (p.clone(), fs::read(p).unwrap()))
+            .collect();
+        all.sort();
+        all
+    };
+    let before = files(home.folder.path());
+    let ended = home.run(&["rehearse", "--project", text(&project)]).await;
+    assert_eq!(ended.must_end_with(2).error()["code"], "invalid");
+    assert!(
+        before == files(home.folder.path()),
+        "the project and what lies beside it must stay as they are"
+    );
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_full_disk_stops_the_run_and_loses_nothing() {

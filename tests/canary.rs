@@ -18,6 +18,12 @@ async fn no_secret_of_a_rehearsal_is_left_anywhere() {
     let ended = Ended::of(command.env("REHOST_LOG", "trace")).await;
     ended.must_end_with(0);
 
+    // The same with the lab inside, which has the same seed and so the same secrets, and keeps a diary beside the project.
+    let inside = home.path("inside.rehost");
+    home.run(&["rehearse", "--project", inside.to_str().unwrap()])
+        .await
+        .must_end_with(0);
+
     let secrets = secrets(&lab).await;
     // Client secret, vCenter's password, the instance's administrator, two storage keys, tokens: or the search is blind.
     assert!(secrets.len() >= 5, "only {} secrets are known", secrets.len());
@@ -42,6 +48,10 @@ async fn no_secret_of_a_rehearsal_is_left_anywhere() {
                     "{what} is in {name}"
                 );
             }
+        }
+        // The lab's own diary repeats what was sent to it, to be that lab again; its SAS opens nothing but the lab.
+        if name.ends_with(".rehost-lab") {
+            continue;
         }
         let text = String::from_utf8_lossy(bytes);
         for at in text.match_indices("sig=").map(|(i, _)| i + 4) {

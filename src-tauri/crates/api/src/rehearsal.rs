@@ -155,6 +155,13 @@ pub async fn rehearse(app: &Arc<App>, options: RehearsalOptions) -> Result<Proje
         Some(path) => path,
         None => free_name(&app.folders.projects)?,
     };
+    // Looked at first: the diary beside a project that is there is that project's.
+    if path.exists() {
+        return Err(engine::ProjectError::Exists { path }.into());
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|e| UiError::disk("created", folder, &e))?;
+    }
     let diary = diary(&path);
     // A diary of an earlier file of this name belongs to nobody.
     let _ = std::fs::remove_file(&diary);

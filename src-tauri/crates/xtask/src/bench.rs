@@ -18,14 +18,12 @@ pub(crate) fn bench(times: u32) -> Result<()> {
     let mut figures = vec![];
     for i in 1..=times.max(1) {
         let started = Instant::now();
-        let mut child = command(
-            "target/debug/rehost-cli",
-            &["rehearse", "--speed", "10000", "--report", "target/bench"],
-        )
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("starting rehost-cli")?;
+        let mut child = command("target/debug/rehost-cli", &["rehearse", "--report", "target/bench"])
+            .env("REHOST_HOME", "target/bench")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("starting rehost-cli")?;
         let mut kib = 0;
         let status = loop {
             // The kernel keeps the maximum itself, and only while the process lives.

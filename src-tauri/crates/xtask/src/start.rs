@@ -15,11 +15,18 @@ pub(crate) fn start(headless: bool) -> Result<()> {
     if headless {
         install::packages(install::COMMAND_LINE)?;
         run(&mut cargo(&["build", "--locked", "--package", "rehost-cli"]))?;
-        run(&mut command(
-            "target/debug/rehost-cli",
-            &["rehearse", "--report", "target/rehearsal"],
-        ))?;
-        println!("The report lies in target/rehearsal.");
+        // Each time from the beginning: the project of the last time is no use to anybody.
+        if Path::new("target/rehearsal").exists() {
+            std::fs::remove_dir_all("target/rehearsal")?;
+        }
+        let arguments = [
+            "--project",
+            "target/rehearsal/SmartHotel.rehost",
+            "--report",
+            "target/rehearsal",
+        ];
+        run(command("target/debug/rehost-cli", &["rehearse"]).args(arguments))?;
+        println!("Report and project lie in target/rehearsal.");
         return Ok(());
     }
     if cfg!(target_os = "linux") && env::var_os("DISPLAY").is_none() && env::var_os("WAYLAND_DISPLAY").is_none() {
