@@ -118,7 +118,8 @@ pub struct Ended {
 impl Ended {
     pub async fn of(command: &mut Command) -> Self {
         let begun = Instant::now();
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command.kill_on_drop(true).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
         let Output { status, stdout, stderr } = tokio::time::timeout(PATIENCE, child.wait_with_output())
             .await
             .expect("the program should have ended")
@@ -287,7 +288,7 @@ impl LabProcess {
 /// A development host of the window's commands.
 pub struct Harness {
     _child: Child,
-    origin: String,
+    pub origin: String,
     http: reqwest::Client,
 }
 
