@@ -23,6 +23,20 @@ impl RunCommand {
         }
     }
 
+    /// What a script prints is not ours: PowerShell's errors may quote a parameter.
+    fn without_secrets(&self, ctx: &Ctx, mut text: String) -> String {
+        let Action::RunCommand { parameters, .. } = &ctx.task.action else {
+            return text;
+        };
+        let values = parameters.iter().filter(|p| p.protected);
+        let values = values.filter_map(|p| template::text(&self.0, ctx, &p.value).ok());
+        let administrator = (self.0.secrets)("mi-admin").map(|s| s.expose().clone());
+        for value in values.chain(administrator).filter(|v| !v.is_empty()) {
+            text = text.replace(&value, "<redacted>");
+        }
+        text
+    }
+
     async fn view(&self, ctx: &Ctx) -> Result<Option<Value>, Failure> {
         let (id, _) = self.id(ctx)?;
         match self.0.arm(ctx).get_path(&format!("{id}?$expand=instanceView")).await {
@@ -152,6 +166,7 @@ impl TaskKind for RunCommand {
             part(&view, "output"),
         ]
         .join(" ");
+        let why = self.without_secrets(ctx, why);
         Err(Failure::of(
             FailureClass::NeedsPerson,
             "ScriptFailed",

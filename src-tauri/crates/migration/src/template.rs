@@ -35,7 +35,8 @@ pub(crate) fn json(links: &Links, ctx: &Ctx, value: &Value) -> Result<Value, Fai
 
 fn lookup(links: &Links, ctx: &Ctx, name: &str) -> Result<String, Failure> {
     if let Some(secret) = name.strip_prefix("secret:") {
-        return (links.secrets)(secret).map(|s| s.expose().clone()).ok_or_else(|| {
+        let found = (links.secrets)(secret).inspect(|s| links.arm.protect(s));
+        return found.map(|s| s.expose().clone()).ok_or_else(|| {
             Failure::of(
                 FailureClass::NeedsPerson,
                 "SecretMissing",

@@ -10,6 +10,9 @@ use vsphere::{TaskRef, VCenter};
 /// Seconds between looks at something that a person or the guest does.
 const AGAIN_SECS: u32 = 60;
 
+/// Seconds after which a shutdown that was announced before a crash is asked for again.
+const ASK_AGAIN_SECS: i64 = 180;
+
 /// Seconds after which a guest that does not shut down is powered off.
 const SHUTDOWN_SECS: i64 = 600;
 
@@ -45,6 +48,28 @@ fn no_vm(name: &str) -> Failure {
         "It may have been renamed, or the account does not see it.",
         "Correct its name in vCenter or Design, then choose Retry.",
     )
+}
+
+/// Name of the fact that holds a machine's identity in this vCenter: names are not unique there, and change.
+fn identity(vm: &str) -> String {
+    format!("vm.{vm}")
+}
+
+/// Fails unless the machine is the one that this run has known under `known_as`.
+fn same(ctx: &Ctx, known_as: &str, found: &Vm) -> Result<(), Failure> {
+    if ctx.fact(&identity(known_as)).and_then(Value::as_str) == Some(found.moref.as_str()) {
+        return Ok(());
+    }
+    Err(Failure::of(
+        FailureClass::NeedsPerson,
+        "OtherMachine",
+        format!("{} in vCenter is another machine", found.name),
+        format!(
+            "{} has this name, and it is not the one that this run has migrated. It is left alone.",
+            found.moref
+        ),
+        "Rename the other machine in vCenter, then choose Retry.",
+    ))
 }
 
 fn role_entry(role: &str) -> String {
@@ -114,6 +139,7 @@ impl TaskKind for OnPremises {
             }
             Action::CheckVm { vm } => {
                 let found = self.required(&vc, vm).await?;
+                ctx.set_fact(identity(vm), found.moref.as_str());
                 let findings = rules::CURRENT.judge_vm(&found);
                 if let Some(f) = findings.iter().find(|f| f.severity == Severity::Blocking) {
                     return Err(Failure::of(
@@ -232,10 +258,13 @@ impl TaskKind for OnPremises {
             }
             Action::ShutDownVm { vm } => {
                 let now = self.required(&vc, vm).await?;
+                ctx.set_fact(identity(vm), now.moref.as_str());
                 Ok(match now.power_state.as_str() {
                     "poweredOff" => Observed::Matches,
+                    // Announced before a crash; whether it was also asked for, only waiting tells.
                     _ if ctx.intent_at.is_some() => {
-                        Observed::InFlight(Handle(json!({ "vm": now.moref, "since": ctx.clock.now() })))
+                        let wait = json!({ "vm": now.moref, "since": ctx.clock.now(), "asked": false });
+                        Observed::InFlight(Handle(wait))
                     }
                     _ => Observed::Differs("it is on".into()),
                 })
@@ -249,10 +278,12 @@ impl TaskKind for OnPremises {
                 None => Err(no_vm(vm)),
             },
             Action::RenameVm { vm, to } => {
-                if self.vm(&vc, to).await?.is_some() {
+                if let Some(renamed) = self.vm(&vc, to).await? {
+                    same(ctx, vm, &renamed)?;
+                    ctx.set_fact(identity(to), renamed.moref);
                     return Ok(Observed::Matches);
                 }
-                self.required(&vc, vm).await?;
+                same(ctx, vm, &self.required(&vc, vm).await?)?;
                 Ok(Observed::Differs(format!("it is called {vm}")))
             }
             Action::DestroyVm { vm } => Ok(match self.vm(&vc, vm).await? {
@@ -266,7 +297,10 @@ impl TaskKind for OnPremises {
                         "Find out who uses it. Power it off, then choose Retry, or leave it.",
                     ));
                 }
-                Some(_) => Observed::Differs("it is there".into()),
+                Some(v) => {
+                    same(ctx, vm, &v)?;
+                    Observed::Differs("it is there".into())
+                }
             }),
             _ => Err(words::misplaced(&ctx.task)),
         }
@@ -334,7 +368,8 @@ impl TaskKind for OnPremises {
                 let now = self.required(&vc, vm).await?;
                 if now.tools_status.as_deref() == Some("guestToolsRunning") {
                     vc.shutdown_guest(&now.moref).await.map_err(words::vsphere)?;
-                    return Ok(Some(Handle(json!({ "vm": now.moref, "since": ctx.clock.now() }))));
+                    let wait = json!({ "vm": now.moref, "since": ctx.clock.now(), "asked": true });
+                    return Ok(Some(Handle(wait)));
                 }
                 ctx.evidence("VMware Tools are not running, so the machine is powered off.");
                 Ok(task(vc.power_off(&now.moref).await.map_err(words::vsphere)?))
@@ -391,13 +426,21 @@ impl TaskKind for OnPremises {
             .and_then(Value::as_str)
             .and_then(|s| s.parse().ok())
             .unwrap_or(ctx.clock.now());
+        let mut asked = handle.0.get("asked").and_then(Value::as_bool).unwrap_or(false);
+        let mut forced = false;
         loop {
             if self.required(&vc, vm).await?.power_state == "poweredOff" {
                 return Ok(());
             }
-            if ctx.clock.now().duration_since(since).as_secs() > SHUTDOWN_SECS {
+            let waited = ctx.clock.now().duration_since(since).as_secs();
+            if !asked && waited > ASK_AGAIN_SECS {
+                // The request had not left before the crash. Asking twice is harmless, pulling the plug is not.
+                vc.shutdown_guest(moref).await.map_err(words::vsphere)?;
+                asked = true;
+            } else if !forced && waited > SHUTDOWN_SECS {
                 ctx.evidence("The guest did not shut down in ten minutes and was powered off.");
                 vc.power_off(moref).await.map_err(words::vsphere)?;
+                forced = true;
             }
             ctx.progress(None, "the guest is shutting down");
             ctx.sleep(15).await?;

@@ -120,6 +120,21 @@ pub fn check(plan: &Plan) -> Result<(), PlanError> {
 fn findings(d: &Design, pack: &Pack, inventory: &Inventory) -> Vec<Finding> {
     let mut out = pack.judge_design(d);
     for name in [&d.web_vm, &d.sql_vm] {
+        let namesakes = inventory
+            .vms
+            .iter()
+            .filter(|v| v.name.eq_ignore_ascii_case(name))
+            .count();
+        if namesakes > 1 {
+            out.push(Finding {
+                rule: "vm-ambiguous".into(),
+                severity: Severity::Blocking,
+                about: name.clone(),
+                title: format!("{namesakes} machines are called {name}"),
+                detail: "Rehost shuts down, renames and removes machines by name. Rename the others in vCenter, then read the inventory again.".into(),
+                source: "inventory".into(),
+            });
+        }
         match inventory.vm(name) {
             Some(vm) if name == &d.web_vm => out.extend(pack.judge_vm(vm)),
             Some(_) => {}
@@ -2741,6 +2756,21 @@ mod tests {
     fn missing_machine_is_a_finding_not_an_error() {
         let p = plan(&smarthotel::design(), SUB, &Inventory::default()).unwrap();
         assert_eq!(p.findings.iter().filter(|f| f.rule == "vm-missing").count(), 2);
+    }
+
+    #[test]
+    fn machines_of_one_name_block_the_plan() {
+        let mut inv = inventory();
+        inv.vms.push(Vm {
+            name: "sqlvm".into(),
+            ..Vm::default()
+        });
+        let p = plan(&smarthotel::design(), SUB, &inv).unwrap();
+        assert!(
+            p.findings
+                .iter()
+                .any(|f| f.rule == "vm-ambiguous" && f.severity == Severity::Blocking)
+        );
     }
 
     #[test]
