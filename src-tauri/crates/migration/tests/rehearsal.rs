@@ -1,17 +1,22 @@
 //! The whole SmartHotel plan against the lab, over real HTTPS, with the real clients and the real engine.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use azure::{Arm, auth};
-use engine::{Clock, Engine, ProjectFile, RunOptions, TaskStatus, event::Outcome};
+use engine::{
+    Clock, Ctx, Engine, FailureClass, Observed, ProjectFile, RunOptions, Runner, TaskStatus, event::Outcome,
+    kind::Report,
+};
 use jiff::Timestamp;
 use lab::{Lab, LabClock, Options};
 use migration::{Migration, Systems};
 use plan::{
-    Connections,
+    Connections, Task,
     design::{AzureConnection, VCenterConnection},
     smarthotel,
 };
 use secrets::Secret;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 struct LabTime(Arc<LabClock>);
 
@@ -48,6 +53,81 @@ fn connections(a: &lab::Addresses) -> Connections {
     }
 }
 
+/// The tasks' kinds bound to a lab, as a run has them.
+fn runner(a: &lab::Addresses) -> Arc<Migration> {
+    let c = connections(a);
+    let credential = auth::client_secret(&c.azure, Secret::new(a.client_secret.clone())).unwrap();
+    Arc::new(Migration::new(Systems {
+        arm: Arm::connect(&c.azure, credential).unwrap(),
+        vcenter: c.vcenter,
+        vcenter_password: Secret::new(a.vcenter_password.clone()),
+        secrets: Arc::new(|name| (name == "mi-admin").then(|| Secret::new("Canary-Adm1n-Passw0rd".to_owned()))),
+    }))
+}
+
+async fn full_speed() -> Lab {
+    let options = Options {
+        skip_idle_over: Some(Duration::ZERO),
+        ..Options::default()
+    };
+    Lab::start(options).await.unwrap()
+}
+
+fn task_of(address: &str) -> Task {
+    let plan = plan::graph::plan(&smarthotel::design(), "s", &plan::Inventory::default()).unwrap();
+    plan.task(&address.parse().unwrap()).unwrap().clone()
+}
+
+#[tokio::test]
+async fn another_machine_of_the_retired_name_is_left_alone() {
+    let lab = full_speed().await;
+    lab.with_world(|w| {
+        let other = w.onprem.vms.iter_mut().find(|v| v.name == "contosodc1").unwrap();
+        other.name = "SQLVM-migrated".into();
+        other.power = lab::onprem::Power::Off;
+    });
+    let runner = runner(&lab.addresses());
+    for address in ["step-8/rename/SQLVM", "step-8/remove-vm/SQLVM"] {
+        let task = task_of(address);
+        let facts = BTreeMap::from([
+            ("vm.SQLVM".into(), "vm-1".into()),
+            ("vm.SQLVM-migrated".into(), "vm-1".into()),
+        ]);
+        let (ctx, _) = Ctx::for_test(task.clone(), facts, Arc::new(LabTime(lab.clock())));
+        let refused = runner.kind(&task).observe(&ctx).await.unwrap_err();
+        assert_eq!(refused.code, "OtherMachine", "{address}: {refused:?}");
+        assert_eq!(refused.class, FailureClass::NeedsPerson);
+    }
+    runner.close().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_announced_before_a_crash_is_asked_for_and_not_forced() {
+    let lab = full_speed().await;
+    let runner = runner(&lab.addresses());
+    let task = task_of("step-7/shutdown/SQLVM");
+    let (mut ctx, reports) = Ctx::for_test(task.clone(), BTreeMap::new(), Arc::new(LabTime(lab.clock())));
+    ctx.intent_at = Some(lab.clock().now());
+    let kind = runner.kind(&task);
+    let Observed::InFlight(handle) = kind.observe(&ctx).await.unwrap() else {
+        panic!("it is announced")
+    };
+    kind.settle(&ctx, &handle).await.unwrap();
+    kind.verify(&ctx).await.unwrap();
+    let said: Vec<_> = reports
+        .take()
+        .into_iter()
+        .filter_map(|r| match r {
+            Report::Evidence(e) => Some(e),
+            _ => None,
+        })
+        .collect();
+    assert!(!said.iter().any(|e| e.contains("powered off")), "{said:?}");
+    let changes: Vec<_> = lab.stats().mutations.into_iter().map(|m| m.method).collect();
+    assert!(!changes.iter().any(|m| m.starts_with("PowerOff")), "{changes:?}");
+    runner.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_scenario_runs_to_the_end() {
     let began = std::time::Instant::now();
@@ -66,17 +146,10 @@ async fn whole_scenario_runs_to_the_end() {
         .unwrap();
     let inventory = vc.inventory().await.unwrap();
     vc.logout().await;
-    let credential = auth::client_secret(&c.azure, Secret::new(a.client_secret.clone())).unwrap();
-    let arm = Arm::connect(&c.azure, credential).unwrap();
     let design = smarthotel::design();
     let plan = plan::graph::plan(&design, &a.subscription_id, &inventory).unwrap();
     assert_eq!(plan.findings, vec![], "the sample must have no findings");
-    let runner = Arc::new(Migration::new(Systems {
-        arm,
-        vcenter: c.vcenter.clone(),
-        vcenter_password: password,
-        secrets: Arc::new(|name| (name == "mi-admin").then(|| Secret::new("Canary-Adm1n-Passw0rd".to_owned()))),
-    }));
+    let runner = runner(&a);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sample.rehost");
     let file = Arc::new(ProjectFile::create(&path, &smarthotel::project("p", c, 10_000, 1)).unwrap());
