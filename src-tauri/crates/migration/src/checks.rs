@@ -6,6 +6,40 @@ use plan::{Action, Actor, Fact, Follow, ResourceId};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+/// A look at something that this task never changes.
+#[async_trait::async_trait]
+pub(crate) trait Look: Send + Sync {
+    async fn look(&self, ctx: &Ctx) -> Result<Observed, Failure>;
+}
+
+/// The kind of a task that only looks: everything is said by what it sees.
+pub(crate) struct Check<T>(pub(crate) T);
+
+#[async_trait::async_trait]
+impl<T: Look> TaskKind for Check<T> {
+    fn only_checks(&self) -> bool {
+        true
+    }
+    async fn observe(&self, ctx: &Ctx) -> Result<Observed, Failure> {
+        self.0.look(ctx).await
+    }
+    async fn apply(&self, ctx: &Ctx) -> Result<Option<Handle>, Failure> {
+        Err(words::misplaced(&ctx.task))
+    }
+    async fn settle(&self, _: &Ctx, _: &Handle) -> Result<(), Failure> {
+        Ok(())
+    }
+    async fn verify(&self, _: &Ctx) -> Result<(), Failure> {
+        Ok(())
+    }
+    async fn undo(&self, _: &Ctx) -> Result<(), Failure> {
+        Ok(())
+    }
+    fn intent(&self, ctx: &Ctx) -> String {
+        ctx.task.calls.join(", ")
+    }
+}
+
 /// How often a condition that has not come true yet is looked at, in seconds.
 const AGAIN_SECS: u32 = 60;
 
@@ -18,7 +52,7 @@ enum Verdict {
 }
 
 impl Judge {
-    async fn look(&self, ctx: &Ctx) -> Result<Verdict, Failure> {
+    async fn judge(&self, ctx: &Ctx) -> Result<Verdict, Failure> {
         let arm = self.0.arm(ctx);
         match &ctx.task.action {
             Action::Check {
@@ -65,11 +99,8 @@ impl Judge {
 }
 
 #[async_trait::async_trait]
-impl TaskKind for Judge {
-    fn only_checks(&self) -> bool {
-        true
-    }
-    async fn observe(&self, ctx: &Ctx) -> Result<Observed, Failure> {
+impl Look for Judge {
+    async fn look(&self, ctx: &Ctx) -> Result<Observed, Failure> {
         let (wait, otherwise, follow) = match &ctx.task.action {
             Action::Check {
                 wait,
@@ -80,7 +111,7 @@ impl TaskKind for Judge {
             Action::Find { wait, otherwise, .. } => (*wait, otherwise, Follow::Operation),
             _ => return Err(words::misplaced(&ctx.task)),
         };
-        match self.look(ctx).await? {
+        match self.judge(ctx).await? {
             Verdict::Holds(document) => {
                 for f in self.facts(ctx) {
                     match document.pointer(&f.pointer).filter(|v| !v.is_null()) {
@@ -121,21 +152,6 @@ impl TaskKind for Judge {
             )),
         }
     }
-    async fn apply(&self, ctx: &Ctx) -> Result<Option<Handle>, Failure> {
-        Err(words::misplaced(&ctx.task))
-    }
-    async fn settle(&self, _: &Ctx, _: &Handle) -> Result<(), Failure> {
-        Ok(())
-    }
-    async fn verify(&self, _: &Ctx) -> Result<(), Failure> {
-        Ok(())
-    }
-    async fn undo(&self, _: &Ctx) -> Result<(), Failure> {
-        Ok(())
-    }
-    fn intent(&self, ctx: &Ctx) -> String {
-        ctx.task.calls.join(", ")
-    }
 }
 
 /// Reads percentage and words out of the resource itself.
@@ -166,11 +182,8 @@ fn progress(ctx: &Ctx, follow: &Follow, seen: Option<&Value>) -> Option<String> 
 pub(crate) struct Offer(pub(crate) Arc<Links>);
 
 #[async_trait::async_trait]
-impl TaskKind for Offer {
-    fn only_checks(&self) -> bool {
-        true
-    }
-    async fn observe(&self, ctx: &Ctx) -> Result<Observed, Failure> {
+impl Look for Offer {
+    async fn look(&self, ctx: &Ctx) -> Result<Observed, Failure> {
         match &ctx.task.action {
             Action::CheckName { id } => self.name(ctx, id).await,
             Action::CheckSize { location, size, vcpus } => self.size(ctx, location, size, *vcpus).await,
@@ -182,21 +195,6 @@ impl TaskKind for Offer {
             } => self.sql(ctx, location, sku, *vcores, *storage_gib).await,
             _ => Err(words::misplaced(&ctx.task)),
         }
-    }
-    async fn apply(&self, ctx: &Ctx) -> Result<Option<Handle>, Failure> {
-        Err(words::misplaced(&ctx.task))
-    }
-    async fn settle(&self, _: &Ctx, _: &Handle) -> Result<(), Failure> {
-        Ok(())
-    }
-    async fn verify(&self, _: &Ctx) -> Result<(), Failure> {
-        Ok(())
-    }
-    async fn undo(&self, _: &Ctx) -> Result<(), Failure> {
-        Ok(())
-    }
-    fn intent(&self, ctx: &Ctx) -> String {
-        ctx.task.calls.join(", ")
     }
 }
 

@@ -1,18 +1,15 @@
 //! The last task: everything that this project created is either gone or meant to stay.
 
-use crate::{Links, words};
-use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
+use crate::{Links, checks::Look, words};
+use engine::{Ctx, Failure, FailureClass, Observed};
 use plan::{Action, ResourceId};
 use std::sync::Arc;
 
 pub(crate) struct Ledger(pub(crate) Arc<Links>);
 
 #[async_trait::async_trait]
-impl TaskKind for Ledger {
-    fn only_checks(&self) -> bool {
-        true
-    }
-    async fn observe(&self, ctx: &Ctx) -> Result<Observed, Failure> {
+impl Look for Ledger {
+    async fn look(&self, ctx: &Ctx) -> Result<Observed, Failure> {
         let Action::CheckLedger { keep } = &ctx.task.action else {
             return Err(words::misplaced(&ctx.task));
         };
@@ -48,21 +45,6 @@ impl TaskKind for Ledger {
             left.join(", "),
             "Delete them in the portal or vCenter when nothing needs them, then choose Retry.",
         ))
-    }
-    async fn apply(&self, ctx: &Ctx) -> Result<Option<Handle>, Failure> {
-        Err(words::misplaced(&ctx.task))
-    }
-    async fn settle(&self, _: &Ctx, _: &Handle) -> Result<(), Failure> {
-        Ok(())
-    }
-    async fn verify(&self, _: &Ctx) -> Result<(), Failure> {
-        Ok(())
-    }
-    async fn undo(&self, _: &Ctx) -> Result<(), Failure> {
-        Ok(())
-    }
-    fn intent(&self, ctx: &Ctx) -> String {
-        ctx.task.title.clone()
     }
 }
 

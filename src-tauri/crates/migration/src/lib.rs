@@ -104,9 +104,9 @@ impl Runner for Migration {
             Action::Put { .. } => Arc::new(arm::Put(links)),
             Action::Post { .. } => Arc::new(arm::Post(links)),
             Action::Delete { .. } => Arc::new(arm::Delete(links)),
-            Action::Check { .. } | Action::Find { .. } => Arc::new(checks::Judge(links)),
+            Action::Check { .. } | Action::Find { .. } => Arc::new(checks::Check(checks::Judge(links))),
             Action::CheckName { .. } | Action::CheckSize { .. } | Action::CheckSqlCapability { .. } => {
-                Arc::new(checks::Offer(links))
+                Arc::new(checks::Check(checks::Offer(links)))
             }
             Action::IssueSas { .. } | Action::RotateKey { .. } | Action::CheckBlobs { .. } => {
                 Arc::new(storage::Storage::new(links))
@@ -115,8 +115,8 @@ impl Runner for Migration {
                 Arc::new(database::LogReplay(links))
             }
             Action::RunCommand { .. } => Arc::new(run_command::RunCommand(links)),
-            Action::CheckBoot { .. } => Arc::new(run_command::Boot(links)),
-            Action::CheckLedger { .. } => Arc::new(ledger::Ledger(links)),
+            Action::CheckBoot { .. } => Arc::new(checks::Check(run_command::Boot(links))),
+            Action::CheckLedger { .. } => Arc::new(checks::Check(ledger::Ledger(links))),
             // Gates, waits and what isn't needed are the engine's own; it never asks for their kind.
             _ => Arc::new(vcenter::OnPremises(links)),
         }

@@ -3,7 +3,7 @@
 //! The managed form is used because only it has protected parameters. Scripts are idempotent and print `key=value`
 //! lines, by which the result is judged; a command of the same name that has run with that result is not run again.
 
-use crate::{Links, template, words};
+use crate::{Links, checks::Look, template, words};
 use azure::{Operation, Polled};
 use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
 use plan::{Action, ResourceId};
@@ -200,11 +200,8 @@ impl TaskKind for RunCommand {
 pub(crate) struct Boot(pub(crate) Arc<Links>);
 
 #[async_trait::async_trait]
-impl TaskKind for Boot {
-    fn only_checks(&self) -> bool {
-        true
-    }
-    async fn observe(&self, ctx: &Ctx) -> Result<Observed, Failure> {
+impl Look for Boot {
+    async fn look(&self, ctx: &Ctx) -> Result<Observed, Failure> {
         let Action::CheckBoot { vm } = &ctx.task.action else {
             return Err(words::misplaced(&ctx.task));
         };
@@ -232,21 +229,6 @@ impl TaskKind for Boot {
             }),
             Err(e) => Err(words::azure(e)),
         }
-    }
-    async fn apply(&self, ctx: &Ctx) -> Result<Option<Handle>, Failure> {
-        Err(words::misplaced(&ctx.task))
-    }
-    async fn settle(&self, _: &Ctx, _: &Handle) -> Result<(), Failure> {
-        Ok(())
-    }
-    async fn verify(&self, _: &Ctx) -> Result<(), Failure> {
-        Ok(())
-    }
-    async fn undo(&self, _: &Ctx) -> Result<(), Failure> {
-        Ok(())
-    }
-    fn intent(&self, ctx: &Ctx) -> String {
-        ctx.task.calls.join(", ")
     }
 }
 

@@ -1,0 +1,265 @@
+//! The words in which the steps are written down: a task with its reasons, and the ids that all steps share.
+
+use super::derive::derive;
+pub(super) use crate::{
+    address::{Address, ResourceId},
+    design::Design,
+    rules::Pack,
+    scripts,
+    task::{Action, Actor, Condition, Duration, Expect, Fact, Follow, Is, Parameter, Script, Step, Task},
+};
+pub(super) use serde_json::{Value, json};
+
+pub(super) const NOT_PUBLISHED: &str = "assumed, Microsoft publishes no figure";
+pub(super) const NETWORK: &str = "Microsoft.Network/virtualNetworks";
+pub(super) const VAULT: &str = "Microsoft.RecoveryServices/vaults";
+
+/// A task while it is being written down.
+pub(super) struct T(pub(super) Task);
+
+impl T {
+    pub(super) fn why(mut self, why: &str) -> Self {
+        self.0.why = why.into();
+        self
+    }
+    pub(super) fn after(mut self, on: &[&str]) -> Self {
+        self.0.after.extend(on.iter().map(|a| {
+            let mut parts = a.splitn(3, '/');
+            let step = parts.next().and_then(|s| s.parse().ok()).unwrap_or(0);
+            Address::new(step, parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+        }));
+        self
+    }
+    pub(super) fn secs(mut self, p50: u32, p95: u32, source: &str) -> Self {
+        self.0.duration = Duration {
+            p50,
+            p95,
+            source: source.into(),
+        };
+        self
+    }
+    pub(super) fn cost(mut self, cost: &str) -> Self {
+        self.0.cost = Some(cost.into());
+        self
+    }
+    pub(super) fn back(mut self, back: &str) -> Self {
+        self.0.way_back = back.into();
+        self
+    }
+    pub(super) fn no_return(mut self) -> Self {
+        self.0.no_return = true;
+        self
+    }
+    pub(super) fn nodes(mut self, nodes: &[String]) -> Self {
+        self.0.nodes = nodes.to_vec();
+        self
+    }
+    pub(super) fn person(mut self, role: &str, instructions: &[String], script: Option<Script>) -> Self {
+        self.0.actor = Actor::Person {
+            role: role.into(),
+            instructions: instructions.to_vec(),
+            script,
+        };
+        self
+    }
+}
+
+pub(super) struct Builder<'a> {
+    pub(super) d: &'a Design,
+    pub(super) pack: &'a Pack,
+    pub(super) subscription: &'a str,
+    pub(super) networking: ResourceId,
+    pub(super) target: ResourceId,
+    pub(super) failover: ResourceId,
+}
+
+pub(super) fn task(step: u8, kind: &str, name: &str, title: &str, what: &str, action: Action) -> T {
+    let (rights, calls) = derive(&action);
+    T(Task {
+        address: Address::new(step, kind, name),
+        title: title.into(),
+        what: what.into(),
+        why: String::new(),
+        actor: Actor::Rehost,
+        action,
+        after: vec![],
+        rights,
+        duration: Duration {
+            p50: 2,
+            p95: 10,
+            source: "one request".into(),
+        },
+        cost: None,
+        way_back: "Nothing to take back: it only reads.".into(),
+        no_return: false,
+        calls,
+        nodes: vec![],
+    })
+}
+
+pub(super) fn step(number: u8, title: &str, tasks: Vec<T>) -> Step {
+    Step {
+        number,
+        title: title.into(),
+        tasks: tasks.into_iter().map(|t| t.0).collect(),
+    }
+}
+
+pub(super) fn put(id: ResourceId, body: Value) -> Action {
+    Action::Put {
+        id,
+        body,
+        facts: vec![],
+        follow: Follow::Operation,
+    }
+}
+
+pub(super) fn exists(id: ResourceId, condition: Condition, otherwise: &str) -> Action {
+    Action::Check {
+        id,
+        condition,
+        absent: false,
+        wait: false,
+        facts: vec![],
+        follow: Follow::Operation,
+        otherwise: otherwise.into(),
+    }
+}
+
+pub(super) fn gate(question: &str, accept: &str, reject: &str, safe: &str) -> Action {
+    Action::Gate {
+        question: question.into(),
+        accept: accept.into(),
+        reject: reject.into(),
+        safe_because: safe.into(),
+    }
+}
+
+pub(super) fn fact(name: &str, pointer: &str) -> Fact {
+    Fact {
+        name: name.into(),
+        pointer: pointer.into(),
+    }
+}
+
+pub(super) fn register(step: u8, namespace: &str, why: &str) -> T {
+    task(
+        step,
+        "provider",
+        namespace,
+        &format!("Register {namespace}"),
+        &format!("Registers the resource provider {namespace} for the subscription."),
+        Action::RegisterProvider {
+            namespace: namespace.into(),
+        },
+    )
+    .why(why)
+    .secs(40, 180, NOT_PUBLISHED)
+    .back("Stays registered: it costs nothing and other resources may use it.")
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(d: &'a Design, subscription: &'a str, pack: &'a Pack) -> Self {
+        Self {
+            d,
+            pack,
+            subscription,
+            networking: ResourceId::group(subscription, &d.networking_group),
+            target: ResourceId::group(subscription, &d.target_group),
+            failover: ResourceId::group(subscription, &d.failover_group),
+        }
+    }
+
+    pub(super) fn vnet(&self, name: &str) -> ResourceId {
+        self.networking.resource(NETWORK, name)
+    }
+    pub(super) fn mi(&self) -> ResourceId {
+        self.target.resource("Microsoft.Sql/managedInstances", &self.d.mi.name)
+    }
+    pub(super) fn database(&self) -> ResourceId {
+        self.mi().child("databases", &self.d.database)
+    }
+    pub(super) fn vault(&self) -> ResourceId {
+        self.failover.resource(VAULT, &self.d.vault)
+    }
+    pub(super) fn account(&self, name: &str) -> ResourceId {
+        self.failover.resource("Microsoft.Storage/storageAccounts", name)
+    }
+    pub(super) fn azure_vm(&self, name: &str) -> ResourceId {
+        self.target.resource("Microsoft.Compute/virtualMachines", name)
+    }
+    pub(super) fn item(&self) -> ResourceId {
+        ResourceId::new("${asr.container}").child("replicationProtectedItems", "${asr.machineName}")
+    }
+    pub(super) fn recovery_plan(&self) -> ResourceId {
+        self.vault().child("replicationRecoveryPlans", &self.d.recovery_plan)
+    }
+    pub(super) fn job(&self) -> Follow {
+        Follow::Job { vault: self.vault() }
+    }
+
+    pub(super) fn group(&self, step: u8, name: &str, why: &str) -> T {
+        task(
+            step,
+            "group",
+            name,
+            &format!("Resource group {name}"),
+            &format!(
+                "Creates the resource group {name} in {}, or uses the one that is there.",
+                self.d.location_name
+            ),
+            put(
+                ResourceId::group(self.subscription, name),
+                json!({ "location": self.d.location }),
+            ),
+        )
+        .why(why)
+        .secs(3, 15, NOT_PUBLISHED)
+        .back("An empty group that Rehost created can be deleted; one that was there is never touched.")
+    }
+
+    pub(super) fn check_network(&self, step: u8, name: &str, subnets: &[&str], why: &str, otherwise: &str) -> T {
+        let mut condition = vec![
+            Expect::equal("/properties/provisioningState", "Succeeded"),
+            Expect::equal("/location", self.d.location.as_str()),
+        ];
+        condition.extend(subnets.iter().map(|s| Expect::equal("/properties/subnets/*/name", *s)));
+        task(
+            step,
+            "check-network",
+            name,
+            &format!("{name} is there"),
+            &format!("Reads {name} and checks its region and subnets."),
+            exists(self.vnet(name), condition, otherwise),
+        )
+        .why(why)
+        .nodes(&[format!("net/{name}")])
+    }
+
+    pub(super) fn peering(&self, from: &str, to: &str, body: Value) -> T {
+        let name = format!("{from}-to-{to}");
+        let mut properties = body;
+        properties["remoteVirtualNetwork"] = json!({ "id": self.vnet(to) });
+        properties["allowVirtualNetworkAccess"] = json!(true);
+        properties["allowForwardedTraffic"] = json!(true);
+        task(
+            1,
+            "peering",
+            &name,
+            &format!("Peer {from} with {to}"),
+            &format!("Creates one of the two sides of the peering between {from} and {to}."),
+            put(
+                self.vnet(from).child("virtualNetworkPeerings", &name),
+                json!({ "properties": properties }),
+            ),
+        )
+        .secs(10, 60, NOT_PUBLISHED)
+        .cost("Traffic over a peering is charged by the GB in both directions.")
+        .back("Delete the peering; the other side then shows Disconnected.")
+        .nodes(&[format!(
+            "link/{}-{}",
+            self.d.mi.network,
+            if from == self.d.mi.network { to } else { from }
+        )])
+    }
+}

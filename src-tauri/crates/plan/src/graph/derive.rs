@@ -1,0 +1,149 @@
+//! Rights and calls of an action, derived, so that they can't disagree with what is done.
+
+use crate::{address::ResourceId, task::Action};
+
+/// Returns the type of what an id addresses; placeholders stand for what they will hold.
+fn resource_type(id: &ResourceId) -> String {
+    const VAULTS: &str = "/providers/Microsoft.RecoveryServices/vaults/v";
+    let known = [
+        (
+            "${asr.container}",
+            format!("{VAULTS}/replicationFabrics/f/replicationProtectionContainers/c"),
+        ),
+        ("${asr.fabric}", format!("{VAULTS}/replicationFabrics/f")),
+        ("${asr.site}", "/providers/Microsoft.OffAzure/VMwareSites/s".to_owned()),
+        ("${nic.", "/providers/Microsoft.Network/networkInterfaces/n".to_owned()),
+    ];
+    let text = id.as_str();
+    let whole = known.iter().find_map(|(start, stands_for)| {
+        let rest = text.strip_prefix(start)?;
+        // A fact whose name goes on ends with its brace.
+        let rest = if start.ends_with('}') {
+            rest
+        } else {
+            rest.split_once('}').map_or("", |(_, r)| r)
+        };
+        Some(format!("{stands_for}{rest}"))
+    });
+    let whole = ResourceId::new(whole.unwrap_or_else(|| text.to_owned()));
+    whole.resource_type().unwrap_or_else(|| {
+        let group = if whole.part("resourceGroups").is_some() {
+            "/resourceGroups"
+        } else {
+            ""
+        };
+        format!("Microsoft.Resources/subscriptions{group}")
+    })
+}
+
+/// Fills rights and calls from the action, so that they can't drift from what is done.
+pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
+    let kind = resource_type;
+    let name = |id: &ResourceId| {
+        let name = id.name().split('?').next().unwrap_or_default().to_owned();
+        if name.contains("${") {
+            String::new()
+        } else {
+            format!("/{name}")
+        }
+    };
+    let one = |right: String, call: String| (vec![format!("azure:{right}")], vec![call]);
+    let vc = |rights: &[&str], call: &str| {
+        (
+            rights.iter().map(|r| format!("vcenter:{r}")).collect(),
+            vec![call.to_owned()],
+        )
+    };
+    match action {
+        Action::RegisterProvider { namespace } => one(
+            format!("{namespace}/register/action"),
+            format!("POST providers/{namespace}/register"),
+        ),
+        Action::Put { id, .. } => one(format!("{}/write", kind(id)), format!("PUT {}{}", kind(id), name(id))),
+        Action::Delete { id, .. } => one(
+            format!("{}/delete", kind(id)),
+            format!("DELETE {}{}", kind(id), name(id)),
+        ),
+        Action::Post { id, verb, .. } => one(
+            format!("{}/{verb}/action", kind(id)),
+            format!("POST {}{}/{verb}", kind(id), name(id)),
+        ),
+        Action::Check { id, .. } => one(format!("{}/read", kind(id)), format!("GET {}{}", kind(id), name(id))),
+        Action::Find { list, .. } => {
+            let of = kind(&ResourceId::new(format!("{list}/x")));
+            one(format!("{of}/read"), format!("GET {of}"))
+        }
+        Action::CheckName { id } => {
+            let ns = kind(id);
+            let ns = ns.split('/').next().unwrap_or_default();
+            one(
+                format!("{ns}/checkNameAvailability/read"),
+                format!("POST {ns}/checkNameAvailability"),
+            )
+        }
+        Action::CheckSize { location, .. } => (
+            vec![
+                "azure:Microsoft.Compute/skus/read".into(),
+                "azure:Microsoft.Compute/locations/usages/read".into(),
+            ],
+            vec![
+                "GET Microsoft.Compute/skus".into(),
+                format!("GET Microsoft.Compute/locations/{location}/usages"),
+            ],
+        ),
+        Action::CheckSqlCapability { location, .. } => one(
+            "Microsoft.Sql/locations/capabilities/read".into(),
+            format!("GET Microsoft.Sql/locations/{location}/capabilities"),
+        ),
+        Action::IssueSas { account, .. } => one(
+            "Microsoft.Storage/storageAccounts/listKeys/action".into(),
+            format!("POST Microsoft.Storage/storageAccounts/{}/listKeys", account.name()),
+        ),
+        Action::RotateKey { account, .. } => one(
+            "Microsoft.Storage/storageAccounts/regenerateKey/action".into(),
+            format!(
+                "POST Microsoft.Storage/storageAccounts/{}/regenerateKey",
+                account.name()
+            ),
+        ),
+        Action::CheckBlobs { account, container, .. } => one(
+            "Microsoft.Storage/storageAccounts/listKeys/action".into(),
+            format!("GET {}/{container}?comp=list", account.name()),
+        ),
+        Action::StartLogReplay { database, .. } => one(
+            format!("{}/write", kind(database)),
+            format!("PUT {}/{}", kind(database), database.name()),
+        ),
+        Action::FollowLogReplay { database, .. } => {
+            let of = kind(&database.child("restoreDetails", "Default"));
+            one(format!("{of}/read"), format!("GET {of}/Default"))
+        }
+        Action::CompleteLogReplay { database, .. } => one(
+            format!("{}/completeRestore/action", kind(database)),
+            format!("POST {}/{}/completeRestore", kind(database), database.name()),
+        ),
+        Action::RunCommand { vm, name, .. } => one(
+            format!("{}/runCommands/write", kind(vm)),
+            format!("PUT {}/{}/runCommands/{name}", kind(vm), vm.name()),
+        ),
+        Action::CheckBoot { vm } => one(
+            format!("{}/retrieveBootDiagnosticsData/action", kind(vm)),
+            format!("POST {}/{}/retrieveBootDiagnosticsData", kind(vm), vm.name()),
+        ),
+        Action::CheckVCenter { .. } | Action::CheckVm { .. } | Action::CheckVmRuns { .. } => {
+            vc(&["System.Read"], "RetrievePropertiesEx")
+        }
+        Action::CheckReadiness { .. } | Action::CheckPower { .. } => vc(&["System.Read"], "RetrievePropertiesEx"),
+        Action::EnsureRole { .. } => vc(&["Authorization.ModifyRoles"], "AddAuthorizationRole"),
+        Action::RemoveRole { .. } => vc(&["Authorization.ModifyRoles"], "RemoveAuthorizationRole"),
+        Action::CheckPrincipal { .. } => vc(&["System.View"], "RetrieveUserGroups"),
+        Action::GrantRole { .. } => vc(&["Authorization.ModifyPermissions"], "SetEntityPermissions"),
+        Action::RevokeRole { .. } => vc(&["Authorization.ModifyPermissions"], "RemoveEntityPermission"),
+        Action::ShutDownVm { .. } => vc(&["VirtualMachine.Interact.PowerOff"], "ShutdownGuest"),
+        Action::RenameVm { .. } => vc(&["VirtualMachine.Config.Rename"], "Rename_Task"),
+        Action::DestroyVm { .. } => vc(&["VirtualMachine.Inventory.Delete"], "Destroy_Task"),
+        Action::CheckLedger { .. } | Action::NotNeeded { .. } | Action::Gate { .. } | Action::WaitDays { .. } => {
+            (vec![], vec![])
+        }
+    }
+}

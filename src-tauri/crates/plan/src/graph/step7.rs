@@ -1,0 +1,304 @@
+//! Step 7: test failover, failover, connection string, commit.
+
+use super::builder::*;
+
+impl Builder<'_> {
+    pub(super) fn step7(&self) -> Step {
+        let d = self.d;
+        let item = self.item();
+        let plan = self.recovery_plan();
+        let test_vm = format!("{}-test", d.web_vm);
+        let azure_node = format!("azvm/{}", d.web_vm);
+        let test_node = format!("azvm/{test_vm}");
+        let runs = |name: &str, otherwise: &str| {
+            let id = self.azure_vm(name);
+            Action::Check {
+                id: ResourceId::new(format!("{id}?$expand=instanceView")),
+                condition: vec![
+                    Expect::equal("/properties/provisioningState", "Succeeded"),
+                    Expect::equal("/properties/instanceView/statuses/*/code", "PowerState/running"),
+                    Expect::equal("/properties/hardwareProfile/vmSize", d.web_vm_size.as_str()),
+                    Expect::equal("/properties/instanceView/vmAgent/statuses/*/displayStatus", "Ready"),
+                    // Comes minutes after the start, and run commands are refused before.
+                    Expect::equal(
+                        "/properties/instanceView/vmAgent/statuses/*/code",
+                        "ProvisioningState/succeeded",
+                    ),
+                ],
+                absent: false,
+                wait: true,
+                facts: vec![fact(
+                    &format!("nic.{name}"),
+                    "/properties/networkProfile/networkInterfaces/0/id",
+                )],
+                follow: Follow::Operation,
+                otherwise: otherwise.into(),
+            }
+        };
+        let nic = |name: &str, network: &str, subnet: &str| {
+            exists(
+                ResourceId::new(format!("${{nic.{name}}}")),
+                vec![Expect {
+                    at: "/properties/ipConfigurations/*/properties/subnet/id".into(),
+                    is: Is::Equal(json!(self.vnet(network).child("subnets", subnet))),
+                }],
+                "The VM is connected to another subnet. Correct the target network of the replicated item and fail over again.",
+            )
+        };
+        let command =
+            |name: &str, title: &str, what: &str, script: String, parameters: Vec<Parameter>, expect: &[&str]| {
+                task(
+                    7,
+                    "run-command",
+                    name,
+                    title,
+                    what,
+                    Action::RunCommand {
+                        vm: self.azure_vm(&d.web_vm),
+                        name: format!("rehost-{name}-{}", d.application.to_ascii_lowercase()),
+                        location: d.location.clone(),
+                        script,
+                        parameters,
+                        expect: expect.iter().map(|e| (*e).to_owned()).collect(),
+                    },
+                )
+                .secs(30, 300, "learn.microsoft.com: at least 20 seconds")
+                .nodes(std::slice::from_ref(&azure_node))
+            };
+        let plain = |name: &str, value: &str| Parameter {
+            name: name.into(),
+            value: value.into(),
+            protected: false,
+        };
+        step(
+            7,
+            "Migrate the VM",
+            vec![
+                task(
+                    7,
+                    "test-failover",
+                    &d.web_vm,
+                    "Run the test failover",
+                    &format!("Creates {test_vm} from the latest recovery point in {}.", d.test_network),
+                    Action::Post {
+                        id: item.clone(),
+                        verb: "testFailover".into(),
+                        body: Some(json!({ "properties": { "failoverDirection": "PrimaryToRecovery", "networkType": "VmNetworkAsInput",
+                            "networkId": self.vnet(&d.test_network),
+                            "providerSpecificDetails": { "instanceType": "InMageRcm", "networkId": self.vnet(&d.test_network), "recoveryPointId": "${asr.recoveryPoint}" } } })),
+                        observe: item.clone(),
+                        done: vec![Expect::one_of("/properties/testFailoverState", &["WaitingForCompletion", "WaitingForCleanup"])],
+                        running: Some(vec![Expect::equal("/properties/currentScenario/scenarioName", "TestFailover")]),
+                        allowed: Some(vec![Expect::equal("/properties/allowedOperations/*", "TestFailover")]),
+                        facts: vec![],
+                        follow: self.job(),
+                    },
+                )
+                .after(&[&format!("5/recovery-point/{}", d.web_vm)])
+                .why("It proves that the VM boots in Azure, without touching the one on-premises.")
+                .secs(540, 1200, NOT_PUBLISHED)
+                .cost("A VM of the target size while the test runs.")
+                .back("Clean up the test failover.")
+                .nodes(std::slice::from_ref(&test_node)),
+                task(7, "check-vm", &test_vm, "The test VM runs", "Reads size, state and agent of the test VM.", runs(&test_vm, "The test VM is not running yet."))
+                    .after(&[&format!("7/test-failover/{}", d.web_vm)])
+                    .why("The scenario checks that the VM has the right size and runs.")
+                    .secs(150, 600, NOT_PUBLISHED)
+                    .nodes(std::slice::from_ref(&test_node)),
+                task(7, "check-nic", &test_vm, "The test VM is in the test network", "Reads the VM's network interface.", nic(&test_vm, &d.test_network, &d.test_subnet))
+                    .after(&[&format!("7/check-vm/{test_vm}")])
+                    .why("In any other network the copy could answer for the real WEBVM.")
+                    .nodes(std::slice::from_ref(&test_node)),
+                task(7, "check-boot", &test_vm, "The test VM shows its sign-in screen", "Reads the boot diagnostics: screenshot and serial log.", Action::CheckBoot { vm: self.azure_vm(&test_vm) })
+                    .after(&[&format!("7/check-vm/{test_vm}")])
+                    .why("The screenshot shows whether Windows came up.")
+                    .nodes(std::slice::from_ref(&test_node)),
+                task(
+                    7,
+                    "gate",
+                    "test",
+                    &format!("Is the test failover of {} good?", d.web_vm),
+                    "A person looks at the test VM and decides.",
+                    gate(
+                        &format!("Is the test failover of {} good?", d.web_vm),
+                        "The test VM is deleted, and the cutover may be started.",
+                        "The run stops before the cutover; the test VM stays for a look.",
+                        "The test VM runs in an isolated network. Nothing on-premises has changed.",
+                    ),
+                )
+                .after(&[&format!("7/check-nic/{test_vm}"), &format!("7/check-boot/{test_vm}")])
+                .why("Only a person can say that the application behaves.")
+                .secs(600, 86_400, "a person's time")
+                .nodes(std::slice::from_ref(&test_node)),
+                task(
+                    7,
+                    "test-cleanup",
+                    &d.web_vm,
+                    "Clean up the test failover",
+                    "Deletes the test VM and records the observations.",
+                    Action::Post {
+                        id: item.clone(),
+                        verb: "testFailoverCleanup".into(),
+                        body: Some(json!({ "properties": { "comments": "Accepted in Rehost." } })),
+                        observe: item.clone(),
+                        done: vec![Expect::equal("/properties/testFailoverState", "None")],
+                        running: Some(vec![Expect::equal("/properties/testFailoverState", "MarkedForDeletion")]),
+                        allowed: None,
+                        facts: vec![],
+                        follow: self.job(),
+                    },
+                )
+                .after(&["7/gate/test"])
+                .why("A failover is refused while a test is open, and the test VM costs money.")
+                .secs(240, 900, NOT_PUBLISHED)
+                .back("Run another test failover.")
+                .nodes(std::slice::from_ref(&test_node)),
+                task(
+                    7,
+                    "recovery-plan",
+                    &d.recovery_plan,
+                    &format!("Recovery plan {}", d.recovery_plan),
+                    &format!("Creates the recovery plan with {} in its boot group.", d.web_vm),
+                    put(
+                        plan.clone(),
+                        json!({ "properties": { "primaryFabricId": "${asr.fabric}", "recoveryFabricId": "Microsoft Azure", "failoverDeploymentModel": "ResourceManager",
+                            "groups": [{ "groupType": "Boot", "replicationProtectedItems": [{ "id": "${asr.item}", "virtualMachineId": "${asr.machineName}" }], "startGroupActions": [], "endGroupActions": [] }] } }),
+                    ),
+                )
+                .after(&[&format!("5/recovery-point/{}", d.web_vm)])
+                .why("The failover runs on the plan, so that more VMs can be added in order.")
+                .secs(30, 120, NOT_PUBLISHED)
+                .back("Delete the plan (step 8 does).")
+                .nodes(&[format!("vault/{}", d.vault)]),
+                task(
+                    7,
+                    "gate",
+                    "cutover",
+                    "Cut over now?",
+                    "A person starts the change window.",
+                    gate(
+                        "Cut over now?",
+                        "WEBVM is shut down on-premises and started in Azure.",
+                        "Nothing changes, replication goes on; choose Retry when the window opens.",
+                        "Replication and database are up to date. From here the application is down until the site answers from Azure.",
+                    ),
+                )
+                .after(&[
+                    &format!("7/test-cleanup/{}", d.web_vm),
+                    &format!("7/recovery-plan/{}", d.recovery_plan),
+                    "6/restore/logs",
+                    &format!("1/check-peering/{}", d.mi.network),
+                    "4/readiness/rdp",
+                    "4/readiness/firewall",
+                    "4/readiness/updates",
+                    "4/readiness/reboot",
+                ])
+                .why("The application stops; that moment belongs to a person.")
+                .secs(600, 604_800, "a person's time")
+                .nodes(&[format!("vm/{}", d.web_vm), azure_node.clone()]),
+                task(
+                    7,
+                    "failover",
+                    &d.web_vm,
+                    &format!("Fail over {}", d.web_vm),
+                    "Shuts the VM down on-premises, sends the last changes and starts it in Azure from the latest recovery point.",
+                    Action::Post {
+                        id: plan.clone(),
+                        verb: "unplannedFailover".into(),
+                        body: Some(json!({ "properties": { "failoverDirection": "PrimaryToRecovery", "sourceSiteOperations": "Required",
+                            "providerSpecificDetails": [{ "instanceType": "InMageRcm", "recoveryPointType": "Latest" }] } })),
+                        observe: item.clone(),
+                        done: vec![Expect::equal("/properties/activeLocation", "Recovery")],
+                        running: Some(vec![Expect::equal("/properties/currentScenario/scenarioName", "UnplannedFailover")]),
+                        allowed: Some(vec![Expect::equal("/properties/allowedOperations/*", "UnplannedFailover")]),
+                        facts: vec![],
+                        follow: self.job(),
+                    },
+                )
+                .after(&["7/gate/cutover"])
+                .why("This is the migration of the web tier.")
+                .secs(840, 1800, NOT_PUBLISHED)
+                .cost("The VM in Azure is charged from now on.")
+                .back("Power WEBVM on again in vCenter and delete the Azure VM; until commit another recovery point can be chosen.")
+                .no_return()
+                .nodes(&[format!("vm/{}", d.web_vm), azure_node.clone(), "flow/replication".into()]),
+                task(7, "check-vm", &d.web_vm, &format!("{} runs in Azure", d.web_vm), "Reads size, state and agent of the Azure VM.", runs(&d.web_vm, "The VM is not running yet."))
+                    .after(&[&format!("7/failover/{}", d.web_vm)])
+                    .why("The scenario checks that the VM appears as expected.")
+                    .secs(150, 600, NOT_PUBLISHED)
+                    .nodes(std::slice::from_ref(&azure_node)),
+                task(7, "check-nic", &d.web_vm, &format!("{} is in {}", d.web_vm, d.prod_frontend_subnet), "Reads the VM's network interface.", nic(&d.web_vm, &d.prod_network, &d.prod_frontend_subnet))
+                    .after(&[&format!("7/check-vm/{}", d.web_vm)])
+                    .why("Only there it reaches the database and is reached by its users.")
+                    .nodes(&[azure_node.clone(), format!("subnet/{}", d.prod_frontend_subnet)]),
+                task(7, "check-boot", &d.web_vm, &format!("{} shows its sign-in screen", d.web_vm), "Reads the boot diagnostics: screenshot and serial log.", Action::CheckBoot { vm: self.azure_vm(&d.web_vm) })
+                    .after(&[&format!("7/check-vm/{}", d.web_vm)])
+                    .why("The screenshot shows whether Windows came up.")
+                    .nodes(std::slice::from_ref(&azure_node)),
+                command(
+                    "switch-connection",
+                    "Switch the connection string",
+                    "Backs up web.config and points it at the managed instance.",
+                    scripts::switch_connection(),
+                    vec![
+                        plain("Path", &d.web_config),
+                        plain("Name", &d.connection_string_name),
+                        Parameter { name: "ConnectionString".into(), value: format!("${{connection:{}}}", d.database), protected: true },
+                    ],
+                    &["backup=ok", "changed=1"],
+                )
+                .after(&[&format!("7/check-nic/{}", d.web_vm), &format!("6/check-database/{}", d.database)])
+                .why("The application must use the migrated database.")
+                .back("Copy web.config.rehost-backup back over web.config and run IISRESET."),
+                command("iisreset", "IISRESET /RESTART", "Restarts IIS in the VM.", scripts::iisreset(), vec![], &["iisreset=ok"])
+                    .after(&["7/run-command/switch-connection"])
+                    .why("IIS reads the new connection string when it restarts.")
+                    .back("Nothing to take back."),
+                command("probe", "The site answers from Azure", "Asks the site from inside the VM and expects status 200.", scripts::probe(), vec![], &["http=200"])
+                    .after(&["7/run-command/iisreset", &format!("7/check-boot/{}", d.web_vm)])
+                    .why("It proves VM, network, IIS and database together."),
+                task(
+                    7,
+                    "commit",
+                    &d.web_vm,
+                    "Commit the failover",
+                    "Commits the failover on the recovery plan; other recovery points are given up.",
+                    Action::Post {
+                        id: plan,
+                        verb: "failoverCommit".into(),
+                        body: None,
+                        observe: item,
+                        done: vec![Expect::equal("/properties/protectionState", "UnplannedFailoverCommitted")],
+                        running: Some(vec![Expect::equal("/properties/currentScenario/scenarioName", "CommitFailover")]),
+                        allowed: None,
+                        facts: vec![],
+                        follow: self.job(),
+                    },
+                )
+                .after(&["7/run-command/probe"])
+                .why("It completes the migration of the VM.")
+                .secs(120, 600, NOT_PUBLISHED)
+                .back("None: WEBVM on-premises can still be powered on, but Site Recovery can't go to another recovery point.")
+                .no_return()
+                .nodes(&[azure_node, format!("vault/{}", d.vault)]),
+                task(
+                    7,
+                    "shutdown",
+                    &d.sql_vm,
+                    &format!("Shut down {}", d.sql_vm),
+                    "Shuts the guest down through VMware Tools.",
+                    Action::ShutDownVm { vm: d.sql_vm.clone() },
+                )
+                .after(&[&format!("7/commit/{}", d.web_vm)])
+                .why("The application uses the managed instance; the old server must not be used by mistake.")
+                .secs(90, 300, NOT_PUBLISHED)
+                .back("Power it on again in vCenter.")
+                .nodes(&[format!("vm/{}", d.sql_vm)]),
+                task(7, "check-power", &d.web_vm, &format!("{} on-premises is off", d.web_vm), "Reads the power state in vCenter.", Action::CheckPower { vm: d.web_vm.clone(), state: "poweredOff".into() })
+                    .after(&[&format!("7/commit/{}", d.web_vm)])
+                    .why("Two machines with one name must never run at the same time.")
+                    .nodes(&[format!("vm/{}", d.web_vm)]),
+            ],
+        )
+    }
+}
