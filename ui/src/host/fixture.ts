@@ -183,6 +183,7 @@ function moment(): number {
 
 let now = moment();
 let speed = 500;
+let fault: string | null = null;
 if (at === "done") phase = "done";
 if (at === "paused") phase = "paused";
 
@@ -228,6 +229,7 @@ const project = (): ProjectView => ({
   name: "SmartHotel",
   rehearsal: true,
   rehearsalSpeed: speed,
+  rehearsalFault: fault,
   connections,
   design,
   inventory: { vcenterName: "VMware vCenter Server 7.0.3", readAt: iso(START - 600_000), vms: 2000 },
@@ -391,7 +393,38 @@ const handlers: Handlers = {
   project_forget: () => null,
   project_get: project,
   project_close: () => null,
-  rehearse_sample: project,
+  fault_scripts: () => [
+    {
+      id: "azure-throttled",
+      title: "Azure throttles the subscription",
+      happens: "Other tools use up the requests of the subscription: every third write is refused for a minute.",
+      admin: "Nothing to do. Tasks say when they try again.",
+      byItself: true,
+      replication: null,
+      databaseMethods: [],
+    },
+    {
+      id: "resource-locked",
+      title: "A lock keeps a resource from being deleted",
+      happens: "Somebody puts a CanNotDelete lock on the resource group before the clean-up.",
+      admin: "The task names the lock. Remove it in Azure, then try the task again.",
+      byItself: false,
+      replication: "InMageRcm",
+      databaseMethods: ["LogReplay"],
+    },
+  ],
+  rehearse_sample: ({ options }) => {
+    speed = options.speed;
+    fault = options.fault;
+    design.replication = options.replication;
+    design.databaseMethod = options.databaseMethod;
+    return project();
+  },
+  methods_set: ({ replication, databaseMethod }) => {
+    design.replication = replication;
+    design.databaseMethod = databaseMethod;
+    return project();
+  },
   connection_save: ({ connections: c, secret }) => {
     connections.connections = c;
     if (secret) connections.vcenterPasswordStored = true;

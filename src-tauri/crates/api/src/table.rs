@@ -16,7 +16,9 @@ macro_rules! commands {
             command project_forget(path: String) -> ();
             command project_get(project: String) -> ProjectView;
             command project_close(project: String) -> ();
-            command rehearse_sample(speed: u32) -> ProjectView;
+            command fault_scripts() -> Vec<FaultScript>;
+            command rehearse_sample(options: RehearsalOptions) -> ProjectView;
+            command methods_set(project: String, replication: ReplicationMethod, database_method: DatabaseMethod) -> ProjectView;
             command connection_save(project: String, kind: ConnectionKind, connections: Connections, secret: Option<Typed>) -> ConnectionsView;
             command connection_test(project: String, kind: ConnectionKind) -> ConnectionTest;
             command certificate_trust(project: String, sha256: String) -> ConnectionsView;

@@ -2,7 +2,7 @@
 //! as they are; these are the rest. All of it is generated into TypeScript.
 
 pub use engine::{RunPhase, RunState, TaskState, TaskStatus};
-use plan::{Address, Connections, Design, Plan, Vm, diagram::Diagram};
+use plan::{Address, Connections, DatabaseMethod, Design, Plan, ReplicationMethod, Vm, diagram::Diagram};
 use serde::{Deserialize, Serialize};
 
 /// An error as people see it. `code` is a closed set, see [`ErrorCode`].
@@ -73,10 +73,43 @@ pub struct AppInfo {
 pub enum Start {
     /// Shows the projects.
     Home,
-    /// Rehearses the sample at this speed.
-    Rehearse { speed: u32 },
+    /// Rehearses the sample with these options.
+    Rehearse { options: RehearsalOptions },
     /// Opens this project.
     Project { path: String },
+}
+
+/// What a person chooses before a rehearsal of the sample.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct RehearsalOptions {
+    /// Lab time per real time, 1 to 10,000.
+    pub speed: u32,
+    pub replication: ReplicationMethod,
+    pub database_method: DatabaseMethod,
+    /// Id of the [`FaultScript`] to play; none = nothing goes wrong.
+    pub fault: Option<String>,
+}
+
+/// Something that goes wrong in a rehearsal, by choice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct FaultScript {
+    /// `azure-throttled`; also what the command line takes.
+    pub id: String,
+    pub title: String,
+    /// What goes wrong, where and for how long.
+    pub happens: String,
+    /// What the admin sees, and what to do.
+    pub admin: String,
+    /// True when Rehost gets over it alone; false when a person removes the cause and tries the task again.
+    pub by_itself: bool,
+    /// It can be played with this replication method only; none = with each.
+    pub replication: Option<ReplicationMethod>,
+    /// It can be played with these database methods only; empty = with each.
+    pub database_methods: Vec<DatabaseMethod>,
 }
 
 /// Where secrets are kept.
@@ -122,6 +155,8 @@ pub struct ProjectView {
     pub name: String,
     pub rehearsal: bool,
     pub rehearsal_speed: u32,
+    /// Id of the [`FaultScript`] that a rehearsal plays; none = nothing goes wrong.
+    pub rehearsal_fault: Option<String>,
     pub connections: ConnectionsView,
     pub design: Design,
     pub inventory: Option<InventorySummary>,

@@ -157,6 +157,9 @@ pub struct Project {
     pub rehearsal_speed: u32,
     #[ts(type = "number")]
     pub rehearsal_seed: u64,
+    /// Name of the fault script that a rehearsal plays; none = nothing goes wrong.
+    #[serde(default)]
+    pub rehearsal_fault: Option<String>,
     pub connections: Connections,
     pub design: Design,
 }

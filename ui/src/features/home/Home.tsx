@@ -59,7 +59,7 @@ export default function Home() {
     if (!start || start.with === "home" || begun) return;
     begun = true;
     if (start.with === "rehearse") {
-      rehearseNow({ speed: start.speed }, { onSuccess: (project) => show(project.path, "run") });
+      rehearseNow({ options: start.options }, { onSuccess: (project) => show(project.path, "run") });
     } else openNow({ path: start.path }, { onSuccess: (project) => show(project.path, entry(project)) });
   }, [start, rehearseNow, openNow, show]);
   const failure = [rehearse.error, open.error, forget.error].find((e) => e && e.code !== "cancelled");
@@ -83,7 +83,10 @@ export default function Home() {
               disabledFocusable={rehearse.isPending}
               onClick={() => {
                 if (rehearse.isPending) return;
-                rehearse.mutate({ speed }, { onSuccess: (project) => show(project.path, "run") });
+                rehearse.mutate(
+                  { options: { speed, replication: "InMageRcm", databaseMethod: "LogReplay", fault: null } },
+                  { onSuccess: (project) => show(project.path, "run") },
+                );
               }}
             >
               {t(rehearse.isPending ? "home.rehearsing" : "home.rehearse")}
