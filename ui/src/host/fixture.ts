@@ -5,6 +5,7 @@ import data from "./fixture-plan.json";
 import type { ConnectionsView } from "./gen/ConnectionsView";
 import type { Design } from "./gen/Design";
 import type { Exchange } from "./gen/Exchange";
+import type { FaultScript } from "./gen/FaultScript";
 import type { Failure } from "./gen/Failure";
 import type { PlanView } from "./gen/PlanView";
 import type { ProjectView } from "./gen/ProjectView";
@@ -314,6 +315,73 @@ const exchange = (task: Task, i: number): Exchange => ({
   correlationId: "1b7f6d3c-52c1-4f6e-a1d8-3f0a7a8cfe21",
 });
 
+const script = (id: string, title: string, happens: string, admin: string, more: Partial<FaultScript> = {}) => ({
+  id,
+  title,
+  happens,
+  admin,
+  byItself: true,
+  replication: null,
+  databaseMethods: [],
+  ...more,
+});
+const faultScripts: FaultScript[] = [
+  script(
+    "azure-throttled",
+    "Azure throttles the subscription",
+    "Five times a request that changes something is refused with 429 for a minute, as if other programs used up the subscription's requests.",
+    "Nothing. The task says when Rehost asks again.",
+  ),
+  script(
+    "lost-answers",
+    "Azure accepts, and the answer is lost",
+    "Twice the gateway answers 504 although the request was carried out, then twice the connection breaks after it.",
+    "Nothing. Rehost looks before it asks again, and adopts what is there.",
+  ),
+  script(
+    "token-expires",
+    "The sign-in expires during the night",
+    "Entra refuses the refresh token after nine hours.",
+    "Sign in again at Connect; the run goes on by itself.",
+    { byItself: false },
+  ),
+  script(
+    "quota",
+    "No quota for the managed instance",
+    "The subscription has no vCores left in East US 2.",
+    "Ask for quota in the portal, then try the task again.",
+    { byItself: false },
+  ),
+  script(
+    "appliance-down",
+    "The replication appliance is down",
+    "The appliance sends no heartbeat for 40 minutes while WEBVM replicates.",
+    "Restart the appliance's VM; replication goes on where it was.",
+    { byItself: false, replication: "InMageRcm" },
+  ),
+  script(
+    "snapshot-fails",
+    "vSphere can't take a snapshot of WEBVM",
+    "Two delta cycles fail because the datastore is full.",
+    "Free space on the datastore; the next cycle is taken by itself.",
+    { byItself: false, replication: "VMwareCbt" },
+  ),
+  script(
+    "restore-blocked",
+    "A backup file can't be restored",
+    "The third log backup is damaged; the restore waits for a good one.",
+    "Take the log backup again with CHECKSUM, then try the task again.",
+    { byItself: false, databaseMethods: ["LogReplay"] },
+  ),
+  script(
+    "runtime-offline",
+    "The integration runtime goes offline",
+    "The self-hosted integration runtime can't reach the share for ten minutes.",
+    "Nothing. DMS goes on uploading when it is back.",
+    { databaseMethods: ["DmsOffline", "DmsOnline"] },
+  ),
+];
+
 const listeners = new Set<(message: RunMessage) => void>();
 const clock = () => ({ now: iso(now), speed });
 const tellPhase = () =>
@@ -393,26 +461,7 @@ const handlers: Handlers = {
   project_forget: () => null,
   project_get: project,
   project_close: () => null,
-  fault_scripts: () => [
-    {
-      id: "azure-throttled",
-      title: "Azure throttles the subscription",
-      happens: "Other tools use up the requests of the subscription: every third write is refused for a minute.",
-      admin: "Nothing to do. Tasks say when they try again.",
-      byItself: true,
-      replication: null,
-      databaseMethods: [],
-    },
-    {
-      id: "resource-locked",
-      title: "A lock keeps a resource from being deleted",
-      happens: "Somebody puts a CanNotDelete lock on the resource group before the clean-up.",
-      admin: "The task names the lock. Remove it in Azure, then try the task again.",
-      byItself: false,
-      replication: "InMageRcm",
-      databaseMethods: ["LogReplay"],
-    },
-  ],
+  fault_scripts: () => faultScripts,
   rehearse_sample: ({ options }) => {
     speed = options.speed;
     fault = options.fault;

@@ -38,10 +38,7 @@ export type Commands = {
   project_close: [InProject, null];
   fault_scripts: [Nothing, FaultScript[]];
   rehearse_sample: [{ options: RehearsalOptions }, ProjectView];
-  methods_set: [
-    InProject & { replication: ReplicationMethod; databaseMethod: DatabaseMethod },
-    ProjectView,
-  ];
+  methods_set: [InProject & { replication: ReplicationMethod; databaseMethod: DatabaseMethod }, ProjectView];
   connection_save: [
     InProject & { kind: ConnectionKind; connections: Connections; secret: string | null },
     ConnectionsView,
