@@ -210,17 +210,26 @@ const connections: ConnectionsView = {
       thumbprint: "5A:0C:91:E4:7B:33:D2:60:18:AF:4E:9B:C7:25:F1:8D:06:B9:72:3C:EE:51:94:0A:D8:67:2F:B3:19:84:C6:7D",
     },
     azure: {
+      cloud: "public",
       armUrl: "https://management.azure.com",
+      audience: "",
       authorityUrl: "https://login.microsoftonline.com",
       blobUrl: "https://{account}.blob.core.windows.net",
+      sqlSuffix: "database.windows.net",
+      portalUrl: "https://portal.azure.com",
+      signIn: "clientSecret",
       tenantId: "c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20",
       clientId: "7d1e4b0c-91f2-4a35-9f0c-2f6f4d0e8c11",
       subscriptionId: "5f3b6c0e-8a51-4c55-9d0a-2f6f1b7f0c11",
+      proxy: { use: "system" },
       caPem: "",
     },
   },
   vcenterPasswordStored: true,
   azureSecretStored: at !== "start",
+  azureProxyPasswordStored: false,
+  azureCertificate: null,
+  azureAccount: null,
 };
 
 const hasRun = query.get("empty") === null;
@@ -484,20 +493,22 @@ const handlers: Handlers = {
       ? {
           ok: query.get("changed") === null,
           steps: [
-            { title: "Reach vcenter.contoso.com:443", ok: true, detail: "TLS 1.3, 18 ms", hint: "" },
+            { hop: null, title: "Reach vcenter.contoso.com:443", ok: true, detail: "TLS 1.3, 18 ms", hint: "" },
             ...(query.get("changed") === null
               ? [
-                  { title: "Check the certificate", ok: true, detail: "It is the one that was trusted.", hint: "" },
+                  { hop: null, title: "Check the certificate", ok: true, detail: "It is the one that was trusted.", hint: "" },
                   {
+                    hop: null,
                     title: "Sign in as rehost@vsphere.local",
                     ok: true,
                     detail: "vCenter Server 7.0.3, API 7.0.3.0",
                     hint: "",
                   },
-                  { title: "Read privileges", ok: true, detail: "All 24 that the plan needs are granted.", hint: "" },
+                  { hop: null, title: "Read privileges", ok: true, detail: "All 24 that the plan needs are granted.", hint: "" },
                 ]
               : [
                   {
+                    hop: null,
                     title: "Check the certificate",
                     ok: false,
                     detail: "The server shows another certificate than the trusted one.",
@@ -522,8 +533,12 @@ const handlers: Handlers = {
       : {
           ok: false,
           steps: [
-            { title: "Reach management.azure.com:443", ok: true, detail: "41 ms", hint: "" },
+            { hop: "dns", title: "Find management.azure.com", ok: true, detail: "20.37.158.0", hint: "" },
+            { hop: "tcp", title: "Connect to management.azure.com:443", ok: true, detail: "No proxy is used.", hint: "" },
+            { hop: "tls", title: "Encrypt", ok: true, detail: "The certificate is trusted.", hint: "" },
+            { hop: "resourceManager", title: "Reach Azure Resource Manager", ok: true, detail: "It answered.", hint: "" },
             {
+              hop: "signIn",
               title: "Sign in to tenant c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20",
               ok: false,
               detail: "AADSTS7000222: the client secret has expired.",
@@ -536,6 +551,41 @@ const handlers: Handlers = {
     connections.connections.vcenter.thumbprint = sha256;
     return connections;
   },
+  clouds_list: () => [
+    { name: "Azure", addresses: connections.connections.azure },
+    { name: "Custom", addresses: { ...connections.connections.azure, cloud: "custom", armUrl: "" } },
+  ],
+  cloud_read: ({ connection }) => connection,
+  client_certificate_choose: () => {
+    connections.azureCertificate = {
+      subject: "CN=rehost",
+      thumbprint: "9D420F6BA1C8735ED4029BF716883CE570AD4F21",
+      notAfter: "2027-11-19T00:00:00Z",
+    };
+    return connections;
+  },
+  sign_in_page: () => null,
+  sign_out: () => {
+    connections.azureAccount = null;
+    connections.azureCertificate = null;
+    connections.azureSecretStored = false;
+    return connections;
+  },
+  account_scope: () => ({
+    tenants: [
+      { id: "c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20", name: "Contoso", domain: "contoso.com", problem: null },
+    ],
+    subscriptions: [
+      {
+        id: "5f3b6c0e-8a51-4c55-9d0a-2f6f1b7f0c11",
+        name: "Contoso production",
+        tenantId: "c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20",
+        state: "Enabled",
+        usable: true,
+        reason: "",
+      },
+    ],
+  }),
   inventory_get: () =>
     query.get("empty") !== null
       ? null
@@ -608,6 +658,26 @@ export const host: Host = {
       }
       timers.push(setTimeout(() => send({ type: "done", vms: vms.length, millis: 1240 }), 1300));
       return () => timers.forEach(clearTimeout);
+    }
+    if (stream === "sign_in") {
+      const signIn = connections.connections.azure.signIn;
+      if (signIn === "browser") send({ type: "browser", url: "https://login.microsoftonline.com/", opened: true });
+      if (signIn === "deviceCode")
+        send({ type: "deviceCode", url: "https://microsoft.com/devicelogin", code: "F4QK9Z2LM" });
+      let left = 900;
+      const timer = setInterval(() => send({ type: "waiting", secondsLeft: left-- }), 1000);
+      const end = setTimeout(() => {
+        clearInterval(timer);
+        connections.azureAccount = {
+          user: "admin@contoso.com",
+          tenantId: "c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20",
+        };
+        send({ type: "signedIn", connections });
+      }, 5000);
+      return () => {
+        clearInterval(timer);
+        clearTimeout(end);
+      };
     }
     send({ type: "snapshot", plan: view, state: run(), clock: clock() });
     const listener = (message: RunMessage) => send(message);

@@ -1,7 +1,7 @@
 //! From a command's name and JSON arguments to its function and back. Made from the table in `table.rs`.
 
-use crate::{App, Typed, connections, inventory, projects, rehearsal, run, saved, settings, wire::*};
-use plan::{Address, Connections, DatabaseMethod, ReplicationMethod};
+use crate::{App, Typed, connections, inventory, projects, rehearsal, run, saved, settings, sign_in, wire::*};
+use plan::{Address, Connections, DatabaseMethod, ReplicationMethod, design::AzureConnection};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::sync::Arc;
@@ -71,6 +71,7 @@ mod functions {
         },
         saved::report_save,
         settings::{app_info, set_theme},
+        sign_in::{account_scope, client_certificate_choose, cloud_read, clouds_list, sign_in, sign_in_page, sign_out},
     };
 }
 
