@@ -496,7 +496,13 @@ const handlers: Handlers = {
             { hop: null, title: "Reach vcenter.contoso.com:443", ok: true, detail: "TLS 1.3, 18 ms", hint: "" },
             ...(query.get("changed") === null
               ? [
-                  { hop: null, title: "Check the certificate", ok: true, detail: "It is the one that was trusted.", hint: "" },
+                  {
+                    hop: null,
+                    title: "Check the certificate",
+                    ok: true,
+                    detail: "It is the one that was trusted.",
+                    hint: "",
+                  },
                   {
                     hop: null,
                     title: "Sign in as rehost@vsphere.local",
@@ -504,7 +510,13 @@ const handlers: Handlers = {
                     detail: "vCenter Server 7.0.3, API 7.0.3.0",
                     hint: "",
                   },
-                  { hop: null, title: "Read privileges", ok: true, detail: "All 24 that the plan needs are granted.", hint: "" },
+                  {
+                    hop: null,
+                    title: "Read privileges",
+                    ok: true,
+                    detail: "All 24 that the plan needs are granted.",
+                    hint: "",
+                  },
                 ]
               : [
                   {
@@ -534,9 +546,21 @@ const handlers: Handlers = {
           ok: false,
           steps: [
             { hop: "dns", title: "Find management.azure.com", ok: true, detail: "20.37.158.0", hint: "" },
-            { hop: "tcp", title: "Connect to management.azure.com:443", ok: true, detail: "No proxy is used.", hint: "" },
+            {
+              hop: "tcp",
+              title: "Connect to management.azure.com:443",
+              ok: true,
+              detail: "No proxy is used.",
+              hint: "",
+            },
             { hop: "tls", title: "Encrypt", ok: true, detail: "The certificate is trusted.", hint: "" },
-            { hop: "resourceManager", title: "Reach Azure Resource Manager", ok: true, detail: "It answered.", hint: "" },
+            {
+              hop: "resourceManager",
+              title: "Reach Azure Resource Manager",
+              ok: true,
+              detail: "It answered.",
+              hint: "",
+            },
             {
               hop: "signIn",
               title: "Sign in to tenant c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20",
@@ -572,9 +596,7 @@ const handlers: Handlers = {
     return connections;
   },
   account_scope: () => ({
-    tenants: [
-      { id: "c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20", name: "Contoso", domain: "contoso.com", problem: null },
-    ],
+    tenants: [{ id: "c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20", name: "Contoso", domain: "contoso.com", problem: null }],
     subscriptions: [
       {
         id: "5f3b6c0e-8a51-4c55-9d0a-2f6f1b7f0c11",

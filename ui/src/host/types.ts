@@ -44,7 +44,12 @@ export type Commands = {
   rehearse_sample: [{ options: RehearsalOptions }, ProjectView];
   methods_set: [InProject & { replication: ReplicationMethod; databaseMethod: DatabaseMethod }, ProjectView];
   connection_save: [
-    InProject & { kind: ConnectionKind; connections: Connections; secret: string | null; proxyPassword?: string | null },
+    InProject & {
+      kind: ConnectionKind;
+      connections: Connections;
+      secret: string | null;
+      proxyPassword?: string | null;
+    },
     ConnectionsView,
   ];
   connection_test: [InProject & { kind: ConnectionKind }, ConnectionTest];
