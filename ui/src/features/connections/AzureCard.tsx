@@ -48,6 +48,7 @@ export function AzureCard({ project }: { project: ProjectView }) {
   const leave = (
     <Button
       appearance="subtle"
+      className={s.quiet}
       data-testid="sign-out"
       disabledFocusable={signOut.isPending}
       onClick={() => {
@@ -97,7 +98,7 @@ export function AzureCard({ project }: { project: ProjectView }) {
             ) : null}
           </div>
         ) : null}
-        {signIn.error ? <ErrorCard error={signIn.error} onRetry={begin} /> : null}
+        {signIn.error ? <ErrorCard error={signIn.error} /> : null}
         {signOut.error ? <ErrorCard error={signOut.error} /> : null}
         <SubscriptionPicker
           azure={draft}

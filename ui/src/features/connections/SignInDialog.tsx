@@ -58,7 +58,11 @@ function Body({ project, progress, onCancel }: Props & { progress: Progress }) {
         ) : (
           <>
             <p role={stuck ? "alert" : undefined}>{t(stuck ? "signIn.notOpened" : "signIn.text")}</p>
-            {stuck ? <p className={s.address}>{at.url}</p> : null}
+            {stuck ? (
+              <p className={s.longAddress} tabIndex={0}>
+                {at.url}
+              </p>
+            ) : null}
             <p className={s.note}>{t("signIn.safe")}</p>
           </>
         )}
@@ -78,7 +82,12 @@ function Body({ project, progress, onCancel }: Props & { progress: Progress }) {
           {t("common.cancel")}
         </Button>
         {at?.by === "browser" ? (
-          <Button icon={<CopyRegular />} onClick={() => copy(at.url)}>
+          <Button
+            appearance={stuck ? "primary" : "secondary"}
+            icon={<CopyRegular />}
+            data-testid="copy-address"
+            onClick={() => copy(at.url)}
+          >
             {t(copied ? "task.copied" : "signIn.copyAddress")}
           </Button>
         ) : null}

@@ -94,20 +94,24 @@ export function SignInMethod({ connection: c }: { connection: Connection<"azure"
   );
 }
 
+/** The steps; where a command does the same, the last line leads over to it. */
 function Prepare({ connection: c }: { connection: Connection<"azure"> }) {
   const { t } = useTranslation();
   const lines = commands(c.draft);
+  const steps = t(`connect.azure.steps.${c.draft.signIn}`).split("\n");
+  const lead = lines.length > 0 ? steps.pop() : undefined;
   return (
     <div className={s.prepare}>
-      <ol className={s.numbered}>
-        {t(`connect.azure.steps.${c.draft.signIn}`)
-          .split("\n")
-          .map((line) => (
+      {steps.length > 0 ? (
+        <ol className={s.numbered}>
+          {steps.map((line) => (
             <li key={line}>
               <Words text={line} />
             </li>
           ))}
-      </ol>
+        </ol>
+      ) : null}
+      {lead ? <p>{lead}</p> : null}
       {lines.length > 0 ? <CommandLines lines={lines} /> : null}
     </div>
   );
@@ -147,6 +151,16 @@ function ClientCertificate({ connection: c }: { connection: Connection<"azure"> 
   };
   return (
     <>
+      {stored ? null : (
+        <SecretField
+          label={t("connect.azure.filePassword")}
+          hint={t("connect.azure.filePasswordHint")}
+          testId="azure-file-password"
+          stored={false}
+          value={password}
+          onChange={setPassword}
+        />
+      )}
       <Field label={t("connect.azure.certificate")} required>
         <div className={s.stored} data-empty={stored === null || undefined} data-testid="azure-certificate">
           <CertificateRegular fontSize={18} aria-hidden />
@@ -168,15 +182,7 @@ function ClientCertificate({ connection: c }: { connection: Connection<"azure"> 
         <p className={s.note}>
           {t("connect.azure.certificateUntil", { at: day(stored.notAfter) })} <code>{stored.thumbprint}</code>
         </p>
-      ) : (
-        <SecretField
-          label={t("connect.azure.filePassword")}
-          testId="azure-file-password"
-          stored={false}
-          value={password}
-          onChange={setPassword}
-        />
-      )}
+      ) : null}
       {choose.error ? <ErrorCard error={choose.error} /> : null}
     </>
   );

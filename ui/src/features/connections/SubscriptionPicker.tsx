@@ -93,7 +93,7 @@ function Subscriptions({ azure, within, scope, hint, onAsk, onChange }: Subscrip
     <>
       <Field
         label={t("connect.azure.subscription")}
-        hint={list ? (chosen ? chosen.id : "") : hint}
+        hint={list ? (chosen ? chosen.id : "") : scope.isFetching ? t("connect.azure.reading") : hint}
         validationState={unknown || (chosen && (!chosen.usable || chosen.reason)) ? "warning" : "none"}
         validationMessage={unknown ? t("connect.azure.notSeen") : chosen?.reason || undefined}
       >
@@ -103,22 +103,26 @@ function Subscriptions({ azure, within, scope, hint, onAsk, onChange }: Subscrip
           listbox={{ className: s.list }}
           input={{ spellCheck: false, autoComplete: "off" }}
           data-testid="azure-subscription"
-          placeholder={t("connect.azure.search")}
+          placeholder={chosen?.name || azure.subscriptionId || t("connect.azure.search")}
           value={typed ?? chosen?.name ?? azure.subscriptionId}
           selectedOptions={chosen ? [chosen.id] : []}
           onOpenChange={(_, data) => {
+            // The list opens whole, whatever is chosen.
+            setTyped(data.open ? "" : null);
             if (data.open) onAsk();
           }}
           onChange={(event) => {
             const text = event.target.value;
             setTyped(text);
-            if (isId(text) || text === "") onChange({ subscriptionId: text.trim() });
+            if (isId(text)) onChange({ subscriptionId: text.trim() });
           }}
           onBlur={() => setTyped(null)}
           onOptionSelect={(_, data) => {
+            // Also called without one, when the text that is typed no longer fits the chosen one.
             const one = list?.subscriptions.find((other) => other.id === data.optionValue);
+            if (!one) return;
             setTyped(null);
-            if (one?.usable) onChange({ subscriptionId: one.id, tenantId: one.tenantId });
+            if (one.usable) onChange({ subscriptionId: one.id, tenantId: one.tenantId });
           }}
         >
           {matches.shown.map((one) => (
@@ -143,7 +147,7 @@ function Subscriptions({ azure, within, scope, hint, onAsk, onChange }: Subscrip
             </Option>
           ))}
           {matches.shown.length === 0 || matches.more > 0 ? (
-            <Option disabled value="" text="" checkIcon={null}>
+            <Option disabled value="" text="" checkIcon={null} className={s.nothing}>
               {scope.isFetching ? (
                 <Spinner size="tiny" label={t("connect.azure.reading")} />
               ) : scope.error || !list ? (

@@ -40,10 +40,12 @@ type SecretProps = {
   onChange: (value: string) => void;
   testId: string;
   required?: boolean;
+  /** Where it goes; the usual: where secrets are kept. */
+  hint?: string;
 };
 
 /** A secret goes in and never comes back: when one is stored, only that is shown. */
-export function SecretField({ label, stored, value, onChange, testId, required = false }: SecretProps) {
+export function SecretField({ label, stored, value, onChange, testId, required = false, hint }: SecretProps) {
   const { t } = useTranslation();
   const { info } = useProject();
   const [replacing, setReplacing] = useState(false);
@@ -53,7 +55,7 @@ export function SecretField({ label, stored, value, onChange, testId, required =
     <Field
       label={label}
       required={required}
-      hint={shown ? "" : t(here ? "connect.secretHere" : "connect.secretKeyring")}
+      hint={shown ? "" : (hint ?? t(here ? "connect.secretHere" : "connect.secretKeyring"))}
     >
       {shown ? (
         <div className={s.stored} data-testid={`${testId}-stored`}>

@@ -1,4 +1,5 @@
 // A sign-in that goes on: the stream of its messages, how it stands, and how it ended.
+import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { useHost } from "../../host";
 import type { ConnectionsView } from "../../host/gen/ConnectionsView";
@@ -7,6 +8,7 @@ import { advance, BEGUN, type Progress } from "./signIn";
 
 export function useSignIn(project: string, onSignedIn: (connections: ConnectionsView) => void) {
   const host = useHost();
+  const queries = useQueryClient();
   const [progress, setProgress] = useState<Progress | null>(null);
   const [error, setError] = useState<UiError | null>(null);
   const stop = useRef<() => void>(undefined);
@@ -35,6 +37,7 @@ export function useSignIn(project: string, onSignedIn: (connections: Connections
         if ("error" in next) return fail(next.error);
         if ("connections" in next) {
           end();
+          void queries.invalidateQueries({ queryKey: ["project"] });
           return onSignedIn(next.connections);
         }
         now = next;
