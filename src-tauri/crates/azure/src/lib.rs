@@ -32,3 +32,4 @@ pub use blobs::{BlobItem, Blobs};
 pub use check::{Step, check_connection};
 pub use error::{ApiError, AzureError, Detail, ErrorClass, NetworkKind};
 pub use operation::{Operation, Polled};
+pub use transport::Network;
