@@ -13,6 +13,7 @@ import type { InventoryMessage } from "./gen/InventoryMessage";
 import type { PlanView } from "./gen/PlanView";
 import type { ProjectSummary } from "./gen/ProjectSummary";
 import type { ProjectView } from "./gen/ProjectView";
+import type { QuotaView } from "./gen/QuotaView";
 import type { RunMessage } from "./gen/RunMessage";
 import type { RunState } from "./gen/RunState";
 import type { SavedReport } from "./gen/SavedReport";
@@ -50,6 +51,7 @@ export type Commands = {
   gate_decide: [OfTask & { accept: boolean; note: string }, null];
   task_exchanges: [OfTask, Exchange[]];
   task_script: [OfTask, FilledScript];
+  azure_quota: [InProject, QuotaView[]];
   set_speed: [InProject & { speed: number }, null];
   report_save: [InProject, SavedReport | null];
   close_question: [Nothing, CloseQuestion];
