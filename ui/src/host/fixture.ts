@@ -9,6 +9,7 @@ import type { FaultScript } from "./gen/FaultScript";
 import type { Failure } from "./gen/Failure";
 import type { PlanView } from "./gen/PlanView";
 import type { ProjectView } from "./gen/ProjectView";
+import type { QuotaView } from "./gen/QuotaView";
 import type { RunMessage } from "./gen/RunMessage";
 import type { RunPhase } from "./gen/RunPhase";
 import type { RunState } from "./gen/RunState";
@@ -404,6 +405,12 @@ const later = <T>(value: T, ms = 60): Promise<T> =>
   new Promise((done) => setTimeout(() => done(structuredClone(value)), ms));
 
 type Handlers = { [C in keyof Commands]: (args: Commands[C][0]) => Commands[C][1] };
+const quota = (
+  kind: QuotaView["kind"],
+  provider: string | null,
+  figures: Pick<QuotaView, "limit" | "remaining" | "perMinute">,
+): QuotaView => ({ subscription: "sub-contoso", kind, provider, waiting: 0, closedUntil: null, ...figures });
+
 const handlers: Handlers = {
   app_info: () => ({
     version: "0.1.0",
@@ -629,6 +636,12 @@ const handlers: Handlers = {
     return task ? Array.from({ length: 6 }, (_, i) => exchange(task, i)) : [];
   },
   task_script: ({ address }) => ({ address, language: "powershell", text: "Write-Output ready" }),
+  azure_quota: () => [
+    quota("reads", null, { limit: 250, remaining: 212, perMinute: 1500 }),
+    quota("writes", null, { limit: 200, remaining: 174, perMinute: 600 }),
+    quota("deletes", null, { limit: 200, remaining: 180, perMinute: 600 }),
+    quota("writes", "microsoft.network", { limit: 1000, remaining: 985, perMinute: 200 }),
+  ],
   set_speed: (args) => {
     speed = args.speed;
     tellPhase();

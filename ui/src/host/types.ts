@@ -20,6 +20,7 @@ import type { ProjectSummary } from "./gen/ProjectSummary";
 import type { ProjectView } from "./gen/ProjectView";
 import type { RehearsalOptions } from "./gen/RehearsalOptions";
 import type { ReplicationMethod } from "./gen/ReplicationMethod";
+import type { QuotaView } from "./gen/QuotaView";
 import type { RunMessage } from "./gen/RunMessage";
 import type { RunState } from "./gen/RunState";
 import type { SavedReport } from "./gen/SavedReport";
@@ -69,6 +70,7 @@ export type Commands = {
   gate_decide: [OfTask & { accept: boolean; note: string }, null];
   task_exchanges: [OfTask, Exchange[]];
   task_script: [OfTask, FilledScript];
+  azure_quota: [InProject, QuotaView[]];
   set_speed: [InProject & { speed: number }, null];
   report_save: [InProject, SavedReport | null];
   close_question: [Nothing, CloseQuestion];
