@@ -175,10 +175,10 @@ pub async fn fault_scripts(_app: &Arc<App>) -> Result<Vec<FaultScript>, UiError>
 /// The fault scripts, in the order in which an admin meets what they are about.
 pub fn scripts() -> Vec<FaultScript> {
     let script = |s: &lab::faults::Script| FaultScript {
-        id: s.id.into(),
-        title: s.title.into(),
-        happens: s.happens.into(),
-        admin: s.admin.into(),
+        id: s.id.clone(),
+        title: s.title.clone(),
+        happens: s.happens.clone(),
+        admin: s.admin.clone(),
         by_itself: s.end == lab::faults::End::ByItself,
         replication: match s.with {
             With::InMageRcm => Some(ReplicationMethod::InMageRcm),
@@ -235,7 +235,7 @@ pub async fn rehearse(app: &Arc<App>, rehearsal: Rehearsal) -> Result<ProjectVie
         .map_or_else(|| project.name.clone(), |n| n.to_string_lossy().into_owned());
     let open = app.create(&path, &project).await?;
     enter(app, &open, world).await?;
-    run::start(app, &open, None, options.accept_gates).await?;
+    run::start(app, &open, None, rehearsal.accept_gates).await?;
     projects::view(app, &open).await
 }
 
@@ -479,7 +479,7 @@ fn check_fault(options: &RehearsalOptions) -> Result<(), UiError> {
 }
 
 fn unknown_fault(id: &str) -> UiError {
-    let known: Vec<_> = lab::faults::SCRIPTS.iter().map(|s| s.id).collect();
+    let known: Vec<_> = lab::faults::SCRIPTS.iter().map(|s| s.id.as_str()).collect();
     UiError::invalid(
         format!("There is no fault script {id}"),
         format!("This version knows: {}.", known.join(", ")),

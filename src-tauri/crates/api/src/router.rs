@@ -66,8 +66,8 @@ mod functions {
         projects::{methods_set, project_close, project_forget, project_get, project_new, project_open, projects_list},
         rehearsal::{fault_scripts, rehearse_sample, set_speed},
         run::{
-            close_question, close_window, gate_decide, plan_get, run_cancel, run_continue, run_pause, run_resume,
-            run_start, run_subscribe, task_exchanges, task_retry, task_script,
+            azure_quota, close_question, close_window, gate_decide, plan_get, run_cancel, run_continue, run_pause,
+            run_resume, run_start, run_subscribe, task_exchanges, task_retry, task_script,
         },
         saved::report_save,
         settings::{app_info, set_theme},

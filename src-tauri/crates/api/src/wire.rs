@@ -419,6 +419,57 @@ pub enum RunMessage {
     },
 }
 
+/// What Azure counts apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum QuotaKind {
+    Reads,
+    Writes,
+    Deletes,
+}
+
+/// What is left of one of Azure's limits on requests. Rehost keeps below them by itself; this is for showing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct QuotaView {
+    /// Subscription id; empty for requests about the tenant.
+    pub subscription: String,
+    pub kind: QuotaKind,
+    /// The provider whose own limit this is; null for the resource manager's.
+    pub provider: Option<String>,
+    /// The documented limit: requests that may be sent at once.
+    pub limit: u32,
+    /// Requests that may be sent now.
+    pub remaining: u32,
+    /// Requests that come back in a minute.
+    pub per_minute: u32,
+    /// Requests that wait in line.
+    pub waiting: u32,
+    /// RFC 3339, in the run's time: Azure asked for a pause until then.
+    pub closed_until: Option<String>,
+}
+
+impl From<azure::Quota> for QuotaView {
+    fn from(q: azure::Quota) -> Self {
+        Self {
+            subscription: q.subscription,
+            kind: match q.kind {
+                azure::limits::Kind::Reads => QuotaKind::Reads,
+                azure::limits::Kind::Writes => QuotaKind::Writes,
+                azure::limits::Kind::Deletes => QuotaKind::Deletes,
+            },
+            provider: q.provider,
+            limit: q.limit,
+            remaining: q.remaining,
+            per_minute: q.per_minute,
+            waiting: q.waiting,
+            closed_until: q.closed_until.map(|t| t.to_string()),
+        }
+    }
+}
+
 /// A saved file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
 #[serde(rename_all = "camelCase")]

@@ -28,11 +28,10 @@ export function Quota({ project, live }: { project: string; live: boolean }) {
   const summary = live ? summarize(quotas) : null;
   if (!summary) return null;
   const loud = summary.state === "plenty" ? "" : alarm(t, summary);
-  const words =
-    loud ||
-    KINDS.filter((kind) => summary.kinds.has(kind))
-      .map((kind) => t(`quota.left.${kind}`, { n: count(summary.kinds.get(kind)?.remaining ?? 0) }))
-      .join(" · ");
+  const left = KINDS.filter((kind) => summary.kinds.has(kind)).map((kind) =>
+    t(`quota.left.${kind}`, { n: count(summary.kinds.get(kind)?.remaining ?? 0) }),
+  );
+  const words = loud || t("quota.words", { left: left.join(" · ") });
   return (
     <>
       <Popover withArrow positioning="below-end" trapFocus>
