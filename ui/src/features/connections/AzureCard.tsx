@@ -5,7 +5,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { ErrorCard } from "../../design/ErrorCard";
-import { useCommand, useHost } from "../../host";
+import { useHost } from "../../host";
 import type { AccountScope } from "../../host/gen/AccountScope";
 import type { ProjectView } from "../../host/gen/ProjectView";
 import type { UiError } from "../../host/gen/UiError";
@@ -14,6 +14,7 @@ import { ConnectionCard } from "./ConnectionCard";
 import { canList, isPerson, needOf } from "./signIn";
 import { SignInDialog } from "./SignInDialog";
 import { SignInMethod } from "./SignInMethod";
+import { SignOut } from "./SignOut";
 import { SubscriptionPicker } from "./SubscriptionPicker";
 import { useConnection } from "./useConnection";
 import { useSignIn } from "./useSignIn";
@@ -24,7 +25,6 @@ export function AzureCard({ project }: { project: ProjectView }) {
   const host = useHost();
   const c = useConnection("azure", project);
   const signIn = useSignIn(project.path, c.accept);
-  const signOut = useCommand("sign_out");
   const [asked, setAsked] = useState(false);
   const { draft, view } = c;
   const person = isPerson(draft.signIn);
@@ -46,19 +46,13 @@ export function AzureCard({ project }: { project: ProjectView }) {
     (needOf(draft.signIn, "certificate") && view.azureCertificate);
   const tenantName = scope.data?.tenants.find((one) => one.id === account?.tenantId)?.name ?? account?.tenantId;
   const leave = (
-    <Button
-      appearance="subtle"
-      className={s.quiet}
-      data-testid="sign-out"
-      disabledFocusable={signOut.isPending}
-      onClick={() => {
-        if (signOut.isPending) return;
+    <SignOut
+      project={project}
+      onOut={(next) => {
         signIn.forget();
-        signOut.mutate({ project: project.path }, { onSuccess: c.accept });
+        c.accept(next);
       }}
-    >
-      {t("connect.azure.signOut")}
-    </Button>
+    />
   );
   return (
     <>
@@ -99,7 +93,6 @@ export function AzureCard({ project }: { project: ProjectView }) {
           </div>
         ) : null}
         {signIn.error ? <ErrorCard error={signIn.error} /> : null}
-        {signOut.error ? <ErrorCard error={signOut.error} /> : null}
         <SubscriptionPicker
           azure={draft}
           tenants={needOf(draft.signIn, "tenant") !== "must"}

@@ -27,34 +27,39 @@ type Props = {
 };
 
 const ALL = "all";
+const nameOf = (one: TenantView) => (one.domain ? `${one.name} (${one.domain})` : one.name);
 
 export function SubscriptionPicker({ azure, tenants, scope, hint, onAsk, onChange, onSignInTo }: Props) {
   const { t } = useTranslation();
   const [within, setWithin] = useState("");
   const list = scope.data;
   const tenant = list?.tenants.find((one) => one.id === within);
-  const nameOf = (one: TenantView) => (one.domain ? `${one.name} (${one.domain})` : one.name);
+  const [only] = list?.tenants.length === 1 ? list.tenants : [];
+  const all = only ? nameOf(only) : t("connect.azure.allDirectories", { n: list?.tenants.length ?? 0 });
   return (
     <>
-      {tenants && list && list.tenants.length > 1 ? (
+      {tenants && (list || scope.isFetching) ? (
         <Field label={t("connect.azure.directory")}>
           <Dropdown
             inlinePopup
             listbox={{ className: s.list }}
             data-testid="azure-directory"
-            value={tenant ? nameOf(tenant) : t("connect.azure.allDirectories", { n: list.tenants.length })}
-            selectedOptions={[within || ALL]}
+            disabled={!list}
+            value={list ? (tenant ? nameOf(tenant) : all) : t("connect.azure.readingDirectories")}
+            selectedOptions={[within || only?.id || ALL]}
             onOptionSelect={(_, data) => {
               const id = data.optionValue === ALL ? "" : (data.optionValue ?? "");
               setWithin(id);
-              const chosen = list.subscriptions.find((one) => one.id === azure.subscriptionId);
+              const chosen = list?.subscriptions.find((one) => one.id === azure.subscriptionId);
               if (id && chosen && chosen.tenantId !== id) onChange({ subscriptionId: "" });
             }}
           >
-            <Option value={ALL} text={t("connect.azure.allDirectories", { n: list.tenants.length })}>
-              {t("connect.azure.allDirectories", { n: list.tenants.length })}
-            </Option>
-            {list.tenants.map((one) => (
+            {only ? null : (
+              <Option value={ALL} text={all}>
+                {all}
+              </Option>
+            )}
+            {list?.tenants.map((one) => (
               <Option key={one.id} value={one.id} text={nameOf(one)}>
                 <span className={s.option}>
                   <span>{nameOf(one)}</span>

@@ -1,36 +1,8 @@
 import { expect, it } from "vitest";
 import type { AccountScope } from "../../host/gen/AccountScope";
-import type { AzureConnection } from "../../host/gen/AzureConnection";
-import type { ConnectionsView } from "../../host/gen/ConnectionsView";
-import type { SignIn } from "../../host/gen/SignIn";
 import type { SubscriptionView } from "../../host/gen/SubscriptionView";
+import { azure, connections as view } from "../../testing";
 import { addressesOf, advance, BEGUN, canList, commands, countdown, halves, isId, matching, needOf } from "./signIn";
-
-const azure = (signIn: SignIn, more: Partial<AzureConnection> = {}): AzureConnection => ({
-  cloud: "public",
-  armUrl: "https://arm",
-  audience: "",
-  authorityUrl: "https://login",
-  blobUrl: "",
-  sqlSuffix: "",
-  portalUrl: "",
-  signIn,
-  tenantId: "",
-  clientId: "",
-  subscriptionId: "",
-  proxy: { use: "system" },
-  caPem: "",
-  ...more,
-});
-const view = (connection: AzureConnection, more: Partial<ConnectionsView> = {}): ConnectionsView => ({
-  connections: { vcenter: { url: "", user: "", thumbprint: "" }, azure: connection },
-  vcenterPasswordStored: false,
-  azureSecretStored: false,
-  azureProxyPasswordStored: false,
-  azureCertificate: null,
-  azureAccount: null,
-  ...more,
-});
 
 it("asks each method for its own fields only", () => {
   expect(needOf("browser", "secret")).toBeUndefined();
