@@ -160,7 +160,7 @@ impl Builder<'_> {
             ])
             .why("It replaces the configuration server's vault; the appliance is registered in it.")
             .secs(10, 60, NOT_PUBLISHED)
-            .cost("Azure Migrate is free for 180 days per machine; storage of the replica is charged.")
+            .cost("The replica's storage is charged, see the replication itself.")
             .back("Delete the project once nothing replicates (step 8 does).")
             .nodes(&home),
         );
