@@ -5,6 +5,7 @@ use crate::{
     connections::SecretName,
     projects::newest_run,
     rehearsal::{self, World},
+    sign_in,
     wire::{ClockView, CloseQuestion, FilledScript, PlanView, RunMessage, RunPhase, RunState, TaskState, UiError},
 };
 use azure::Arm;
@@ -181,19 +182,18 @@ async fn go(
     let key = |name: SecretName| name.key(&project.id);
     let need = async |name: SecretName, what: &str| match store.get(&key(name)).await? {
         Some(secret) => Ok(secret),
-        None => Err(missing(what)),
+        None => Err(sign_in::missing(what)),
     };
     let vcenter_password = need(SecretName::Vcenter, "vCenter password").await?;
-    let client_secret = need(SecretName::Azure, "Azure client secret").await?;
+    let session = sign_in::session(app, open).await?;
     let mut known: HashMap<String, Secret<String>> = HashMap::new();
     for name in migration::secret_names(&view.plan) {
         if name == "mi-admin" {
             known.insert(name, mi_admin(&*store, &key(SecretName::MiAdmin)).await?);
         }
     }
-    let credential = azure::auth::client_secret(&project.connections.azure, client_secret)?;
     let migration = Arc::new(Migration::new(Systems {
-        arm: Arm::connect(&project.connections.azure, credential)?,
+        arm: Arm::through(session.network(), session.connection(), session.credential())?,
         vcenter: project.connections.vcenter.clone(),
         vcenter_password,
         secrets: Arc::new(move |name: &str| known.get(name).cloned()),
@@ -624,12 +624,8 @@ async fn filled(app: &Arc<App>, open: &Open, plan: &Plan, template: &str) -> Res
     let mut known = HashMap::new();
     if !signatures.is_empty() {
         let facts = state(app, &open.path.display().to_string()).await?.facts;
-        let secret = app
-            .secret(open, SecretName::Azure)
-            .await?
-            .ok_or_else(|| missing("Azure client secret"))?;
-        let credential = azure::auth::client_secret(&project.connections.azure, secret)?;
-        let arm = Arm::connect(&project.connections.azure, credential)?;
+        let session = sign_in::session(app, open).await?;
+        let arm = Arm::through(session.network(), session.connection(), session.credential())?;
         for (name, account, container) in signatures {
             let issued = facts.get(&format!("sas.{name}")).ok_or_else(not_issued)?;
             let text = |key: &str| issued.get(key).and_then(|v| v.as_str()).ok_or_else(not_issued);
@@ -659,7 +655,11 @@ async fn filled(app: &Arc<App>, open: &Open, plan: &Plan, template: &str) -> Res
     }
     Ok(migration::fill_script(template, |name| {
         match name.strip_prefix("blob:") {
-            Some(account) => Some(project.connections.azure.blob_url.replace("{account}", account)),
+            Some(account) => Some(
+                azure::clouds::complete(&project.connections.azure)
+                    .blob_url
+                    .replace("{account}", account),
+            ),
             None => known.get(name).map(|s| s.expose().clone()),
         }
     }))
@@ -670,14 +670,6 @@ fn not_issued() -> UiError {
         "The script can't be filled yet",
         "It needs a shared access signature that an earlier task issues.",
         "Wait until the tasks before this one are done, then copy it again.",
-    )
-}
-
-fn missing(what: &str) -> UiError {
-    UiError::invalid(
-        format!("The {what} is not stored"),
-        "Secrets stay in the keyring of the computer and user that entered them.",
-        "Open Connect, enter it, choose Save, and start again.",
     )
 }
 

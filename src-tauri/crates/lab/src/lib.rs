@@ -8,6 +8,7 @@
 //! Begin reading at [`Lab::start`], then [`world`] (state and time), then `arm` (the resource manager).
 
 pub mod clock;
+pub mod entra;
 pub mod onprem;
 pub mod stats;
 pub mod world;
@@ -17,7 +18,6 @@ mod blob;
 mod cloud;
 mod control;
 mod diary;
-mod entra;
 mod gate;
 mod people;
 mod state;
@@ -63,6 +63,8 @@ pub struct Options {
     pub diary: Option<PathBuf>,
     /// The clock goes on at least here after the diary was repeated.
     pub resume_at: Option<Timestamp>,
+    /// Whose time sign-ins live in.
+    pub token_time: entra::TokenTime,
 }
 
 impl Default for Options {
@@ -77,6 +79,7 @@ impl Default for Options {
             record: false,
             diary: None,
             resume_at: None,
+            token_time: entra::TokenTime::Real,
         }
     }
 }
@@ -188,6 +191,7 @@ impl Lab {
         let url = |l: &TlsListener| format!("https://127.0.0.1:{}", l.port());
         let addresses = {
             let mut w = world.lock();
+            w.entra.time = options.token_time;
             w.cloud.arm_url = url(&arm);
             w.cloud.authority_url = url(&entra);
             w.cloud.blob_url = url(&blob);

@@ -10,7 +10,7 @@ use std::{
 };
 use uuid::Uuid;
 
-use crate::{cloud::Cloud, onprem::OnPrem, people::People, stats::Counters};
+use crate::{cloud::Cloud, entra::Directory, onprem::OnPrem, people::People, stats::Counters};
 
 /// The world as the services share it.
 #[derive(Clone)]
@@ -38,6 +38,7 @@ pub struct World {
     events: BTreeMap<(Timestamp, u64), Effect>,
     pub onprem: OnPrem,
     pub(crate) cloud: Cloud,
+    pub entra: Directory,
     pub(crate) people: People,
     pub(crate) counters: Counters,
     /// The diary is being repeated: nobody signs in again.
@@ -46,6 +47,7 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, start: Timestamp, people: bool) -> World {
+        let cloud = Cloud::contoso(seed, start);
         let mut world = World {
             now: start,
             started: start,
@@ -53,7 +55,8 @@ impl World {
             next: 0,
             events: BTreeMap::new(),
             onprem: OnPrem::smarthotel(seed),
-            cloud: Cloud::contoso(seed, start),
+            entra: Directory::contoso(seed, &cloud.tenant),
+            cloud,
             people: People::new(people),
             counters: Counters::default(),
             replaying: false,
