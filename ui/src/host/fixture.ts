@@ -5,9 +5,11 @@ import data from "./fixture-plan.json";
 import type { ConnectionsView } from "./gen/ConnectionsView";
 import type { Design } from "./gen/Design";
 import type { Exchange } from "./gen/Exchange";
+import type { FaultScript } from "./gen/FaultScript";
 import type { Failure } from "./gen/Failure";
 import type { PlanView } from "./gen/PlanView";
 import type { ProjectView } from "./gen/ProjectView";
+import type { QuotaView } from "./gen/QuotaView";
 import type { RunMessage } from "./gen/RunMessage";
 import type { RunPhase } from "./gen/RunPhase";
 import type { RunState } from "./gen/RunState";
@@ -183,6 +185,7 @@ function moment(): number {
 
 let now = moment();
 let speed = 500;
+let fault: string | null = null;
 if (at === "done") phase = "done";
 if (at === "paused") phase = "paused";
 
@@ -237,6 +240,7 @@ const project = (): ProjectView => ({
   name: "SmartHotel",
   rehearsal: true,
   rehearsalSpeed: speed,
+  rehearsalFault: fault,
   connections,
   design,
   inventory: { vcenterName: "VMware vCenter Server 7.0.3", readAt: iso(START - 600_000), vms: 2000 },
@@ -321,6 +325,73 @@ const exchange = (task: Task, i: number): Exchange => ({
   correlationId: "1b7f6d3c-52c1-4f6e-a1d8-3f0a7a8cfe21",
 });
 
+const script = (id: string, title: string, happens: string, admin: string, more: Partial<FaultScript> = {}) => ({
+  id,
+  title,
+  happens,
+  admin,
+  byItself: true,
+  replication: null,
+  databaseMethods: [],
+  ...more,
+});
+const faultScripts: FaultScript[] = [
+  script(
+    "azure-throttled",
+    "Azure throttles the subscription",
+    "Five times a request that changes something is refused with 429 for a minute, as if other programs used up the subscription's requests.",
+    "Nothing. The task says when Rehost asks again.",
+  ),
+  script(
+    "lost-answers",
+    "Azure accepts, and the answer is lost",
+    "Twice the gateway answers 504 although the request was carried out, then twice the connection breaks after it.",
+    "Nothing. Rehost looks before it asks again, and adopts what is there.",
+  ),
+  script(
+    "token-expires",
+    "The sign-in expires during the night",
+    "Entra refuses the refresh token after nine hours.",
+    "Sign in again at Connect; the run goes on by itself.",
+    { byItself: false },
+  ),
+  script(
+    "quota",
+    "No quota for the managed instance",
+    "The subscription has no vCores left in East US 2.",
+    "Ask for quota in the portal, then try the task again.",
+    { byItself: false },
+  ),
+  script(
+    "appliance-down",
+    "The replication appliance is down",
+    "The appliance sends no heartbeat for 40 minutes while WEBVM replicates.",
+    "Restart the appliance's VM; replication goes on where it was.",
+    { byItself: false, replication: "InMageRcm" },
+  ),
+  script(
+    "snapshot-fails",
+    "vSphere can't take a snapshot of WEBVM",
+    "Two delta cycles fail because the datastore is full.",
+    "Free space on the datastore; the next cycle is taken by itself.",
+    { byItself: false, replication: "VMwareCbt" },
+  ),
+  script(
+    "restore-blocked",
+    "A backup file can't be restored",
+    "The third log backup is damaged; the restore waits for a good one.",
+    "Take the log backup again with CHECKSUM, then try the task again.",
+    { byItself: false, databaseMethods: ["LogReplay"] },
+  ),
+  script(
+    "runtime-offline",
+    "The integration runtime goes offline",
+    "The self-hosted integration runtime can't reach the share for ten minutes.",
+    "Nothing. DMS goes on uploading when it is back.",
+    { databaseMethods: ["DmsOffline", "DmsOnline"] },
+  ),
+];
+
 const listeners = new Set<(message: RunMessage) => void>();
 const clock = () => ({ now: iso(now), speed });
 const tellPhase = () =>
@@ -334,6 +405,12 @@ const later = <T>(value: T, ms = 60): Promise<T> =>
   new Promise((done) => setTimeout(() => done(structuredClone(value)), ms));
 
 type Handlers = { [C in keyof Commands]: (args: Commands[C][0]) => Commands[C][1] };
+const quota = (
+  kind: QuotaView["kind"],
+  provider: string | null,
+  figures: Pick<QuotaView, "limit" | "remaining" | "perMinute">,
+): QuotaView => ({ subscription: "sub-contoso", kind, provider, waiting: 0, closedUntil: null, ...figures });
+
 const handlers: Handlers = {
   app_info: () => ({
     version: "0.1.0",
@@ -400,7 +477,19 @@ const handlers: Handlers = {
   project_forget: () => null,
   project_get: project,
   project_close: () => null,
-  rehearse_sample: project,
+  fault_scripts: () => faultScripts,
+  rehearse_sample: ({ options }) => {
+    speed = options.speed;
+    fault = options.fault;
+    design.replication = options.replication;
+    design.databaseMethod = options.databaseMethod;
+    return project();
+  },
+  methods_set: ({ replication, databaseMethod }) => {
+    design.replication = replication;
+    design.databaseMethod = databaseMethod;
+    return project();
+  },
   connection_save: ({ connections: c, secret }) => {
     connections.connections = c;
     if (secret) connections.vcenterPasswordStored = true;
@@ -547,6 +636,12 @@ const handlers: Handlers = {
     return task ? Array.from({ length: 6 }, (_, i) => exchange(task, i)) : [];
   },
   task_script: ({ address }) => ({ address, language: "powershell", text: "Write-Output ready" }),
+  azure_quota: () => [
+    quota("reads", null, { limit: 250, remaining: 212, perMinute: 1500 }),
+    quota("writes", null, { limit: 200, remaining: 174, perMinute: 600 }),
+    quota("deletes", null, { limit: 200, remaining: 180, perMinute: 600 }),
+    quota("writes", "microsoft.network", { limit: 1000, remaining: 985, perMinute: 200 }),
+  ],
   set_speed: (args) => {
     speed = args.speed;
     tellPhase();

@@ -10,12 +10,17 @@ import type { Connections } from "./gen/Connections";
 import type { ConnectionsView } from "./gen/ConnectionsView";
 import type { ConnectionTest } from "./gen/ConnectionTest";
 import type { Exchange } from "./gen/Exchange";
+import type { DatabaseMethod } from "./gen/DatabaseMethod";
+import type { FaultScript } from "./gen/FaultScript";
 import type { FilledScript } from "./gen/FilledScript";
 import type { Inventory } from "./gen/Inventory";
 import type { InventoryMessage } from "./gen/InventoryMessage";
 import type { PlanView } from "./gen/PlanView";
 import type { ProjectSummary } from "./gen/ProjectSummary";
 import type { ProjectView } from "./gen/ProjectView";
+import type { RehearsalOptions } from "./gen/RehearsalOptions";
+import type { ReplicationMethod } from "./gen/ReplicationMethod";
+import type { QuotaView } from "./gen/QuotaView";
 import type { RunMessage } from "./gen/RunMessage";
 import type { RunState } from "./gen/RunState";
 import type { SavedReport } from "./gen/SavedReport";
@@ -36,7 +41,9 @@ export type Commands = {
   project_forget: [{ path: string }, null];
   project_get: [InProject, ProjectView];
   project_close: [InProject, null];
-  rehearse_sample: [{ speed: number }, ProjectView];
+  fault_scripts: [Nothing, FaultScript[]];
+  rehearse_sample: [{ options: RehearsalOptions }, ProjectView];
+  methods_set: [InProject & { replication: ReplicationMethod; databaseMethod: DatabaseMethod }, ProjectView];
   connection_save: [
     InProject & { kind: ConnectionKind; connections: Connections; secret: string | null; proxyPassword?: string | null },
     ConnectionsView,
@@ -63,6 +70,7 @@ export type Commands = {
   gate_decide: [OfTask & { accept: boolean; note: string }, null];
   task_exchanges: [OfTask, Exchange[]];
   task_script: [OfTask, FilledScript];
+  azure_quota: [InProject, QuotaView[]];
   set_speed: [InProject & { speed: number }, null];
   report_save: [InProject, SavedReport | null];
   close_question: [Nothing, CloseQuestion];

@@ -2,11 +2,14 @@
 
 use crate::{
     App, Open, Sink,
+    clocks::RunTime,
     connections::SecretName,
     projects::newest_run,
     rehearsal::{self, World},
     sign_in,
-    wire::{ClockView, CloseQuestion, FilledScript, PlanView, RunMessage, RunPhase, RunState, TaskState, UiError},
+    wire::{
+        ClockView, CloseQuestion, FilledScript, PlanView, QuotaView, RunMessage, RunPhase, RunState, TaskState, UiError,
+    },
 };
 use azure::Arm;
 use engine::{Clock, CommandError, Engine, EngineError, RunHandle, RunOptions, SystemClock, project as on_disk};
@@ -31,6 +34,8 @@ pub(crate) struct Live {
     plan: Arc<PlanView>,
     world: Option<Arc<World>>,
     migration: Arc<Migration>,
+    /// The run's client of Azure: whatever else asks Azure during the run stays within the same limits.
+    arm: Arm,
 }
 
 impl Live {
@@ -192,15 +197,17 @@ async fn go(
             known.insert(name, mi_admin(&*store, &key(SecretName::MiAdmin)).await?);
         }
     }
+    let clock = world
+        .as_ref()
+        .map_or_else(|| Arc::new(SystemClock) as Arc<dyn Clock>, |w| w.clock());
+    let limits = azure::Limits::new(Arc::new(RunTime(clock.clone())));
+    let arm = Arm::through(session.network(), session.connection(), session.credential())?.limited(limits);
     let migration = Arc::new(Migration::new(Systems {
-        arm: Arm::through(session.network(), session.connection(), session.credential())?,
+        arm: arm.clone(),
         vcenter: project.connections.vcenter.clone(),
         vcenter_password,
         secrets: Arc::new(move |name: &str| known.get(name).cloned()),
     }));
-    let clock = world
-        .as_ref()
-        .map_or_else(|| Arc::new(SystemClock) as Arc<dyn Clock>, |w| w.clock());
     let options = RunOptions {
         version: env!("CARGO_PKG_VERSION").into(),
         rehearsal: project.rehearsal,
@@ -222,6 +229,7 @@ async fn go(
         plan: Arc::new(view),
         world,
         migration,
+        arm,
     });
     let state = live.state();
     open.set_live(live);
@@ -477,6 +485,16 @@ pub async fn task_exchanges(app: &Arc<App>, project: String, address: Address) -
     Ok(open.file.exchanges(&run, &address)?)
 }
 
+/// What is left of Azure's limits on requests, as the run sees them; empty while nothing was run.
+///
+/// # Errors
+/// Fails when the project isn't open.
+pub async fn azure_quota(app: &Arc<App>, project: String) -> Result<Vec<QuotaView>, UiError> {
+    let open = app.opened(&project)?;
+    let quota = open.followed().map(|live| live.arm.quota()).unwrap_or_default();
+    Ok(quota.into_iter().map(QuotaView::from).collect())
+}
+
 /// The script of a person's task with its secrets filled in, to be shown or copied on request.
 ///
 /// # Errors
@@ -624,8 +642,13 @@ async fn filled(app: &Arc<App>, open: &Open, plan: &Plan, template: &str) -> Res
     let mut known = HashMap::new();
     if !signatures.is_empty() {
         let facts = state(app, &open.path.display().to_string()).await?.facts;
-        let session = sign_in::session(app, open).await?;
-        let arm = Arm::through(session.network(), session.connection(), session.credential())?;
+        let arm = match open.followed() {
+            Some(live) => live.arm.clone(),
+            None => {
+                let session = sign_in::session(app, open).await?;
+                Arm::through(session.network(), session.connection(), session.credential())?
+            }
+        };
         for (name, account, container) in signatures {
             let issued = facts.get(&format!("sas.{name}")).ok_or_else(not_issued)?;
             let text = |key: &str| issued.get(key).and_then(|v| v.as_str()).ok_or_else(not_issued);

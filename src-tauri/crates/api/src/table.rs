@@ -16,7 +16,9 @@ macro_rules! commands {
             command project_forget(path: String) -> ();
             command project_get(project: String) -> ProjectView;
             command project_close(project: String) -> ();
-            command rehearse_sample(speed: u32) -> ProjectView;
+            command fault_scripts() -> Vec<FaultScript>;
+            command rehearse_sample(options: RehearsalOptions) -> ProjectView;
+            command methods_set(project: String, replication: ReplicationMethod, database_method: DatabaseMethod) -> ProjectView;
             command connection_save(project: String, kind: ConnectionKind, connections: Connections, secret: Option<Typed>, proxy_password: Option<Typed>) -> ConnectionsView;
             command connection_test(project: String, kind: ConnectionKind) -> ConnectionTest;
             command certificate_trust(project: String, sha256: String) -> ConnectionsView;
@@ -40,6 +42,7 @@ macro_rules! commands {
             command gate_decide(project: String, address: Address, accept: bool, note: String) -> ();
             command task_exchanges(project: String, address: Address) -> Vec<Exchange>;
             command task_script(project: String, address: Address) -> FilledScript;
+            command azure_quota(project: String) -> Vec<QuotaView>;
             command set_speed(project: String, speed: u32) -> ();
             command report_save(project: String) -> Option<SavedReport>;
             command close_question() -> CloseQuestion;

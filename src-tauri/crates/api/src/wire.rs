@@ -2,7 +2,10 @@
 //! as they are; these are the rest. All of it is generated into TypeScript.
 
 pub use engine::{RunPhase, RunState, TaskState, TaskStatus};
-use plan::{Address, Connections, Design, Plan, Vm, design::AzureConnection, diagram::Diagram};
+use plan::{
+    Address, Connections, DatabaseMethod, Design, Plan, ReplicationMethod, Vm, design::AzureConnection,
+    diagram::Diagram,
+};
 use serde::{Deserialize, Serialize};
 
 /// An error as people see it. `code` is a closed set, see [`ErrorCode`].
@@ -73,10 +76,43 @@ pub struct AppInfo {
 pub enum Start {
     /// Shows the projects.
     Home,
-    /// Rehearses the sample at this speed.
-    Rehearse { speed: u32 },
+    /// Rehearses the sample with these options.
+    Rehearse { options: RehearsalOptions },
     /// Opens this project.
     Project { path: String },
+}
+
+/// What a person chooses before a rehearsal of the sample.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct RehearsalOptions {
+    /// Lab time per real time, 1 to 10,000.
+    pub speed: u32,
+    pub replication: ReplicationMethod,
+    pub database_method: DatabaseMethod,
+    /// Id of the [`FaultScript`] to play; none = nothing goes wrong.
+    pub fault: Option<String>,
+}
+
+/// Something that goes wrong in a rehearsal, by choice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct FaultScript {
+    /// `azure-throttled`; also what the command line takes.
+    pub id: String,
+    pub title: String,
+    /// What goes wrong, where and for how long.
+    pub happens: String,
+    /// What the admin sees, and what to do.
+    pub admin: String,
+    /// True when Rehost gets over it alone; false when a person removes the cause and tries the task again.
+    pub by_itself: bool,
+    /// It can be played with this replication method only; none = with each.
+    pub replication: Option<ReplicationMethod>,
+    /// It can be played with these database methods only; empty = with each.
+    pub database_methods: Vec<DatabaseMethod>,
 }
 
 /// Where secrets are kept.
@@ -122,6 +158,8 @@ pub struct ProjectView {
     pub name: String,
     pub rehearsal: bool,
     pub rehearsal_speed: u32,
+    /// Id of the [`FaultScript`] that a rehearsal plays; none = nothing goes wrong.
+    pub rehearsal_fault: Option<String>,
     pub connections: ConnectionsView,
     pub design: Design,
     pub inventory: Option<InventorySummary>,
@@ -380,6 +418,57 @@ pub enum RunMessage {
         state: RunState,
         clock: ClockView,
     },
+}
+
+/// What Azure counts apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum QuotaKind {
+    Reads,
+    Writes,
+    Deletes,
+}
+
+/// What is left of one of Azure's limits on requests. Rehost keeps below them by itself; this is for showing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct QuotaView {
+    /// Subscription id; empty for requests about the tenant.
+    pub subscription: String,
+    pub kind: QuotaKind,
+    /// The provider whose own limit this is; null for the resource manager's.
+    pub provider: Option<String>,
+    /// The documented limit: requests that may be sent at once.
+    pub limit: u32,
+    /// Requests that may be sent now.
+    pub remaining: u32,
+    /// Requests that come back in a minute.
+    pub per_minute: u32,
+    /// Requests that wait in line.
+    pub waiting: u32,
+    /// RFC 3339, in the run's time: Azure asked for a pause until then.
+    pub closed_until: Option<String>,
+}
+
+impl From<azure::Quota> for QuotaView {
+    fn from(q: azure::Quota) -> Self {
+        Self {
+            subscription: q.subscription,
+            kind: match q.kind {
+                azure::limits::Kind::Reads => QuotaKind::Reads,
+                azure::limits::Kind::Writes => QuotaKind::Writes,
+                azure::limits::Kind::Deletes => QuotaKind::Deletes,
+            },
+            provider: q.provider,
+            limit: q.limit,
+            remaining: q.remaining,
+            per_minute: q.per_minute,
+            waiting: q.waiting,
+            closed_until: q.closed_until.map(|t| t.to_string()),
+        }
+    }
 }
 
 /// A saved file.

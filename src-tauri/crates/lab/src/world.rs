@@ -10,7 +10,7 @@ use std::{
 };
 use uuid::Uuid;
 
-use crate::{cloud::Cloud, entra::Directory, onprem::OnPrem, people::People, stats::Counters};
+use crate::{cloud::Cloud, entra::Directory, faults::Trouble, onprem::OnPrem, people::People, stats::Counters};
 
 /// The world as the services share it.
 #[derive(Clone)]
@@ -41,13 +41,14 @@ pub struct World {
     pub entra: Directory,
     pub(crate) people: People,
     pub(crate) counters: Counters,
+    pub(crate) trouble: Trouble,
     /// The diary is being repeated: nobody signs in again.
     pub(crate) replaying: bool,
 }
 
 impl World {
     pub fn new(seed: u64, start: Timestamp, people: bool) -> World {
-        let cloud = Cloud::contoso(seed, start);
+        let cloud = Cloud::contoso(seed);
         let mut world = World {
             now: start,
             started: start,
@@ -59,6 +60,7 @@ impl World {
             cloud,
             people: People::new(people),
             counters: Counters::default(),
+            trouble: Trouble::default(),
             replaying: false,
         };
         crate::people::look(&mut world);

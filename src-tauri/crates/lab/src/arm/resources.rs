@@ -3,7 +3,7 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{Answer, Refusal, Req, Resp, location, lro, network, recovery};
+use super::{Answer, Refusal, Req, Resp, location, lro, migrate, migration_items, network, protected};
 use crate::{
     cloud::{LOCATIONS, Registration},
     entra,
@@ -18,17 +18,36 @@ pub(crate) struct Provider {
 
 use Registration::{NotRegistered, Registered};
 
+/// A provider that only has to be registered.
+const fn quiet(namespace: &'static str) -> Provider {
+    Provider {
+        namespace,
+        at_start: NotRegistered,
+        types: &[],
+    }
+}
+
 /// Providers the scenario may meet. The ones it needs beyond network and compute aren't registered at the start.
-pub(crate) const PROVIDERS: [Provider; 11] = [
+pub(crate) const PROVIDERS: [Provider; 20] = [
     Provider {
         namespace: "Microsoft.Authorization",
         at_start: Registered,
         types: &["locks", "permissions", "roleAssignments"],
     },
+    quiet("Microsoft.ApplicationMigration"),
+    quiet("Microsoft.AzureArcData"),
+    quiet("Microsoft.ContainerInstance"),
+    quiet("Microsoft.DataReplication"),
+    quiet("Microsoft.DependencyMap"),
+    quiet("Microsoft.GuestConfiguration"),
+    quiet("Microsoft.HybridConnectivity"),
+    quiet("Microsoft.Insights"),
+    quiet("Microsoft.MySQLDiscovery"),
     Provider {
         namespace: "Microsoft.Compute",
         at_start: Registered,
         types: &[
+            "disks",
             "virtualMachines",
             "virtualMachines/runCommands",
             "locations/usages",
@@ -48,7 +67,7 @@ pub(crate) const PROVIDERS: [Provider; 11] = [
     Provider {
         namespace: "Microsoft.Migrate",
         at_start: NotRegistered,
-        types: &["migrateProjects"],
+        types: &["migrateProjects", "migrateProjects/solutions"],
     },
     Provider {
         namespace: "Microsoft.Network",
@@ -170,7 +189,10 @@ pub(crate) fn view(world: &World, id: &str) -> Option<Value> {
         return network::part(world, id).cloned();
     }
     if low.contains("/replicationprotecteditems/") {
-        return recovery::item_view(world, id);
+        return protected::item_view(world, id);
+    }
+    if low.contains("/replicationmigrationitems/") {
+        return migration_items::view(world, id);
     }
     network::with_references(world, world.cloud.get(id)?)
 }
@@ -216,7 +238,11 @@ fn provider(world: &World, p: &Provider) -> Value {
         .map(|t| {
             json!({
                 "resourceType": t,
-                "locations": LOCATIONS.iter().map(|l| l.1).collect::<Vec<_>>(),
+                "locations": LOCATIONS
+                    .iter()
+                    .filter(|l| *t != "migrateProjects" || migrate::LOCATIONS.contains(&l.0))
+                    .map(|l| l.1)
+                    .collect::<Vec<_>>(),
                 "apiVersions": versions,
                 "defaultApiVersion": versions.first(),
                 "capabilities": "None",
@@ -335,6 +361,7 @@ fn delete_group(world: &mut World, req: &Req, id: &str) -> Option<Answer> {
             super::forget(w, &id);
         }
         w.cloud.items.retain(|k, _| !k.starts_with(&prefix));
+        w.cloud.migrations.retain(|k, _| !k.starts_with(&prefix));
         w.cloud.remove(&group);
         Ok(())
     });
@@ -361,20 +388,6 @@ fn generic(world: &World, scope: &str) -> Vec<Value> {
             shown
         })
         .collect()
-}
-
-/// Permissions and locks. The service principal is an owner; there are no locks.
-pub(crate) fn authorization(_world: &mut World, req: &Req, low: &[&str]) -> Option<Answer> {
-    if req.method != Method::GET {
-        return None;
-    }
-    match low.last().copied() {
-        Some("permissions") => Some(Ok(Resp::list([
-            json!({"actions": ["*"], "notActions": [], "dataActions": [], "notDataActions": []}),
-        ]))),
-        Some("locks" | "roleassignments" | "denyassignments") => Some(Ok(Resp::list([]))),
-        _ => None,
-    }
 }
 
 /// What foreign clients ask first to find the other endpoints.
