@@ -103,7 +103,7 @@ pub async fn sign_in(app: &Arc<App>, project: String, sink: Sink<SignInMessage>)
     lock(&open.page).take();
     match ended {
         Ok(true) => sink(SignInMessage::SignedIn {
-            connections: connections::view(app, &open).await?,
+            connections: Box::new(connections::view(app, &open).await?),
         }),
         // Nobody listens any more.
         Ok(false) => false,

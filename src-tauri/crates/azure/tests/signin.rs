@@ -390,6 +390,26 @@ async fn an_expired_or_revoked_sign_in_is_said_once_and_ends_with_the_next_one()
     reads(&b.arm(&session)).await.unwrap();
 }
 
+/// A run's session was refused; the person signs in again in another one.
+#[tokio::test]
+async fn a_run_goes_on_after_somebody_signed_in_again_elsewhere() {
+    let b = Bench::new().await;
+    let run = b.session(SignIn::Browser);
+    b.signs_in(&run).await.0.unwrap();
+    for _ in 0..2 {
+        b.lab.with_world(|w| w.entra.revoke());
+        b.passes(SignedDuration::from_hours(2));
+        assert_eq!(reads(&b.arm(&run)).await.unwrap_err().code(), "AADSTS50173");
+        b.signs_in(&b.session(SignIn::DeviceCode)).await.0.unwrap();
+        reads(&b.arm(&run)).await.unwrap();
+    }
+    // Also when it did not know yet that it is refused.
+    b.lab.with_world(|w| w.entra.revoke());
+    b.signs_in(&b.session(SignIn::Browser)).await.0.unwrap();
+    b.passes(SignedDuration::from_hours(2));
+    reads(&b.arm(&run)).await.unwrap();
+}
+
 #[tokio::test]
 async fn many_at_once_cause_one_request_and_a_refused_token_one_more() {
     let b = Bench::new().await;

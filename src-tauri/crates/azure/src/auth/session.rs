@@ -61,10 +61,13 @@ pub struct Session {
     pub(super) time: Arc<dyn Time>,
     pub(super) entra: Entra,
     /// The tokens by tenant and scope, each behind its own lock: who needs a new one waits for the one request.
-    tokens: Mutex<HashMap<(String, String), Arc<tokio::sync::Mutex<Option<Held>>>>>,
+    tokens: Mutex<HashMap<(String, String), Slot>>,
     /// Refresh tokens rotate: one request at a time uses and replaces it, whatever its tenant.
     grant: tokio::sync::Mutex<Grant>,
 }
+
+/// A token, or none yet; who holds the lock renews it.
+type Slot = Arc<tokio::sync::Mutex<Option<Held>>>;
 
 #[derive(Clone)]
 struct Held {
@@ -85,6 +88,7 @@ enum Grant {
     /// Entra refused it for good: everybody gets the reason without asking again.
     Refused {
         account: Account,
+        refresh: Secret<String>,
         why: AzureError,
     },
 }
@@ -338,14 +342,12 @@ impl Session {
                 ];
                 given(&self.entra.ask(tenant, "token", &form, trace).await?)
             }
-            Means::AzureCli => self.from_outside(outside::azure_cli(tenant, scope, &self.entra.known).await?),
-            Means::ManagedIdentity => {
-                self.from_outside(outside::managed_identity(client, scope, &self.entra.known).await?)
-            }
+            Means::AzureCli => self.foreign(outside::azure_cli(tenant, scope, &self.entra.known).await?),
+            Means::ManagedIdentity => self.foreign(outside::managed_identity(client, scope, &self.entra.known).await?),
         }
     }
 
-    fn from_outside(&self, token: AccessToken) -> Result<Given, AzureError> {
+    fn foreign(&self, token: AccessToken) -> Result<Given, AzureError> {
         let ends = token.expires_on.unix_timestamp();
         Ok(Given {
             seconds: ends.saturating_sub(self.time.now().as_second()),
@@ -359,57 +361,63 @@ impl Session {
     async fn refresh(&self, tenant: &str, scope: &str, trace: Option<&dyn Trace>) -> Result<Given, AzureError> {
         let mut grant = self.grant.lock().await;
         self.read(&mut grant).await?;
-        let (account, refresh) = match &*grant {
-            Grant::Held { account, refresh } => (account.clone(), refresh.clone()),
-            Grant::Refused { why, .. } => return Err(why.clone()),
-            Grant::Unread | Grant::None => return Err(AzureError::not_signed_in()),
-        };
-        let tenant = if tenant.is_empty() { &account.tenant_id } else { tenant };
-        let scopes = format!("{scope} openid profile offline_access");
-        let form = [
-            ("grant_type", "refresh_token"),
-            ("client_id", self.connection.client_id.as_str()),
-            ("refresh_token", refresh.expose()),
-            ("scope", &scopes),
-        ];
-        self.entra.known.learn(refresh.expose());
-        match self.entra.ask(tenant, "token", &form, trace).await {
-            Ok(answer) => {
-                let given = given(&answer)?;
-                if let Some(next) = &given.refresh {
-                    // The old one mostly still works: a store that refuses now must not end a run.
-                    if let Err(e) = self.keep(&account, next).await {
-                        tracing::warn!(error = %e, "the renewed sign-in could not be stored");
+        loop {
+            let (account, refresh) = match &*grant {
+                Grant::Held { account, refresh } => (account.clone(), refresh.clone()),
+                Grant::Refused { refresh, why, .. } => match self.stored().await? {
+                    Some(newer) if newer.1 != *refresh => newer,
+                    _ => return Err(why.clone()),
+                },
+                Grant::Unread | Grant::None => return Err(AzureError::not_signed_in()),
+            };
+            self.entra.known.learn(refresh.expose());
+            let tenant = if tenant.is_empty() { &account.tenant_id } else { tenant };
+            let scopes = format!("{scope} openid profile offline_access");
+            let form = [
+                ("grant_type", "refresh_token"),
+                ("client_id", self.connection.client_id.as_str()),
+                ("refresh_token", refresh.expose()),
+                ("scope", &scopes),
+            ];
+            match self.entra.ask(tenant, "token", &form, trace).await {
+                Ok(answer) => {
+                    let given = given(&answer)?;
+                    if let Some(next) = &given.refresh {
+                        // The old one mostly still works: a store that refuses now must not end a run.
+                        if let Err(e) = self.keep(&account, next).await {
+                            tracing::warn!(error = %e, "the renewed sign-in could not be stored");
+                        }
                     }
-                    *grant = Grant::Held {
-                        account,
-                        refresh: next.clone(),
-                    };
+                    let refresh = given.refresh.clone().unwrap_or(refresh);
+                    *grant = Grant::Held { account, refresh };
+                    return Ok(given);
                 }
-                Ok(given)
-            }
-            Err(why) => {
-                if super::advice::ends_the_sign_in(why.code()) {
-                    *grant = Grant::Refused {
-                        account,
-                        why: why.clone(),
-                    };
+                // What another session signed in to meanwhile (the person's, while a run waits) is tried before giving up.
+                Err(why) if super::advice::ends_the_sign_in(why.code()) => {
+                    *grant = Grant::Refused { account, refresh, why };
                 }
-                Err(why)
+                Err(why) => return Err(why),
             }
         }
     }
 
     /// Reads the grant from the store, once.
     async fn read(&self, grant: &mut Grant) -> Result<(), AzureError> {
-        let (Grant::Unread, Means::Person { store, key }) = (&*grant, &self.means) else {
-            return Ok(());
+        if matches!(grant, Grant::Unread) {
+            *grant = self
+                .stored()
+                .await?
+                .map_or(Grant::None, |(account, refresh)| Grant::Held { account, refresh });
+        }
+        Ok(())
+    }
+
+    async fn stored(&self) -> Result<Option<(Account, Secret<String>)>, AzureError> {
+        let Means::Person { store, key } = &self.means else {
+            return Ok(None);
         };
         let stored = store.get(key).await.map_err(|e| unkept(&e))?;
-        *grant = stored
-            .and_then(|s| self.parse(s.expose()))
-            .map_or(Grant::None, |(account, refresh)| Grant::Held { account, refresh });
-        Ok(())
+        Ok(stored.and_then(|s| self.parse(s.expose())))
     }
 
     /// A stored grant counts only for the application and the authority that it was given for.
@@ -454,11 +462,11 @@ impl Session {
         }
     }
 
-    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Arc<tokio::sync::Mutex<Option<Held>>>>> {
+    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Slot>> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn slot(&self, tenant: &str, scope: &str) -> Arc<tokio::sync::Mutex<Option<Held>>> {
+    fn slot(&self, tenant: &str, scope: &str) -> Slot {
         self.slots()
             .entry((tenant.to_owned(), scope.to_owned()))
             .or_default()
