@@ -238,7 +238,7 @@ pub enum SignInMessage {
         seconds_left: u32,
     },
     SignedIn {
-        connections: ConnectionsView,
+        connections: Box<ConnectionsView>,
     },
     Failed {
         error: UiError,

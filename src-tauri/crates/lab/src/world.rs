@@ -10,7 +10,7 @@ use std::{
 };
 use uuid::Uuid;
 
-use crate::{cloud::Cloud, faults::Trouble, onprem::OnPrem, people::People, stats::Counters};
+use crate::{cloud::Cloud, entra::Directory, faults::Trouble, onprem::OnPrem, people::People, stats::Counters};
 
 /// The world as the services share it.
 #[derive(Clone)]
@@ -38,6 +38,7 @@ pub struct World {
     events: BTreeMap<(Timestamp, u64), Effect>,
     pub onprem: OnPrem,
     pub(crate) cloud: Cloud,
+    pub entra: Directory,
     pub(crate) people: People,
     pub(crate) counters: Counters,
     pub(crate) trouble: Trouble,
@@ -47,6 +48,7 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, start: Timestamp, people: bool) -> World {
+        let cloud = Cloud::contoso(seed);
         let mut world = World {
             now: start,
             started: start,
@@ -54,7 +56,8 @@ impl World {
             next: 0,
             events: BTreeMap::new(),
             onprem: OnPrem::smarthotel(seed),
-            cloud: Cloud::contoso(seed),
+            entra: Directory::contoso(seed, &cloud.tenant),
+            cloud,
             people: People::new(people),
             counters: Counters::default(),
             trouble: Trouble::default(),
