@@ -22,6 +22,8 @@ pub(crate) enum Style {
     /// Both headers below the vault; the operation's name is the job's.
     SiteRecovery(String),
     Compute,
+    /// Both headers, `…/locations/{loc}/operationStatuses/{id}`.
+    DataMigration,
     /// Location only, `{S}/operationresults/{id}`.
     Group,
 }
@@ -179,6 +181,11 @@ pub(crate) fn headers(world: &World, req: &Req, id: &str) -> Vec<(&'static str, 
             format!("{}&monitor=true", provider("Microsoft.Compute", "operations")),
             10,
         ),
+        Style::DataMigration => (
+            Some(provider("Microsoft.DataMigration", "operationStatuses")),
+            provider("Microsoft.DataMigration", "operationResults"),
+            15,
+        ),
         Style::Group => (
             None,
             format!("{base}/subscriptions/{sub}/operationresults/{id}?api-version={v}"),
@@ -213,6 +220,7 @@ pub(crate) fn poll(world: &World, req: &Req, low: &[&str]) -> Option<Answer> {
         "managedinstanceazureasyncoperation"
         | "manageddatabaseazureasyncoperation"
         | "operationstatus"
+        | "operationstatuses"
         | "replicationoperationstatus" => true,
         "operations" if low.contains(&"locations") => !req.query.contains_key("monitor"),
         "managedinstanceoperationresults"

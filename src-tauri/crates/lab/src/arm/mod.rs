@@ -2,6 +2,7 @@
 //! subscription, api-version, throttling), then one module per provider. State is in [`crate::cloud`].
 
 pub(crate) mod compute;
+pub(crate) mod datamigration;
 pub(crate) mod jobs;
 pub(crate) mod lro;
 pub(crate) mod network;
@@ -330,6 +331,7 @@ fn dispatch(world: &mut World, req: &Req) -> Answer {
         Some("microsoft.recoveryservices") => recovery::handle(world, req, &low),
         Some("microsoft.offazure") => offazure::handle(world, req, &low),
         Some("microsoft.compute") => compute::handle(world, req, &low),
+        Some("microsoft.datamigration") => datamigration::handle(world, req, &low),
         _ => None,
     }
     .or_else(|| resources::handle(world, req, &low))
@@ -400,6 +402,8 @@ pub(crate) fn forget(world: &mut World, id: &str) {
         "Microsoft.Network/virtualNetworks" => network::forgotten(world, &gone),
         "Microsoft.Storage/storageAccounts" => {
             world.cloud.accounts.remove(last(id));
+            let inside = format!("{low}/");
+            world.cloud.resources.retain(|k, _| !k.starts_with(&inside));
         }
         "Microsoft.Compute/virtualMachines" => {
             world.cloud.guests.remove(&low);

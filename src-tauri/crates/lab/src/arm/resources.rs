@@ -37,7 +37,7 @@ pub(crate) const PROVIDERS: [Provider; 11] = [
     Provider {
         namespace: "Microsoft.DataMigration",
         at_start: NotRegistered,
-        types: &["sqlMigrationServices", "databaseMigrations"],
+        types: &["sqlMigrationServices", "databaseMigrations", "services"],
     },
     Provider {
         namespace: "Microsoft.KeyVault",
@@ -163,6 +163,9 @@ pub(crate) fn view(world: &World, id: &str) -> Option<Value> {
     let low = id.to_lowercase();
     if low.contains("/subnets/") || low.contains("/virtualnetworkpeerings/") {
         return network::part(world, id).cloned();
+    }
+    if low.contains("/databasemigrations/") {
+        return super::datamigration::view(world, &low, false);
     }
     if low.contains("/replicationprotecteditems/") {
         return recovery::item_view(world, id);
@@ -349,8 +352,11 @@ fn generic(world: &World, scope: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Permissions and locks. The service principal is an owner; there are no locks.
-pub(crate) fn authorization(_world: &mut World, req: &Req, low: &[&str]) -> Option<Answer> {
+/// Permissions, locks and role assignments. The service principal is an owner; there are no locks.
+pub(crate) fn authorization(world: &mut World, req: &Req, low: &[&str]) -> Option<Answer> {
+    if low.len() > 2 && low[low.len() - 2] == "roleassignments" {
+        return Some(role_assignment(world, req));
+    }
     if req.method != Method::GET {
         return None;
     }
@@ -360,6 +366,66 @@ pub(crate) fn authorization(_world: &mut World, req: &Req, low: &[&str]) -> Opti
         ]))),
         Some("locks" | "roleassignments" | "denyassignments") => Some(Ok(Resp::list([]))),
         _ => None,
+    }
+}
+
+fn role_assignment(world: &mut World, req: &Req) -> Answer {
+    let id = req.id(req.segs.len());
+    let scope = super::parent(&id, 4);
+    match req.method {
+        Method::GET => world.cloud.get(&id).cloned().map(Resp::ok).ok_or_else(|| {
+            Refusal::new(
+                404,
+                "RoleAssignmentNotFound",
+                format!("The role assignment '{}' is not found.", super::last(&id)),
+            )
+        }),
+        Method::PUT => {
+            if uuid::Uuid::parse_str(super::last(&id)).is_err() {
+                return Err(Refusal::bad(
+                    "InvalidRoleAssignmentId",
+                    "The role assignment ID must be a GUID.",
+                ));
+            }
+            if world.cloud.get(&scope).is_none() {
+                return Err(Refusal::new(
+                    404,
+                    "ResourceNotFound",
+                    format!("The scope '{scope}' was not found."),
+                ));
+            }
+            let given = &req.body["properties"];
+            let same = |v: &Value| {
+                ["roleDefinitionId", "principalId"]
+                    .iter()
+                    .all(|k| v["properties"][k] == given[k])
+            };
+            if world.cloud.get(&id).is_some_and(|v| !same(v)) {
+                return Err(Refusal::conflict(
+                    "RoleAssignmentUpdateNotPermitted",
+                    "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.",
+                ));
+            }
+            let new = world.cloud.get(&id).is_none();
+            let body = json!({
+                "id": id, "name": super::last(&id), "type": "Microsoft.Authorization/roleAssignments",
+                "properties": {
+                    "roleDefinitionId": given["roleDefinitionId"], "principalId": given["principalId"],
+                    "principalType": given["principalType"].as_str().unwrap_or("ServicePrincipal"), "scope": scope,
+                },
+            });
+            world.cloud.store(body.clone());
+            Ok(Resp::created(body, new))
+        }
+        Method::DELETE => Ok(match world.cloud.remove(&id) {
+            Some(gone) => Resp::ok(gone),
+            None => Resp::empty(204),
+        }),
+        _ => Err(Refusal::new(
+            405,
+            "MethodNotAllowed",
+            "The method isn't allowed on a role assignment.",
+        )),
     }
 }
 
