@@ -17,8 +17,6 @@ const ROLE: &str = "Azure_Site_Recovery";
 const APPLIANCE: &str = "ASR-APPLIANCE";
 const WEB: &str = "vm-21";
 const SQL: &str = "vm-22";
-/// Computer of the integration runtime.
-const RUNTIME: &str = "CONTOSOIR";
 const BOX: &str = "vm-31";
 /// Backups that the DBA takes: one full, six of the log, and the tail.
 pub(crate) const DATABASE: &str = "SmartHotelDB";
@@ -130,7 +128,7 @@ fn container(world: &World) -> Option<Place> {
     })
 }
 
-/// Installs the integration runtime when a migration service stands there and nobody has made a container.
+/// Installs the integration runtime on the computer that the service's tag names.
 fn windows_admin(world: &mut World) {
     if let Some(known) = &world.people.runtime {
         if world.cloud.get(known).is_none() {
@@ -138,15 +136,11 @@ fn windows_admin(world: &mut World) {
         }
         return;
     }
-    let Some((service, false)) = datamigration::ready_service(world) else {
+    let Some((service, host, false)) = datamigration::with_runtime(world) else {
         return;
     };
     world.people.runtime = Some(service.clone());
-    world.after(minutes(INSTALL), move |w| {
-        if container(w).is_none() {
-            datamigration::register(w, &service, RUNTIME);
-        }
-    });
+    world.after(minutes(INSTALL), move |w| datamigration::register(w, &service, &host));
 }
 
 fn vm_admin(world: &mut World) {
@@ -253,12 +247,12 @@ fn dba(world: &mut World) {
             .accounts
             .get(account)
             .is_some_and(|a| a.containers.contains_key(container)),
-        Place::Share => datamigration::ready_service(w).is_some(),
+        Place::Share => datamigration::with_runtime(w).is_some(),
     };
     match world.people.backup.clone() {
         Some(b) if !there(world, &b) => world.people.backup = None,
         None => {
-            let share = matches!(datamigration::ready_service(world), Some((_, true))).then_some(Place::Share);
+            let share = matches!(datamigration::with_runtime(world), Some((.., true))).then_some(Place::Share);
             let Some(place) = share.or_else(|| container(world)) else {
                 return;
             };

@@ -41,7 +41,13 @@ async fn prepared(container: bool) -> Azure {
             .await;
         assert_eq!(got.status, 201);
     }
-    let made = az.put(SERVICE, json!({"location": "eastus2"})).await;
+    // The people know from the tag that an integration runtime is wanted.
+    let tags = if container {
+        json!({})
+    } else {
+        json!({"integrationRuntime": "CONTOSOIR"})
+    };
+    let made = az.put(SERVICE, json!({"location": "eastus2", "tags": tags})).await;
     assert_eq!(
         (made.status, made.header("azure-asyncoperation").is_some()),
         (201, true)

@@ -472,15 +472,16 @@ pub(crate) fn register(world: &mut World, service: &str, node: &str) {
     }
 }
 
-/// A service that is ready, and whether computers are registered with it.
-pub(crate) fn ready_service(world: &World) -> Option<(String, bool)> {
+/// A service that is ready and whose tag names the computer of its integration runtime, and whether that is registered.
+pub(crate) fn with_runtime(world: &World) -> Option<(String, String, bool)> {
     let scope = format!("/subscriptions/{}", world.cloud.subscription);
-    let id = world
+    let service = world
         .cloud
         .of_type(&scope, SERVICES)
-        .find(|v| v["properties"]["provisioningState"] == "Succeeded")
-        .and_then(|v| v["id"].as_str())?;
-    Some((id.to_owned(), runtime(world, id).is_some_and(|r| !r.nodes.is_empty())))
+        .find(|v| v["properties"]["provisioningState"] == "Succeeded" && v["tags"]["integrationRuntime"].is_string())?;
+    let (id, host) = (service["id"].as_str()?, service["tags"]["integrationRuntime"].as_str()?);
+    let registered = runtime(world, id).is_some_and(|r| !r.nodes.is_empty());
+    Some((id.to_owned(), host.to_owned(), registered))
 }
 
 fn record(world: &World, req: &Req, id: &str) -> Answer {
