@@ -737,10 +737,10 @@ fn validated(world: &mut World, key: &str, operation: &str) -> Result<(), Refusa
         "id": id, "name": last(&id), "type": DATABASES, "location": region, "tags": {},
         "properties": {"collation": COLLATION, "status": "Restoring", "creationDate": now, "defaultSecondaryLocation": "centralus"},
     }));
-    if let Source::Share { account, container, .. } = &m.source {
-        if let Some(a) = world.cloud.accounts.get_mut(account) {
-            a.containers.entry(container.clone()).or_default();
-        }
+    if let Source::Share { account, container, .. } = &m.source
+        && let Some(a) = world.cloud.accounts.get_mut(account)
+    {
+        a.containers.entry(container.clone()).or_default();
     }
     if let Some(m) = world.cloud.migrations.get_mut(key) {
         m.state = State::Running;
