@@ -2,19 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use azure::{Arm, auth};
+mod support;
+
 use engine::{
-    Clock, Ctx, Engine, Failure, FailureClass, Handle, Observed, ProjectFile, RunOptions, Runner, TaskKind, TaskStatus,
+    Ctx, Engine, Failure, FailureClass, Handle, Observed, ProjectFile, RunOptions, Runner, TaskKind, TaskStatus,
     event::Outcome, kind::Report,
 };
-use jiff::Timestamp;
-use lab::{Lab, LabClock, Options};
-use migration::{Migration, Systems};
-use plan::{
-    Action, BackupSource, Connections, DatabaseMethod, Design, Plan, Task,
-    design::{AzureConnection, VCenterConnection},
-    smarthotel,
-};
+use lab::{Lab, Options};
+use migration::Migration;
+use plan::{Action, BackupSource, DatabaseMethod, Design, Plan, Task, smarthotel};
 use secrets::Secret;
 use serde_json::Value;
 use std::{
@@ -22,64 +18,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-
-struct LabTime(Arc<LabClock>);
-
-#[async_trait::async_trait]
-impl Clock for LabTime {
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
-    async fn sleep_until(&self, until: Timestamp) {
-        self.0.sleep_until(until).await;
-    }
-    fn awake(&self) -> engine::clock::Awake {
-        let guard = self.0.awake();
-        engine::clock::Awake(Some(Box::new(move || drop(guard))))
-    }
-}
-
-fn connections(a: &lab::Addresses) -> Connections {
-    Connections {
-        vcenter: VCenterConnection {
-            url: a.vcenter.clone(),
-            user: a.vcenter_user.clone(),
-            thumbprint: a.vcenter_thumbprint.clone(),
-        },
-        azure: AzureConnection {
-            arm_url: a.arm.clone(),
-            authority_url: a.authority.clone(),
-            blob_url: a.blob.clone(),
-            tenant_id: a.tenant_id.clone(),
-            client_id: a.client_id.clone(),
-            subscription_id: a.subscription_id.clone(),
-            ca_pem: a.ca_pem.clone(),
-        },
-    }
-}
-
-/// The tasks' kinds bound to a lab, as a run has them.
-fn runner(a: &lab::Addresses) -> Arc<Migration> {
-    let c = connections(a);
-    let credential = auth::client_secret(&c.azure, Secret::new(a.client_secret.clone())).unwrap();
-    Arc::new(Migration::new(Systems {
-        arm: Arm::connect(&c.azure, credential).unwrap(),
-        vcenter: c.vcenter,
-        vcenter_password: Secret::new(a.vcenter_password.clone()),
-        secrets: {
-            let (sql, share) = (a.sql_password.clone(), a.share_password.clone());
-            Arc::new(move |name| {
-                let found = match name {
-                    "mi-admin" => "Canary-Adm1n-Passw0rd",
-                    "sql-source" => sql.as_str(),
-                    "backup-share" => share.as_str(),
-                    _ => return None,
-                };
-                Some(Secret::from(found))
-            })
-        },
-    }))
-}
+use support::{LabTime, connections, runner};
 
 async fn full_speed() -> Lab {
     let options = Options {

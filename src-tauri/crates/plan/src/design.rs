@@ -93,19 +93,79 @@ pub struct VCenterConnection {
     pub thumbprint: String,
 }
 
+/// One of Microsoft's clouds. Its addresses are in the crate `azure`, and nowhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum Cloud {
+    #[default]
+    Public,
+    UsGovernment,
+    /// Operated by 21Vianet.
+    China,
+    /// Azure Stack Hub, a sovereign cloud or a rehearsal: all addresses are in the connection.
+    Custom,
+}
+
+/// How Rehost signs in to Entra.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum SignIn {
+    /// A person, in the browser of this computer.
+    Browser,
+    /// A person, in a browser anywhere: for jump hosts.
+    DeviceCode,
+    /// Whoever has signed in with `az login` on this computer.
+    AzureCli,
+    /// An application (service principal) with a client secret.
+    #[default]
+    ClientSecret,
+    /// An application with a certificate.
+    ClientCertificate,
+    /// The identity of the Azure machine that Rehost runs on; a client ID names a user-assigned one.
+    ManagedIdentity,
+}
+
+/// How this computer reaches Azure.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "use", rename_all = "camelCase")]
+#[ts(export)]
+pub enum Proxy {
+    /// As the operating system says; environment variables on Linux.
+    #[default]
+    System,
+    /// None.
+    Direct,
+    /// `http://proxy.contoso.com:8080`. With a user name, the password is in the secret store.
+    Explicit { url: String, user: String },
+}
+
+/// Where Azure is and how Rehost signs in. An empty address is the cloud's own.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ts_rs::TS)]
 #[serde(rename_all = "camelCase", default)]
 #[ts(export)]
 pub struct AzureConnection {
+    pub cloud: Cloud,
     /// Resource manager, `https://management.azure.com` in the public cloud.
     pub arm_url: String,
+    /// What a token is asked for, when that is not the resource manager's address (Azure Stack Hub).
+    pub audience: String,
     /// Entra authority, `https://login.microsoftonline.com` in the public cloud.
     pub authority_url: String,
     /// `{account}` is replaced by the storage account's name: `https://{account}.blob.core.windows.net`.
     pub blob_url: String,
+    /// End of the host names of SQL servers, `database.windows.net` in the public cloud.
+    pub sql_suffix: String,
+    /// The portal, for links.
+    pub portal_url: String,
+    pub sign_in: SignIn,
+    /// Empty for a person: the account's home tenant.
     pub tenant_id: String,
+    /// The application. Empty for a person: the public client that Microsoft's own development tools use.
     pub client_id: String,
     pub subscription_id: String,
+    pub proxy: Proxy,
     /// PEM of an additional certificate authority; empty = platform trust only.
     pub ca_pem: String,
 }
@@ -221,6 +281,9 @@ pub struct Project {
     pub rehearsal_speed: u32,
     #[ts(type = "number")]
     pub rehearsal_seed: u64,
+    /// Name of the fault script that a rehearsal plays; none = nothing goes wrong.
+    #[serde(default)]
+    pub rehearsal_fault: Option<String>,
     pub connections: Connections,
     pub design: Design,
 }

@@ -91,6 +91,7 @@ pub fn project(id: &str, connections: Connections, speed: u32, seed: u64) -> Pro
         rehearsal: true,
         rehearsal_speed: speed,
         rehearsal_seed: seed,
+        rehearsal_fault: None,
         connections,
         design,
     }
