@@ -311,9 +311,9 @@ impl Lab {
         self.gate.cure();
     }
 
-    /// How many requests each rule of the fault script has struck.
-    pub fn struck(&self) -> Vec<u32> {
-        self.world.lock().trouble.progress.struck.clone()
+    /// The rules of the fault script, by their place, that nothing has met yet.
+    pub fn unmet(&self) -> Vec<usize> {
+        self.world.lock().trouble.unmet()
     }
 
     /// Recorded exchanges with the resource manager, oldest first.
