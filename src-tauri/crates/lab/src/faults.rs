@@ -321,10 +321,14 @@ impl World {
         }
     }
 
-    /// People have removed the cause.
-    pub(crate) fn cure(&mut self) {
+    /// People remove the cause. False when there is none, or none any more.
+    pub(crate) fn cure(&mut self) -> bool {
+        if self.trouble.rules.is_empty() || self.trouble.progress.cured {
+            return false;
+        }
         self.cure_timed();
         self.trouble.progress.cured = true;
+        true
     }
 
     /// Ends what ends by somebody's doing.

@@ -306,9 +306,9 @@ impl Lab {
         self.world.lock().counters.stats()
     }
 
-    /// People remove the cause of what the fault script lets go wrong.
-    pub fn cure(&self) {
-        self.gate.cure();
+    /// People remove the cause of what the fault script lets go wrong. False when there is none, or none any more.
+    pub fn cure(&self) -> bool {
+        self.gate.cure()
     }
 
     /// The rules of the fault script, by their place, that nothing has met yet.
