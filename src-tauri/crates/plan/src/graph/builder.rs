@@ -3,12 +3,14 @@
 use super::derive::derive;
 pub(super) use crate::{
     address::{Address, ResourceId},
-    design::Design,
+    design::{DatabaseMethod, Design, ReplicationMethod, SHARE_SECRET, SQL_SECRET},
+    inventory::Inventory,
     rules::Pack,
     scripts,
-    task::{Action, Actor, Condition, Duration, Expect, Fact, Follow, Is, Parameter, Script, Step, Task},
+    task::{Action, Actor, Condition, DmsUntil, Duration, Expect, Fact, Follow, Is, Parameter, Script, Step, Task},
 };
 pub(super) use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 pub(super) const NOT_PUBLISHED: &str = "assumed, Microsoft publishes no figure";
 pub(super) const NETWORK: &str = "Microsoft.Network/virtualNetworks";
@@ -28,6 +30,10 @@ impl T {
             let step = parts.next().and_then(|s| s.parse().ok()).unwrap_or(0);
             Address::new(step, parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
         }));
+        self
+    }
+    pub(super) fn after_task(mut self, on: Address) -> Self {
+        self.0.after.push(on);
         self
     }
     pub(super) fn secs(mut self, p50: u32, p95: u32, source: &str) -> Self {
@@ -67,6 +73,7 @@ impl T {
 pub(super) struct Builder<'a> {
     pub(super) d: &'a Design,
     pub(super) pack: &'a Pack,
+    pub(super) inventory: &'a Inventory,
     pub(super) subscription: &'a str,
     pub(super) networking: ResourceId,
     pub(super) target: ResourceId,
@@ -126,6 +133,43 @@ pub(super) fn exists(id: ResourceId, condition: Condition, otherwise: &str) -> A
     }
 }
 
+/// Waits until one resource is as it must be, and records facts of it.
+pub(super) fn await_one(id: ResourceId, condition: Condition, facts: Vec<Fact>, otherwise: &str) -> Action {
+    Action::Check {
+        id,
+        condition,
+        absent: false,
+        wait: true,
+        facts,
+        follow: Follow::Operation,
+        otherwise: otherwise.into(),
+    }
+}
+
+/// Waits until a list has a fitting element, and records facts of it.
+pub(super) fn await_some(list: &str, condition: Condition, facts: Vec<Fact>, otherwise: &str) -> Action {
+    Action::Find {
+        list: ResourceId::new(list),
+        condition,
+        wait: true,
+        facts,
+        otherwise: otherwise.into(),
+    }
+}
+
+/// A task that the scenario names and the chosen way does not need.
+pub(super) fn not_needed(step: u8, kind: &str, name: &str, title: &str, what: &str, reason: &str) -> T {
+    task(
+        step,
+        kind,
+        name,
+        title,
+        what,
+        Action::NotNeeded { reason: reason.into() },
+    )
+    .secs(0, 0, "nothing is done")
+}
+
 pub(super) fn gate(question: &str, accept: &str, reject: &str, safe: &str) -> Action {
     Action::Gate {
         question: question.into(),
@@ -159,10 +203,11 @@ pub(super) fn register(step: u8, namespace: &str, why: &str) -> T {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(d: &'a Design, subscription: &'a str, pack: &'a Pack) -> Self {
+    pub(super) fn new(d: &'a Design, subscription: &'a str, pack: &'a Pack, inventory: &'a Inventory) -> Self {
         Self {
             d,
             pack,
+            inventory,
             subscription,
             networking: ResourceId::group(subscription, &d.networking_group),
             target: ResourceId::group(subscription, &d.target_group),
@@ -179,8 +224,50 @@ impl<'a> Builder<'a> {
     pub(super) fn database(&self) -> ResourceId {
         self.mi().child("databases", &self.d.database)
     }
+    pub(super) fn dms(&self) -> ResourceId {
+        self.failover
+            .resource("Microsoft.DataMigration/sqlMigrationServices", &self.d.dms.service)
+    }
+    /// The migration of the database: an extension of the managed instance.
+    pub(super) fn migration(&self) -> ResourceId {
+        self.mi()
+            .resource("Microsoft.DataMigration/databaseMigrations", &self.d.database)
+    }
+    /// The right of the reading identity on the backups. Its name is a GUID that follows from what it is for.
+    pub(super) fn reading_right(&self) -> ResourceId {
+        let account = self.account(&self.d.backup_account);
+        let digest = Sha256::digest(format!("{account}|{}", self.d.dms.identity_principal).to_ascii_lowercase());
+        let hex = hex::encode(&digest[..16]);
+        let guid = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
+        account.resource("Microsoft.Authorization/roleAssignments", &guid)
+    }
+    /// Tasks after which the database waits for nothing but the change window.
+    pub(super) fn database_ready(&self) -> Vec<String> {
+        let d = self.d;
+        match d.database_method {
+            DatabaseMethod::LogReplay | DatabaseMethod::DmsOnline => vec!["6/restore/logs".into()],
+            DatabaseMethod::DmsOffline => {
+                let mut all = vec![
+                    "6/person/log-backup".into(),
+                    format!("1/managed-instance/{}", d.mi.name),
+                    format!("2/dms/{}", d.dms.service),
+                ];
+                if d.from_share() {
+                    all.push("2/person/integration-runtime".into());
+                }
+                if d.reading_identity().is_some() {
+                    all.push(format!("2/role-assignment/{}", self.reading_right().name()));
+                }
+                all
+            }
+        }
+    }
+    /// The vault of the design; with Azure Migrate the one that the appliance's registration made.
     pub(super) fn vault(&self) -> ResourceId {
-        self.failover.resource(VAULT, &self.d.vault)
+        match self.d.replication {
+            ReplicationMethod::InMageRcm => self.failover.resource(VAULT, &self.d.vault),
+            ReplicationMethod::VMwareCbt => ResourceId::new("${asr.vault}"),
+        }
     }
     pub(super) fn account(&self, name: &str) -> ResourceId {
         self.failover.resource("Microsoft.Storage/storageAccounts", name)
@@ -189,7 +276,25 @@ impl<'a> Builder<'a> {
         self.target.resource("Microsoft.Compute/virtualMachines", name)
     }
     pub(super) fn item(&self) -> ResourceId {
-        ResourceId::new("${asr.container}").child("replicationProtectedItems", "${asr.machineName}")
+        let kind = match self.d.replication {
+            ReplicationMethod::InMageRcm => "replicationProtectedItems",
+            ReplicationMethod::VMwareCbt => "replicationMigrationItems",
+        };
+        ResourceId::new("${asr.container}").child(kind, "${asr.machineName}")
+    }
+    /// Address of the task that moves the machine for good.
+    pub(super) fn moved(&self) -> String {
+        match self.d.replication {
+            ReplicationMethod::InMageRcm => format!("7/failover/{}", self.d.web_vm),
+            ReplicationMethod::VMwareCbt => format!("7/migrate/{}", self.d.web_vm),
+        }
+    }
+    /// Address of the task after which the machine's migration is final.
+    pub(super) fn completed(&self) -> String {
+        match self.d.replication {
+            ReplicationMethod::InMageRcm => format!("7/commit/{}", self.d.web_vm),
+            ReplicationMethod::VMwareCbt => format!("7/complete/{}", self.d.web_vm),
+        }
     }
     pub(super) fn recovery_plan(&self) -> ResourceId {
         self.vault().child("replicationRecoveryPlans", &self.d.recovery_plan)

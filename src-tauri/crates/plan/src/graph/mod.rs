@@ -11,9 +11,12 @@
 //!   Site Recovery can send the last changes); so failover and database cutover overlap.
 //! * Commit comes after the site has answered from Azure, because before commit another recovery point can be chosen.
 //! * Site Recovery's replication is stopped in step 8, when nothing needs it any more.
+//! * What only one replication method does is in one place each: [`migrate`] for Azure Migrate, the functions named after
+//!   Site Recovery in the step files for the other. Everything else is the same task, whatever the method.
 
 mod builder;
 mod derive;
+mod migrate;
 mod picture;
 mod step1;
 mod step2;
@@ -28,7 +31,7 @@ pub use picture::diagram;
 
 use crate::{
     address::Address,
-    design::{DatabaseMethod, Design, ReplicationMethod},
+    design::Design,
     inventory::Inventory,
     rules::{self, Pack},
     task::{Finding, Plan, Severity},
@@ -47,10 +50,6 @@ pub enum PlanError {
     UnknownRules(String),
     #[error("rule pack `{0}` only judges a design for comparison; choose `current` in Design to run")]
     RulesNotRunnable(String),
-    #[error("replication method {0} is not available in this version; choose InMageRcm in Design")]
-    Replication(String),
-    #[error("database method {0} is not available in this version; choose Log Replay Service in Design")]
-    Database(String),
     #[error("the subscription id is missing; choose a subscription in Connections")]
     NoSubscription,
     #[error("task {task} waits for {after}, which is not in the plan")]
@@ -70,16 +69,10 @@ pub fn plan(design: &Design, subscription: &str, inventory: &Inventory) -> Resul
     if !pack.mi_delegation {
         return Err(PlanError::RulesNotRunnable(design.rule_pack.clone()));
     }
-    if design.replication != ReplicationMethod::InMageRcm {
-        return Err(PlanError::Replication(format!("{:?}", design.replication)));
-    }
-    if design.database_method != DatabaseMethod::LogReplay {
-        return Err(PlanError::Database(format!("{:?}", design.database_method)));
-    }
     if subscription.trim().is_empty() {
         return Err(PlanError::NoSubscription);
     }
-    let b = Builder::new(design, subscription, pack);
+    let b = Builder::new(design, subscription, pack, inventory);
     let plan = Plan {
         format: FORMAT,
         application: design.application.clone(),
@@ -145,7 +138,7 @@ fn findings(d: &Design, pack: &Pack, inventory: &Inventory) -> Vec<Finding> {
             });
         }
         match inventory.vm(name) {
-            Some(vm) if name == &d.web_vm => out.extend(pack.judge_vm(vm)),
+            Some(vm) if name == &d.web_vm => out.extend(pack.judge_vm(vm, d.replication)),
             Some(_) => {}
             None => out.push(Finding {
                 rule: "vm-missing".into(),
@@ -164,6 +157,7 @@ fn findings(d: &Design, pack: &Pack, inventory: &Inventory) -> Vec<Finding> {
 mod tests {
     use super::*;
     use crate::{
+        design::{BackupSource, DatabaseMethod, DmsDesign, ReplicationMethod},
         inventory::Vm,
         smarthotel,
         task::{Action, Actor, Task},
@@ -190,15 +184,299 @@ mod tests {
         plan(&smarthotel::design(), SUB, &inventory()).unwrap()
     }
 
+    /// The sample with each way in which machine and database can go.
+    fn designs() -> Vec<Design> {
+        let mut all = vec![smarthotel::design()];
+        for database_method in [DatabaseMethod::DmsOffline, DatabaseMethod::DmsOnline] {
+            for (source, identity) in [
+                (BackupSource::Blob, ""),
+                (
+                    BackupSource::Blob,
+                    "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/reader",
+                ),
+                (BackupSource::Share, ""),
+            ] {
+                let mut d = smarthotel::design();
+                d.database_method = database_method;
+                d.dms.source = source;
+                d.dms.identity = identity.into();
+                d.dms.identity_principal = if identity.is_empty() {
+                    ""
+                } else {
+                    "22222222-0000-0000-0000-000000000000"
+                }
+                .into();
+                all.push(d);
+            }
+        }
+        let agentless = all.iter().map(|d| Design {
+            replication: ReplicationMethod::VMwareCbt,
+            ..d.clone()
+        });
+        let agentless: Vec<_> = agentless.collect();
+        all.extend(agentless);
+        all
+    }
+
+    fn plans() -> Vec<(Design, Plan)> {
+        designs()
+            .into_iter()
+            .map(|d| (d.clone(), plan(&d, SUB, &inventory()).unwrap()))
+            .collect()
+    }
+
+    fn body(p: &Plan) -> &serde_json::Value {
+        p.tasks()
+            .find_map(|t| match &t.action {
+                Action::StartDms { body, .. } => Some(&body["properties"]),
+                _ => None,
+            })
+            .unwrap()
+    }
+
+    /// Whether `later` can start only after `earlier` is done.
+    fn behind(p: &Plan, later: &str, earlier: &str) -> bool {
+        let mut open = vec![later.parse::<Address>().unwrap()];
+        let mut seen = HashSet::new();
+        while let Some(a) = open.pop() {
+            if a.as_str() == earlier {
+                return true;
+            }
+            if seen.insert(a.clone()) {
+                open.extend(p.task(&a).unwrap().after.iter().cloned());
+            }
+        }
+        false
+    }
+
+    #[test]
+    fn no_way_lets_the_source_change_after_its_last_backup() {
+        for (d, p) in plans() {
+            let start = if d.uses_dms() {
+                "step-6/migration/SmartHotelDB"
+            } else {
+                "step-6/log-replay/SmartHotelDB"
+            };
+            let offline = d.database_method == DatabaseMethod::DmsOffline;
+            let end = if offline {
+                "step-6/restore/all"
+            } else {
+                "step-6/complete/SmartHotelDB"
+            };
+            for (later, earlier) in [
+                ("step-6/person/tail-backup", "step-6/check-stopped/WEBVM"),
+                ("step-6/check-stopped/WEBVM", "step-7/gate/cutover"),
+                (end, "step-6/person/tail-backup"),
+                ("step-6/check-database/SmartHotelDB", end),
+                ("step-7/gate/cutover", "step-1/managed-instance/contoso-sqlmi"),
+                ("step-7/gate/cutover", "step-6/person/log-backup"),
+            ] {
+                assert!(
+                    behind(&p, later, earlier),
+                    "{later} must wait for {earlier}: {:?}",
+                    d.database_method
+                );
+            }
+            assert_eq!(behind(&p, start, "step-6/person/tail-backup"), offline);
+            assert_eq!(behind(&p, "step-7/gate/cutover", start), !offline);
+            if d.uses_dms() {
+                assert!(behind(&p, "step-7/gate/cutover", "step-2/dms/ContosoDMS"));
+            }
+            assert_eq!(
+                d.from_share(),
+                p.task(&Address::new(2, "person", "integration-runtime")).is_some()
+            );
+        }
+    }
+
+    #[test]
+    fn a_migration_is_started_with_the_body_of_the_reference() {
+        for (d, p) in plans().into_iter().filter(|(d, _)| d.uses_dms()) {
+            let b = body(&p);
+            assert_eq!(
+                (b["kind"].as_str(), b["sourceDatabaseName"].as_str()),
+                (Some("SqlMi"), Some("SmartHotelDB"))
+            );
+            let last = if d.from_share() {
+                "SmartHotelDB_tail.trn"
+            } else {
+                "${db.tailBackup}"
+            };
+            let offline = serde_json::json!({ "offline": true, "lastBackupName": last });
+            assert_eq!(
+                b.get("offlineConfiguration"),
+                (d.database_method == DatabaseMethod::DmsOffline).then_some(&offline)
+            );
+            let text = b.to_string();
+            assert_eq!(text.contains("${secret:account-key}"), d.reading_identity().is_none());
+            assert_eq!(text.contains("${secret:sql-source}"), d.reading_identity().is_none());
+            assert_eq!(text.contains("${secret:backup-share}"), d.from_share());
+            assert_eq!(
+                b.pointer("/backupConfiguration/targetLocation/accountKey").is_some(),
+                d.from_share()
+            );
+            assert_eq!(
+                b.pointer("/backupConfiguration/sourceLocation/azureBlob/authType")
+                    .and_then(|v| v.as_str()),
+                d.reading_identity().map(|_| "ManagedIdentity")
+            );
+        }
+    }
+
+    #[test]
+    fn each_way_is_another_plan() {
+        let hashes: HashSet<_> = plans().into_iter().map(|(_, p)| p.hash()).collect();
+        assert_eq!(hashes.len(), designs().len());
+    }
+
+    #[test]
+    fn a_file_without_settings_for_dms_opens_and_is_told_what_lacks() {
+        let mut old = serde_json::to_value(smarthotel::design()).unwrap();
+        old.as_object_mut().unwrap().remove("dms");
+        let mut d: Design = serde_json::from_value(old).unwrap();
+        assert_eq!(d.dms, DmsDesign::default());
+        assert_eq!(plan(&d, SUB, &inventory()).unwrap().findings, vec![]);
+        d.database_method = DatabaseMethod::DmsOnline;
+        d.dms.source = BackupSource::Share;
+        let p = plan(&d, SUB, &inventory()).unwrap();
+        assert!(
+            p.findings
+                .iter()
+                .any(|f| f.rule == "dms-incomplete" && f.severity == Severity::Blocking)
+        );
+    }
+
+    #[test]
+    fn what_dms_refuses_late_is_found_early() {
+        let rules = |change: &dyn Fn(&mut DmsDesign)| -> Vec<String> {
+            let mut d = smarthotel::design();
+            d.database_method = DatabaseMethod::DmsOnline;
+            d.dms.source = BackupSource::Share;
+            change(&mut d.dms);
+            plan(&d, SUB, &inventory())
+                .unwrap()
+                .findings
+                .into_iter()
+                .map(|f| f.rule)
+                .collect()
+        };
+        assert_eq!(rules(&|_| {}), Vec::<String>::new());
+        assert_eq!(
+            rules(&|d| d.runtime_host = "contosofile.contoso.com".into()),
+            ["dms-runtime-host"]
+        );
+        assert_eq!(rules(&|d| d.share_path = r"C:\backup".into()), ["dms-share-path"]);
+        assert_eq!(rules(&|d| d.sql_user = " ".into()), ["dms-incomplete"]);
+    }
+
+    fn agentless_design() -> Design {
+        Design {
+            replication: ReplicationMethod::VMwareCbt,
+            ..smarthotel::design()
+        }
+    }
+
+    fn agentless() -> Plan {
+        plan(&agentless_design(), SUB, &inventory()).unwrap()
+    }
+
     #[test]
     fn sample_has_eight_steps_and_enough_tasks() {
-        let p = sample();
+        for p in [sample(), agentless()] {
+            assert_eq!(
+                p.steps.iter().map(|s| s.number).collect::<Vec<_>>(),
+                (1..=8).collect::<Vec<_>>()
+            );
+            assert!(p.tasks().count() >= 60, "only {} tasks", p.tasks().count());
+        }
+        assert_eq!(sample().findings, vec![]);
+        let found: Vec<_> = agentless().findings.into_iter().map(|f| f.rule).collect();
+        assert_eq!(found, ["agentless-vddk"], "what no program can look up is said");
+    }
+
+    #[test]
+    fn agentless_takes_the_fixed_names_and_leaves_nothing_of_the_other_method() {
+        let p = agentless();
+        let text = serde_json::to_string(&p).unwrap();
+        for name in [
+            "ContosoMigrateProject",
+            "Servers-Discovery-ServerDiscovery",
+            "Servers-Assessment-ServerAssessment",
+            "Servers-Migration-ServerMigration",
+            "applianceNameToSiteIdMapV3/ASRAPPLIANCE/SiteId",
+            "applianceNameToSiteIdMapV2/[ApplianceName=ASRAPPLIANCE]/SiteId",
+            "migratersa${hash:${asr.fabric}}",
+            "migrate${last:${asr.site}}policy",
+            "containermapping",
+            "ContosoMigrateProjectlock",
+            "-cacheSas",
+            "replicationMigrationItems",
+            "VMwareV2",
+            "\"performShutdown\":\"true\"",
+            "\"isOSDisk\":\"true\"",
+            "testMigrateCleanup",
+            "b24988ac-6180-42a0-ab88-20f7382dd24c",
+            "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+            "VirtualMachine.Config.ChangeTracking",
+            "PROD-FE-EUS2",
+            "SmartHotelDB",
+        ] {
+            assert!(text.contains(name), "{name} is missing from the plan");
+        }
+        for t in p.tasks().filter(|t| !matches!(t.action, Action::NotNeeded { .. })) {
+            let action = serde_json::to_string(&t.action).unwrap();
+            for other in [
+                "InMageRcm\"",
+                "replicationProtectedItems",
+                "replicationRecoveryPlans",
+                "svc-mobility",
+                "contosovmsacc20180528",
+                "ContosoMigrationVault",
+            ] {
+                let chosen_against = t.address.name() == "vddk";
+                assert!(chosen_against || !action.contains(other), "{} has {other}", t.address);
+            }
+        }
+        let skipped: Vec<_> = p
+            .tasks()
+            .filter(|t| matches!(t.action, Action::NotNeeded { .. }) && ![2, 8].contains(&t.address.step()))
+            .map(|t| t.address.to_string())
+            .collect();
         assert_eq!(
-            p.steps.iter().map(|s| s.number).collect::<Vec<_>>(),
-            (1..=8).collect::<Vec<_>>()
+            skipped,
+            [
+                "step-3/storage/contosovmsacc20180528",
+                "step-3/vault/ContosoMigrationVault",
+                "step-4/mobility-account/none",
+                "step-7/recovery-plan/ContosoMigrationPlan",
+                "step-7/commit/WEBVM",
+            ]
         );
-        assert!(p.tasks().count() >= 60, "only {} tasks", p.tasks().count());
-        assert_eq!(p.findings, vec![]);
+    }
+
+    #[test]
+    fn every_disk_of_the_inventory_goes_along() {
+        let mut inv = inventory();
+        inv.vms[0].disk_count = 3;
+        let p = plan(&agentless_design(), SUB, &inv).unwrap();
+        let protect = p.task(&Address::new(5, "protect", "WEBVM")).unwrap();
+        let Action::Put { body, .. } = &protect.action else {
+            panic!()
+        };
+        let disks = body
+            .pointer("/properties/providerSpecificDetails/disksToInclude")
+            .unwrap();
+        let os: Vec<_> = disks
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|d| d["isOSDisk"].clone())
+            .collect();
+        assert_eq!(os, ["true", "false", "false"]);
+        assert!(
+            serde_json::to_string(&p).unwrap().contains("/properties/disks/3"),
+            "a fourth disk would be noticed"
+        );
     }
 
     #[test]
@@ -207,6 +485,8 @@ mod tests {
         let mut d = smarthotel::design();
         d.mi.vcores = 16;
         assert_ne!(plan(&d, SUB, &inventory()).unwrap().hash(), sample().hash());
+        assert_eq!(agentless().hash(), agentless().hash());
+        assert_ne!(agentless().hash(), sample().hash());
     }
 
     #[test]
@@ -246,8 +526,7 @@ mod tests {
 
     #[test]
     fn every_task_says_what_why_and_how_to_get_back() {
-        let p = sample();
-        for t in p.tasks() {
+        for t in plans().iter().flat_map(|(_, p)| p.tasks()) {
             for (what, text) in [
                 ("title", &t.title),
                 ("what", &t.what),
@@ -266,20 +545,28 @@ mod tests {
                 assert!(!instructions.is_empty(), "{} tells the person nothing", t.address);
             }
         }
-        assert!(p.tasks().any(|t| t.no_return));
+        assert!(plans().iter().all(|(_, p)| p.tasks().any(|t| t.no_return)));
     }
 
     #[test]
     fn every_fact_used_is_recorded_by_an_earlier_task() {
-        let p = sample();
+        for (_, p) in plans() {
+            facts_come_first(&p);
+        }
+    }
+
+    fn facts_come_first(p: &Plan) {
         let mut before: HashMap<&Address, HashSet<&Address>> = HashMap::new();
-        for _ in 0..p.tasks().count() {
+        // Until nothing is added any more.
+        let mut grows = true;
+        while grows {
+            grows = false;
             for t in p.tasks() {
                 let mut all: HashSet<&Address> = t.after.iter().collect();
                 for a in &t.after {
                     all.extend(before.get(a).into_iter().flatten().copied());
                 }
-                before.insert(&t.address, all);
+                grows |= before.insert(&t.address, all.clone()) != Some(all);
             }
         }
         let records = |t: &Task| -> Vec<String> {
@@ -295,7 +582,11 @@ mod tests {
         for t in p.tasks() {
             let text = serde_json::to_string(&t.action).unwrap();
             for used in text.split("${").skip(1).map(|r| r.split('}').next().unwrap()) {
-                if ["secret:", "connection:", "blob:"].iter().any(|k| used.starts_with(k)) {
+                // Functions; what stands in them is seen on its own.
+                if ["secret:", "connection:", "blob:", "hash:", "last:", "guid:"]
+                    .iter()
+                    .any(|k| used.starts_with(k))
+                {
                     continue;
                 }
                 let ok = before[&t.address]
@@ -308,14 +599,20 @@ mod tests {
 
     #[test]
     fn nodes_of_tasks_are_in_the_diagram() {
-        let d = diagram(&smarthotel::design(), &inventory());
+        for (d, p) in plans() {
+            nodes_are_drawn(&d, &p);
+        }
+    }
+
+    fn nodes_are_drawn(design: &Design, p: &Plan) {
+        let d = diagram(design, &inventory());
         let known: HashSet<_> = d
             .nodes
             .iter()
             .map(|n| &n.id)
             .chain(d.edges.iter().map(|e| &e.id))
             .collect();
-        for t in sample().tasks() {
+        for t in p.tasks() {
             for n in &t.nodes {
                 let quiet = n.starts_with("subnet/");
                 assert!(
@@ -336,8 +633,7 @@ mod tests {
 
     #[test]
     fn rights_and_calls_name_real_types() {
-        let p = sample();
-        for t in p.tasks() {
+        for t in plans().iter().flat_map(|(_, p)| p.tasks()) {
             for text in t.rights.iter().chain(&t.calls) {
                 assert!(
                     !text.contains("${") && !text.contains('?') || text.contains("comp=list"),
@@ -346,6 +642,24 @@ mod tests {
                 );
             }
         }
+        let p = sample();
+        let rights = |address: &str| agentless().task(&address.parse().unwrap()).unwrap().rights.clone();
+        assert_eq!(
+            rights("step-5/role-assignment/vault-blob-data"),
+            ["azure:Microsoft.Authorization/roleAssignments/write"]
+        );
+        assert_eq!(
+            rights("step-5/lock/migratersa"),
+            ["azure:Microsoft.Authorization/locks/write"]
+        );
+        assert_eq!(
+            rights("step-5/refresh/ASR-APPLIANCE"),
+            ["azure:Microsoft.OffAzure/VMwareSites/refresh/action"]
+        );
+        assert_eq!(
+            rights("step-5/policy/ContosoMigrateProject"),
+            ["azure:Microsoft.RecoveryServices/vaults/replicationPolicies/write"]
+        );
         let protect = p.task(&Address::new(5, "protect", "WEBVM")).unwrap();
         let item = "Microsoft.RecoveryServices/vaults/replicationFabrics/replicationProtectionContainers/replicationProtectedItems";
         assert_eq!(protect.rights, [format!("azure:{item}/write")]);
