@@ -16,6 +16,7 @@ use plan::{
     smarthotel,
 };
 use secrets::Secret;
+use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 struct LabTime(Arc<LabClock>);
@@ -128,17 +129,35 @@ async fn a_shutdown_announced_before_a_crash_is_asked_for_and_not_forced() {
     runner.close().await;
 }
 
+/// Sets what goes wrong in the lab, as its control endpoint takes it.
+async fn set_faults(a: &lab::Addresses, faults: &Value) {
+    let ca = reqwest::Certificate::from_pem(a.ca_pem.as_bytes()).unwrap();
+    let http = reqwest::Client::builder()
+        .tls_certs_only([ca])
+        .no_proxy()
+        .build()
+        .unwrap();
+    let answer = http
+        .post(format!("{}/faults", a.control))
+        .json(faults)
+        .send()
+        .await
+        .unwrap();
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+}
+
 /// Runs the whole plan of a design against a fresh lab; returns the addresses of what was skipped.
-async fn rehearse(design: Design) -> (Lab, Vec<String>) {
+async fn rehearse(design: Design, options: Options, faults: Value) -> (Lab, Vec<String>) {
     let began = std::time::Instant::now();
     let lab = Lab::start(Options {
         speed: 10_000,
         skip_idle_over: Some(Duration::ZERO),
-        ..Options::default()
+        ..options
     })
     .await
     .unwrap();
     let a = lab.addresses();
+    set_faults(&a, &faults).await;
     let c = connections(&a);
     let password = Secret::new(a.vcenter_password.clone());
     let vc = vsphere::VCenter::connect(&c.vcenter, &password, Arc::new(plan::exchange::NoTrace))
@@ -208,7 +227,7 @@ async fn rehearse(design: Design) -> (Lab, Vec<String>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_scenario_runs_to_the_end() {
-    let (lab, skipped) = rehearse(smarthotel::design()).await;
+    let (lab, skipped) = rehearse(smarthotel::design(), Options::default(), json!([])).await;
     assert_eq!(
         skipped,
         [
@@ -223,11 +242,12 @@ async fn whole_scenario_runs_to_the_end() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_scenario_runs_to_the_end_without_an_agent() {
-    let design = Design {
-        replication: ReplicationMethod::VMwareCbt,
-        ..smarthotel::design()
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        diary: Some(folder.path().join("lab.diary")),
+        ..Options::default()
     };
-    let (lab, skipped) = rehearse(design).await;
+    let (lab, skipped) = rehearse(agentless(), options.clone(), json!([])).await;
     assert_eq!(
         skipped,
         [
@@ -259,7 +279,112 @@ async fn whole_scenario_runs_to_the_end_without_an_agent() {
         );
     }
     assert!(left.iter().any(|id| id.ends_with("/virtualmachines/webvm")), "{left:?}");
-    assert_eq!(state["onPrem"]["roles"], serde_json::json!({}));
+    assert_eq!(state["onPrem"]["roles"], json!({}));
     assert!(state["onPrem"]["vms"].get("ASR-APPLIANCE").is_none());
+    // The lab comes back from its diary to the same end.
+    let now = lab.clock().now();
     lab.stop().await;
+    let again = Lab::start(Options {
+        resume_at: Some(now),
+        ..options
+    })
+    .await
+    .unwrap();
+    assert_eq!(again.final_state(), state);
+    again.stop().await;
+}
+
+/// Each of these is carried out, and its answer lost: the run must see what happened, and go on without asking again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_answers_repeat_nothing_without_an_agent() {
+    let lost = |method: &str, path: &str| json!({"service": "arm", "method": method, "path": path, "kind": "cutAfter"});
+    let faults = json!([
+        lost("PUT", "/migrateProjects/ContosoMigrateProject/solutions/"),
+        lost("PUT", "/roleAssignments/"),
+        lost("PUT", "/replicationPolicies/"),
+        lost("PUT", "/containermapping"),
+        lost("PUT", "/replicationMigrationItems/"),
+        lost("POST", "/testMigrate"),
+        lost("POST", "/testMigrateCleanup"),
+        lost("POST", "/migrate"),
+        lost("PATCH", "/virtualMachines/WEBVM"),
+        lost("DELETE", "/replicationMigrationItems/"),
+        lost("POST", "/containermapping/remove"),
+        lost("POST", "/removeInfra"),
+        lost("DELETE", "/locks/"),
+    ]);
+    let (lab, _) = rehearse(agentless(), Options::default(), faults).await;
+    lab.stop().await;
+}
+
+fn agentless() -> Design {
+    Design {
+        replication: ReplicationMethod::VMwareCbt,
+        ..smarthotel::design()
+    }
+}
+
+/// What a task's evidence says.
+fn evidence(reports: &engine::kind::Reports) -> Vec<String> {
+    let said = reports.take().into_iter().filter_map(|r| match r {
+        Report::Evidence(e) => Some(e),
+        _ => None,
+    });
+    said.collect()
+}
+
+#[tokio::test]
+async fn retired_generations_are_explained_and_never_started() {
+    let lab = full_speed().await;
+    let runner = runner(&lab.addresses());
+    let task = task_of("step-3/check-retired/replication");
+    let look = async || {
+        let (ctx, reports) = Ctx::for_test(task.clone(), BTreeMap::new(), Arc::new(LabTime(lab.clock())));
+        let seen = runner.kind(&task).observe(&ctx).await;
+        (seen, evidence(&reports))
+    };
+    let (seen, said) = look().await;
+    assert_eq!(seen, Ok(Observed::Matches));
+    assert_eq!(
+        said,
+        ["No retired generation of replication was found in 0 vaults, by the rules of 2026-11."]
+    );
+    lab.with_world(|w| {
+        w.leave_classic("OldVault", "CS01", &["OLDVM", "OLDER"], None);
+        w.leave_classic("OldMigrate", "CS02", &[], Some("OldProject"));
+    });
+    let (seen, mut said) = look().await;
+    said.sort();
+    assert_eq!(seen, Ok(Observed::Matches), "what others left doesn't stop this plan");
+    for (sentence, parts) in said.iter().zip([
+        [
+            "Vault OldMigrate holds Azure Migrate agent-based classic",
+            "CS02",
+            "30 September 2026",
+        ],
+        [
+            "Vault OldVault holds Site Recovery classic",
+            "Machines: OLDVM, OLDER",
+            "15 March 2026",
+        ],
+    ]) {
+        for part in parts {
+            assert!(sentence.contains(part), "{part}: {sentence}");
+        }
+        assert!(
+            sentence.contains("Rehost starts nothing there. Source: learn.microsoft.com"),
+            "{sentence}"
+        );
+    }
+    assert_eq!(said.len(), 2);
+    assert_eq!(lab.stats().mutations, vec![]);
+    // The machine of this plan is another matter.
+    lab.with_world(|w| w.leave_classic("OldVault", "CS01", &["webvm"], None));
+    let refused = look().await.0.unwrap_err();
+    assert_eq!(
+        (refused.code.as_str(), refused.class),
+        ("ReplicatedByRetired", FailureClass::NeedsPerson)
+    );
+    assert!(refused.hint.contains("disable their replication"), "{}", refused.hint);
+    runner.close().await;
 }
