@@ -1,10 +1,11 @@
-//! The whole SmartHotel plan against the lab, over real HTTPS, with the real clients and the real engine.
+//! The whole SmartHotel plan against the lab, over real HTTPS, with the real clients and the real engine. With
+//! `LAB_RECORD=FILE` the agentless rehearsal's exchanges are written for Microsoft's validator.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use azure::{Arm, auth};
 use engine::{
-    Clock, Ctx, Engine, FailureClass, Observed, ProjectFile, RunOptions, Runner, TaskStatus, event::Outcome,
+    Clock, Ctx, Engine, FailureClass, Observed, ProjectFile, RunOptions, RunState, Runner, TaskStatus, event::Outcome,
     kind::Report,
 };
 use jiff::Timestamp;
@@ -146,8 +147,8 @@ async fn set_faults(a: &lab::Addresses, faults: &Value) {
     assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
 }
 
-/// Runs the whole plan of a design against a fresh lab; returns the addresses of what was skipped.
-async fn rehearse(design: Design, options: Options, faults: Value) -> (Lab, Vec<String>) {
+/// Runs the whole plan of a design against a fresh lab.
+async fn rehearse(design: Design, options: Options, faults: Value) -> (Lab, RunState) {
     let began = std::time::Instant::now();
     let lab = Lab::start(Options {
         speed: 10_000,
@@ -202,12 +203,6 @@ async fn rehearse(design: Design, options: Options, faults: Value) -> (Lab, Vec<
         vec![],
         "nothing that changes something is asked for twice"
     );
-    let skipped = state
-        .tasks
-        .iter()
-        .filter(|t| t.status == TaskStatus::Skipped)
-        .map(|t| t.address.to_string())
-        .collect();
     file.verify_chain().unwrap();
     drop(handle);
     drop(file);
@@ -222,14 +217,20 @@ async fn rehearse(design: Design, options: Options, faults: Value) -> (Lab, Vec<
             "a secret is in the project file"
         );
     }
-    (lab, skipped)
+    (lab, state)
+}
+
+/// Addresses of what was not needed.
+fn skipped(state: &RunState) -> Vec<String> {
+    let skipped = state.tasks.iter().filter(|t| t.status == TaskStatus::Skipped);
+    skipped.map(|t| t.address.to_string()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_scenario_runs_to_the_end() {
-    let (lab, skipped) = rehearse(smarthotel::design(), Options::default(), json!([])).await;
+    let (lab, run) = rehearse(smarthotel::design(), Options::default(), json!([])).await;
     assert_eq!(
-        skipped,
+        skipped(&run),
         [
             "step-2/provider/Microsoft.DataMigration",
             "step-2/dms/instance",
@@ -245,11 +246,16 @@ async fn whole_scenario_runs_to_the_end_without_an_agent() {
     let folder = tempfile::tempdir().unwrap();
     let options = Options {
         diary: Some(folder.path().join("lab.diary")),
+        record: std::env::var_os("LAB_RECORD").is_some(),
         ..Options::default()
     };
-    let (lab, skipped) = rehearse(agentless(), options.clone(), json!([])).await;
+    let (lab, run) = rehearse(agentless(), options.clone(), json!([])).await;
+    if let Some(file) = std::env::var_os("LAB_RECORD") {
+        let lines: Vec<String> = lab.exchanges().iter().map(Value::to_string).collect();
+        std::fs::write(file, lines.join("\n")).unwrap();
+    }
     assert_eq!(
-        skipped,
+        skipped(&run),
         [
             "step-2/provider/Microsoft.DataMigration",
             "step-2/dms/instance",
@@ -290,7 +296,8 @@ async fn whole_scenario_runs_to_the_end_without_an_agent() {
     })
     .await
     .unwrap();
-    assert_eq!(again.final_state(), state);
+    let back = again.final_state();
+    assert!(back == state, "after the diary:\n{back:#}\nbefore:\n{state:#}");
     again.stop().await;
 }
 
@@ -313,7 +320,27 @@ async fn lost_answers_repeat_nothing_without_an_agent() {
         lost("POST", "/removeInfra"),
         lost("DELETE", "/locks/"),
     ]);
-    let (lab, _) = rehearse(agentless(), Options::default(), faults).await;
+    let (lab, run) = rehearse(agentless(), Options::default(), faults).await;
+    let tried_again = |address: &str| {
+        run.tasks
+            .iter()
+            .any(|t| t.address.to_string() == address && t.attempts > 1)
+    };
+    for address in [
+        "step-5/policy/ContosoMigrateProject",
+        "step-5/mapping/ContosoMigrateProject",
+        "step-5/protect/WEBVM",
+        "step-7/test-migrate/WEBVM",
+        "step-7/test-cleanup/WEBVM",
+        "step-7/migrate/WEBVM",
+        "step-7/boot-diagnostics/WEBVM-Test",
+        "step-7/complete/WEBVM",
+        "step-8/mapping/ContosoMigrateProject",
+        "step-8/remove-fabric/ASR-APPLIANCE",
+        "step-8/lock/migratersa",
+    ] {
+        assert!(tried_again(address), "the answer to {address} was not lost");
+    }
     lab.stop().await;
 }
 
