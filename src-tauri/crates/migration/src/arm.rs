@@ -106,6 +106,14 @@ pub(crate) fn state_of(document: &Value) -> Option<&str> {
         .and_then(Value::as_str)
 }
 
+/// True when somebody, perhaps an earlier process of ours, is removing the resource.
+pub(crate) fn leaving(document: &Value) -> bool {
+    state_of(document).is_some_and(|s| s.eq_ignore_ascii_case("Deleting"))
+        || document
+            .pointer("/properties/migrationState")
+            .is_some_and(|s| s == "DisableMigrationInProgress")
+}
+
 pub(crate) fn terminal(state: &str) -> bool {
     ["Succeeded", "Failed", "Canceled"]
         .iter()
@@ -747,9 +755,7 @@ impl TaskKind for Delete {
         }
         Ok(match self.0.arm(ctx).get_opt(&id).await.map_err(words::azure)? {
             None => Observed::Matches,
-            Some(now) if state_of(&now).is_some_and(|s| s.eq_ignore_ascii_case("Deleting")) => {
-                Observed::InFlight(Handle(json!({ "resource": id })))
-            }
+            Some(now) if leaving(&now) => Observed::InFlight(Handle(json!({ "resource": id }))),
             Some(_) => Observed::Differs("it is there".into()),
         })
     }
