@@ -1,8 +1,15 @@
 //! What an error means to a person: what happened to what, why, who can fix it and how. Data, not code.
 //!
-//! Codes are those of Microsoft's OpenAPI files and documentation (managed instance: ManagedInstances_CreateOrUpdate;
-//! Log Replay Service: ManagedDatabases_CreateOrUpdate and restoreDetails; Entra: reference-error-codes). Microsoft
-//! words causes, not remedies; the remedies are ours.
+//! Codes are those of Microsoft's OpenAPI files and documentation; each table names its source and date. Microsoft
+//! words causes, not remedies; the remedies are ours. What an admin meets most is below; the long lists of managed
+//! instances, restores, migrations and replications have files of their own.
+
+mod database;
+mod instance;
+mod migration_service;
+mod replication;
+
+pub use instance::{State, state};
 
 use crate::{AzureError, NetworkKind, rights, versions};
 
@@ -17,9 +24,9 @@ pub struct Advice {
     pub hint: String,
 }
 
-/// One row: code, what happened, why, what to do. In all texts `{name}`, `{type}`, `{right}`, `{scope}`, `{namespace}`,
+/// One row: codes (with a space between them), what happened, why, what to do. In all texts `{name}`, `{type}`, `{right}`, `{scope}`, `{namespace}`,
 /// `{subscription}` and `{group}` stand for what the request was about.
-struct Row(&'static str, &'static str, &'static str, &'static str);
+pub(crate) struct Row(pub &'static str, pub &'static str, pub &'static str, pub &'static str);
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
@@ -29,8 +36,8 @@ const TABLE: &[Row] = &[
     Row("LinkedAuthorizationFailed", "Azure refused to link {name} to another resource", "The application may change {name}, but not use a resource that it refers to (a network, an identity, a vault).",
         "An owner of the other resource, named in Azure's message, gives the application a role on it: az role assignment create --assignee CLIENT_ID --role Contributor --scope OTHER_RESOURCE_ID."),
     Row("RoleAssignmentUpdateNotPermitted", "The role assignment cannot be changed", "A role assignment of this name exists with another role or person.", "An owner removes it in the portal: {scope} > Access control (IAM) > Role assignments."),
-    Row("RequestDisallowedByPolicy", "A policy of your organisation forbids {name}", "Azure Policy denies resources of this kind or with these settings. Azure's message names the policy.",
-        "The owner of the policy exempts the resource group in the portal: Policy > Assignments > the policy > Create exemption; or change the design so that it complies."),
+    Row("RequestDisallowedByPolicy", "A policy of your organisation forbids {name}", "Azure Policy denies resources of this kind or with these settings.",
+        "The owner of the policy exempts the resource group: az policy exemption create --name rehost --exemption-category Waiver --policy-assignment ASSIGNMENT_ID --scope {scope} (portal: Policy > Assignments > the policy > Create exemption); or change the design so that it complies."),
     Row("ScopeLocked", "A lock protects {name}", "Somebody put a lock (CanNotDelete or ReadOnly) on the resource, its group or the subscription.",
         "An owner removes it in the portal: {scope} > Locks > Delete; then retry."),
     Row("MissingSubscriptionRegistration", "The subscription does not offer {namespace} yet", "The resource provider {namespace} is not registered in the subscription.",
@@ -183,14 +190,6 @@ const TABLE: &[Row] = &[
     Row("VMExtensionProvisioningError", "The command in the virtual machine failed", "The script ended with an error; its output is in the task's details.", "Correct the cause in the machine, then retry."),
     Row("RunCommandExecutionInProgress", "Another command runs in the virtual machine", "A machine runs one action command at a time.", "Wait until it ends, then retry."),
 
-    // Data Migration Service.
-    Row("2007", "The cut-over failed or was cancelled", "CutoverFailedOrCancelled.", "Look at the migration's details, then start the cut-over again."),
-    Row("2009", "The restore failed", "MigrationRestoreFailed: a missing TDE certificate, a newer source version, full storage, a broken log chain, or a storage firewall.", "Azure's message names the cause; correct it and start the migration again."),
-    Row("2012", "The source cannot be reached", "TestConnectionFailed.", "Check name, port and login of the source, and the integration runtime's network."),
-    Row("2014", "The integration runtime is not online", "IntegrationRuntimeIsNotOnline.", "Start the service \"Integration Runtime\" on its computer."),
-    Row("2030", "The managed instance is not ready", "AzureSQLManagedInstanceNotReady.", "Wait until it is Ready in the portal, then retry."),
-    Row("2049", "The file share cannot be read", "FileShareTestConnectionFailed: wrong account, or the integration runtime is on the share's own host.", "Check the share's path and account, from another computer than the share's."),
-
     // Entra. Descriptions: learn.microsoft.com/entra/identity-platform/reference-error-codes.
     Row("AADSTS7000215", "The client secret is wrong", "Entra does not know this secret for the application. Often the secret's ID was copied instead of its value.", "Create a new one and copy its Value: portal > Microsoft Entra ID > App registrations > the application > Certificates & secrets > New client secret. Enter it in Connections > Azure."),
     Row("AADSTS7000222", "The client secret has expired", "The application's secret is past its end date.", "Create a new one: portal > Microsoft Entra ID > App registrations > the application > Certificates & secrets > New client secret. Enter it in Connections > Azure."),
@@ -218,12 +217,19 @@ impl AzureError {
     pub fn advice(&self) -> Advice {
         match self {
             Self::Api(e) => {
-                let subject = Subject::of(&e.method, &e.url);
+                let mut subject = Subject::of(&e.method, &e.url);
+                if let Some(namespace) = self.unregistered_provider() {
+                    subject.namespace = namespace.to_owned();
+                }
                 let said = match e.details.iter().find(|d| !d.message.is_empty() && d.message != e.message) {
                     Some(detail) => format!("{} ({})", e.message, detail.message),
                     None => e.message.clone(),
                 };
-                let says = format!("Azure says: {said} [{}]", e.code);
+                let policies = match e.policies.as_slice() {
+                    [] => String::new(),
+                    policies => format!(" Policies: {}.", policies.join(", ")),
+                };
+                let says = format!("Azure says: {said} [{}]{policies}", e.code);
                 // The particular cause is often one level down.
                 let row = row(&e.code).or_else(|| e.details.iter().find_map(|d| row(&d.code)));
                 match row {
@@ -280,8 +286,33 @@ impl AzureError {
     }
 }
 
+/// All rows.
+fn rows() -> impl Iterator<Item = &'static Row> {
+    [
+        TABLE,
+        instance::TABLE,
+        database::TABLE,
+        migration_service::TABLE,
+        replication::TABLE,
+    ]
+    .into_iter()
+    .flatten()
+}
+
 fn row(code: &str) -> Option<&'static Row> {
-    TABLE.iter().find(|r| r.0.eq_ignore_ascii_case(code))
+    rows().find(|r| r.0.split(' ').any(|c| c.eq_ignore_ascii_case(code)))
+}
+
+/// Says in words what a code means that came without a refused request: in the details of a migration or a restore.
+/// None for a code that nothing is known about. `said` is what Azure says beside it.
+pub fn of_code(code: &str, said: &str) -> Option<Advice> {
+    let Row(_, title, why, fix) = row(code)?;
+    let subject = Subject::default();
+    Some(Advice {
+        title: subject.fill(title),
+        detail: format!("{} Azure says: {said} [{code}]", subject.fill(why)),
+        hint: subject.fill(fix),
+    })
 }
 
 fn verb(method: &str) -> &'static str {
@@ -427,8 +458,11 @@ mod tests {
     #[test]
     fn every_row_is_whole_and_unique() {
         let mut seen = HashSet::new();
-        for Row(code, title, why, fix) in TABLE {
-            assert!(seen.insert(code.to_ascii_lowercase()), "{code} twice");
+        for Row(codes, title, why, fix) in rows() {
+            for code in codes.split(' ') {
+                assert!(seen.insert(code.to_ascii_lowercase()), "{code} twice");
+            }
+            let code = codes.split(' ').next().unwrap();
             assert!(!title.is_empty() && !title.ends_with('.'), "{code}");
             assert!(why.ends_with('.') && fix.ends_with('.'), "{code}");
             for status in [200, 400] {
@@ -438,6 +472,39 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Each documented code has a sentence of its own, and the class that is written down for it.
+    #[test]
+    fn every_documented_code_has_a_sentence() {
+        let documented = include_str!("../tests/data/codes.txt").lines();
+        let rows = documented.filter(|l| !l.is_empty() && !l.starts_with('#'));
+        let mut count = 0;
+        for line in rows {
+            let [status, code, class] = line.split(' ').collect::<Vec<_>>()[..] else {
+                unreachable!("{line}")
+            };
+            let e = api("PUT", VNET, status.parse().unwrap(), code);
+            let class_of = format!("{:?}", e.class());
+            assert!(class_of.starts_with(class), "{line}: {class_of}");
+            let advice = e.advice();
+            assert!(row(code).is_some(), "{code} has no sentence");
+            assert!(advice.detail.contains(code) && advice.detail.contains("Azure's own words."));
+            assert!(of_code(code, "x").is_some());
+            count += 1;
+        }
+        assert!(count > 280, "{count}");
+    }
+
+    #[test]
+    fn states_that_look_stuck_have_microsofts_advice() {
+        let stuck = state("nocomputeavailable").unwrap();
+        assert!(stuck.advice.contains("another region"));
+        assert_eq!(
+            state("ReadyForCreationKickOff").and_then(|s| s.escalate_after_hours),
+            Some(1)
+        );
+        assert_eq!(state("Ready"), None);
     }
 
     #[test]
