@@ -53,7 +53,7 @@ impl Raw {
             for answer in answers {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let mut request = vec![];
-                while !request.ends_with(b"\r\n\r\n") {
+                while !request.windows(4).any(|w| w == b"\r\n\r\n") {
                     let mut chunk = [0; 4096];
                     let n = stream.read(&mut chunk).await.unwrap();
                     request.extend_from_slice(&chunk[..n]);
