@@ -8,7 +8,11 @@ pub mod environment;
 mod logging;
 mod window;
 
-use api::{App, settings::Folders, wire::Start};
+use api::{
+    App,
+    settings::Folders,
+    wire::{RehearsalOptions, Start},
+};
 use std::{process::ExitCode, sync::Arc, time::Duration};
 use tauri::{Builder, Context, Manager, RunEvent, Runtime};
 
@@ -34,13 +38,13 @@ impl Options {
             match argument.as_str() {
                 "--rehearse-sample" => {
                     start = Start::Rehearse {
-                        speed: api::rehearsal::USUAL_SPEED,
+                        options: RehearsalOptions::default(),
                     }
                 }
                 "--speed" => {
                     let given = arguments.next().and_then(|n| n.parse().ok());
                     match (&mut start, given) {
-                        (Start::Rehearse { speed }, Some(n)) => *speed = n,
+                        (Start::Rehearse { options }, Some(n)) => options.speed = n,
                         _ => return Err(format!("--speed takes a number, after --rehearse-sample.\n{USAGE}")),
                     }
                 }
@@ -160,10 +164,14 @@ mod tests {
         assert_eq!(
             read("--rehearse-sample"),
             Ok(Start::Rehearse {
-                speed: api::rehearsal::USUAL_SPEED
+                options: RehearsalOptions::default()
             })
         );
-        assert_eq!(read("--rehearse-sample --speed 60"), Ok(Start::Rehearse { speed: 60 }));
+        let options = RehearsalOptions {
+            speed: 60,
+            ..RehearsalOptions::default()
+        };
+        assert_eq!(read("--rehearse-sample --speed 60"), Ok(Start::Rehearse { options }));
         for wrong in ["--speed 60", "--rehearse-sample --speed fast", "--nonsense"] {
             assert!(read(wrong).is_err_and(|e| e.contains("Usage")), "{wrong}");
         }

@@ -26,6 +26,7 @@ const STALE: Partial<Record<Command, string[]>> = {
   project_open: ["projects"],
   project_forget: ["projects"],
   rehearse_sample: ["projects"],
+  methods_set: ["project", "plan"],
   connection_save: ["project"],
   certificate_trust: ["project"],
   run_start: ["project", "projects"],

@@ -1,22 +1,30 @@
 // The seam between the window and whatever executes its commands: Tauri, the development harness, or recorded data.
 // Nothing outside src/host knows which of them it talks to.
+import type { AccountScope } from "./gen/AccountScope";
 import type { AppInfo } from "./gen/AppInfo";
+import type { AzureConnection } from "./gen/AzureConnection";
 import type { CloseQuestion } from "./gen/CloseQuestion";
+import type { CloudView } from "./gen/CloudView";
 import type { ConnectionKind } from "./gen/ConnectionKind";
 import type { Connections } from "./gen/Connections";
 import type { ConnectionsView } from "./gen/ConnectionsView";
 import type { ConnectionTest } from "./gen/ConnectionTest";
 import type { Exchange } from "./gen/Exchange";
+import type { DatabaseMethod } from "./gen/DatabaseMethod";
+import type { FaultScript } from "./gen/FaultScript";
 import type { FilledScript } from "./gen/FilledScript";
 import type { Inventory } from "./gen/Inventory";
 import type { InventoryMessage } from "./gen/InventoryMessage";
 import type { PlanView } from "./gen/PlanView";
 import type { ProjectSummary } from "./gen/ProjectSummary";
 import type { ProjectView } from "./gen/ProjectView";
+import type { RehearsalOptions } from "./gen/RehearsalOptions";
+import type { ReplicationMethod } from "./gen/ReplicationMethod";
 import type { QuotaView } from "./gen/QuotaView";
 import type { RunMessage } from "./gen/RunMessage";
 import type { RunState } from "./gen/RunState";
 import type { SavedReport } from "./gen/SavedReport";
+import type { SignInMessage } from "./gen/SignInMessage";
 import type { UiError } from "./gen/UiError";
 
 type InProject = { project: string };
@@ -33,13 +41,24 @@ export type Commands = {
   project_forget: [{ path: string }, null];
   project_get: [InProject, ProjectView];
   project_close: [InProject, null];
-  rehearse_sample: [{ speed: number }, ProjectView];
+  fault_scripts: [Nothing, FaultScript[]];
+  rehearse_sample: [{ options: RehearsalOptions }, ProjectView];
+  methods_set: [InProject & { replication: ReplicationMethod; databaseMethod: DatabaseMethod }, ProjectView];
   connection_save: [
-    InProject & { kind: ConnectionKind; connections: Connections; secret: string | null },
+    InProject & { kind: ConnectionKind; connections: Connections; secret: string | null; proxyPassword?: string | null },
     ConnectionsView,
   ];
   connection_test: [InProject & { kind: ConnectionKind }, ConnectionTest];
   certificate_trust: [InProject & { sha256: string }, ConnectionsView];
+  clouds_list: [Nothing, CloudView[]];
+  /** Fills the empty addresses of a custom cloud from what its resource manager says; saves nothing. */
+  cloud_read: [InProject & { connection: AzureConnection }, AzureConnection];
+  /** Asks for a PEM or PFX file; null when the dialog was closed. */
+  client_certificate_choose: [InProject & { password: string | null }, ConnectionsView | null];
+  /** Opens the page of the sign-in that goes on once more. */
+  sign_in_page: [InProject, null];
+  sign_out: [InProject, ConnectionsView];
+  account_scope: [InProject, AccountScope];
   inventory_get: [InProject, Inventory | null];
   plan_get: [InProject, PlanView];
   run_start: [InProject & { planHash: string }, RunState];
@@ -61,6 +80,8 @@ export type Commands = {
 /** Commands that answer with a stream of messages. */
 export type Streams = {
   inventory_read: [InProject, InventoryMessage];
+  /** Signs in as the saved connection says. Ending the stream cancels it. */
+  sign_in: [InProject, SignInMessage];
   run_subscribe: [InProject, RunMessage];
 };
 

@@ -6,7 +6,7 @@ use crate::{
     wire::{InventorySummary, ProjectSummary, ProjectView, RunPhase, RunState, UiError},
 };
 use engine::ProjectFile;
-use plan::{Connections, Project, smarthotel};
+use plan::{Connections, DatabaseMethod, Project, ReplicationMethod, smarthotel};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
@@ -119,6 +119,29 @@ pub async fn project_close(app: &Arc<App>, project: String) -> Result<(), UiErro
     Ok(())
 }
 
+/// Chooses how the machine and the database get to Azure. The plan follows from it the next time it is asked for.
+///
+/// # Errors
+/// Fails when a run of this project was started: its plan was approved with the methods as they are.
+pub async fn methods_set(
+    app: &Arc<App>,
+    project: String,
+    replication: ReplicationMethod,
+    database_method: DatabaseMethod,
+) -> Result<ProjectView, UiError> {
+    let open = app.opened(&project)?;
+    let (now, chosen) = (open.project().design, (replication, database_method));
+    if (now.replication, now.database_method) != chosen && !open.file.runs()?.is_empty() {
+        return Err(UiError::state(
+            "The methods can't be changed any more",
+            "A run was started with them; what it made in Azure belongs to them.",
+            "Choose New in Projects, and the methods before its first run.",
+        ));
+    }
+    open.change(|p| (p.design.replication, p.design.database_method) = chosen)?;
+    view(app, &open).await
+}
+
 /// What a check of the journal's hash chain found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -188,6 +211,7 @@ pub(crate) async fn view(app: &Arc<App>, open: &Open) -> Result<ProjectView, UiE
         name: project.name.clone(),
         rehearsal: project.rehearsal,
         rehearsal_speed: project.rehearsal_speed,
+        rehearsal_fault: project.rehearsal_fault.clone(),
         connections: crate::connections::view(app, open).await?,
         design: project.design,
         inventory,

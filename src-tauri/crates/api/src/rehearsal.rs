@@ -12,14 +12,14 @@ use crate::{
     connections::SecretName,
     control::Control,
     projects, run,
-    wire::{ErrorCode, ProjectView, UiError},
+    wire::{ErrorCode, FaultScript, ProjectView, RehearsalOptions, UiError},
 };
 use engine::Clock;
 use jiff::Timestamp;
-use lab::{Addresses, Lab, LabError, Options, Ports};
+use lab::{Addresses, Lab, LabError, Options, Ports, faults::With};
 use plan::{
-    Connections,
-    design::{AzureConnection, VCenterConnection},
+    Connections, DatabaseMethod, Project, ReplicationMethod,
+    design::{AzureConnection, Cloud, VCenterConnection},
     smarthotel,
 };
 use secrets::Secret;
@@ -41,9 +41,8 @@ const LONG_WAIT: Duration = Duration::from_secs(6 * 3600);
 
 /// How a rehearsal is made.
 #[derive(Debug, Clone)]
-pub struct RehearsalOptions {
-    /// 1 to 10,000.
-    pub speed: u32,
+pub struct Rehearsal {
+    pub options: RehearsalOptions,
     pub seed: u64,
     /// The project file to create; none = a new one in the projects folder.
     pub file: Option<PathBuf>,
@@ -51,6 +50,42 @@ pub struct RehearsalOptions {
     pub full_speed: bool,
     /// Accept every gate at once.
     pub accept_gates: bool,
+}
+
+impl Rehearsal {
+    /// One that a person follows.
+    pub fn followed(options: RehearsalOptions) -> Self {
+        Self {
+            options,
+            seed: USUAL_SEED,
+            file: None,
+            full_speed: false,
+            accept_gates: false,
+        }
+    }
+
+    /// One that nobody follows: it jumps over all idle time and accepts every gate.
+    pub fn unattended(options: RehearsalOptions) -> Self {
+        Self {
+            full_speed: true,
+            accept_gates: true,
+            ..Self::followed(RehearsalOptions {
+                speed: FULL_SPEED,
+                ..options
+            })
+        }
+    }
+}
+
+impl Default for RehearsalOptions {
+    fn default() -> Self {
+        Self {
+            speed: USUAL_SPEED,
+            replication: ReplicationMethod::default(),
+            database_method: DatabaseMethod::default(),
+            fault: None,
+        }
+    }
 }
 
 /// How a lab is served alone.
@@ -62,6 +97,8 @@ pub struct LabOptions {
     /// First of five ports in a row; none = any free ones.
     pub port_base: Option<u16>,
     pub people: bool,
+    /// Name of the fault script; none = nothing goes wrong.
+    pub fault: Option<String>,
     /// Where the certificate authority is written; none = a file in the temporary folder.
     pub ca_file: Option<PathBuf>,
 }
@@ -127,31 +164,53 @@ impl ServedLab {
     }
 }
 
+/// Lists what can go wrong in a rehearsal by choice.
+///
+/// # Errors
+/// None; the type is that of every command.
+pub async fn fault_scripts(_app: &Arc<App>) -> Result<Vec<FaultScript>, UiError> {
+    Ok(scripts())
+}
+
+/// The fault scripts, in the order in which an admin meets what they are about.
+pub fn scripts() -> Vec<FaultScript> {
+    let script = |s: &lab::faults::Script| FaultScript {
+        id: s.id.clone(),
+        title: s.title.clone(),
+        happens: s.happens.clone(),
+        admin: s.admin.clone(),
+        by_itself: s.end == lab::faults::End::ByItself,
+        replication: match s.with {
+            With::InMageRcm => Some(ReplicationMethod::InMageRcm),
+            With::VMwareCbt => Some(ReplicationMethod::VMwareCbt),
+            With::All | With::LogReplay | With::Dms => None,
+        },
+        database_methods: match s.with {
+            With::LogReplay => vec![DatabaseMethod::LogReplay],
+            With::Dms => vec![DatabaseMethod::DmsOffline, DatabaseMethod::DmsOnline],
+            With::All | With::InMageRcm | With::VMwareCbt => vec![],
+        },
+    };
+    lab::faults::SCRIPTS.iter().map(script).collect()
+}
+
 /// Creates the sample's rehearsal and starts it: lab, project, connections, discovery, plan, approval, run.
 ///
 /// # Errors
 /// Fails when the lab can't be started, the project can't be created, or anything else that would fail for real.
-pub async fn rehearse_sample(app: &Arc<App>, speed: u32) -> Result<ProjectView, UiError> {
-    rehearse(
-        app,
-        RehearsalOptions {
-            speed,
-            seed: USUAL_SEED,
-            file: None,
-            full_speed: false,
-            accept_gates: false,
-        },
-    )
-    .await
+pub async fn rehearse_sample(app: &Arc<App>, options: RehearsalOptions) -> Result<ProjectView, UiError> {
+    rehearse(app, Rehearsal::followed(options)).await
 }
 
 /// The same with all options.
 ///
 /// # Errors
 /// See [`rehearse_sample`].
-pub async fn rehearse(app: &Arc<App>, options: RehearsalOptions) -> Result<ProjectView, UiError> {
+pub async fn rehearse(app: &Arc<App>, rehearsal: Rehearsal) -> Result<ProjectView, UiError> {
+    let options = rehearsal.options;
     check_speed(options.speed)?;
-    let path = match options.file {
+    check_fault(&options)?;
+    let path = match rehearsal.file {
         Some(path) => path,
         None => free_name(&app.folders.projects)?,
     };
@@ -165,15 +224,18 @@ pub async fn rehearse(app: &Arc<App>, options: RehearsalOptions) -> Result<Proje
     let diary = diary(&path);
     // A diary of an earlier file of this name belongs to nobody.
     let _ = std::fs::remove_file(&diary);
-    let world = inside(options.speed, options.seed, options.full_speed, diary, None).await?;
     let id = uuid::Uuid::now_v7().to_string();
-    let mut project = smarthotel::project(&id, connections(&world.addresses), options.speed, options.seed);
+    let mut project = smarthotel::project(&id, Connections::default(), options.speed, rehearsal.seed);
+    (project.design.replication, project.design.database_method) = (options.replication, options.database_method);
+    project.rehearsal_fault = options.fault;
+    let world = inside(&project, rehearsal.full_speed, diary, None).await?;
+    project.connections = connections(&world.addresses);
     project.name = path
         .file_stem()
         .map_or_else(|| project.name.clone(), |n| n.to_string_lossy().into_owned());
     let open = app.create(&path, &project).await?;
     enter(app, &open, world).await?;
-    run::start(app, &open, None, options.accept_gates).await?;
+    run::start(app, &open, None, rehearsal.accept_gates).await?;
     projects::view(app, &open).await
 }
 
@@ -201,11 +263,9 @@ pub async fn attach(app: &Arc<App>, file: &Path, control_url: &str, ca_file: &Pa
         open
     } else {
         let id = uuid::Uuid::now_v7().to_string();
-        app.create(
-            file,
-            &smarthotel::project(&id, connections(&addresses), speed, USUAL_SEED),
-        )
-        .await?
+        let mut project = smarthotel::project(&id, connections(&addresses), speed, USUAL_SEED);
+        project.rehearsal_fault = addresses.fault.clone();
+        app.create(file, &project).await?
     };
     let clock = Arc::new(RemoteTime::new(addresses.clock, speed >= FULL_SPEED, control));
     enter(
@@ -232,6 +292,7 @@ pub async fn serve_lab(options: LabOptions) -> Result<ServedLab, UiError> {
         people: options.people,
         ports: options.port_base.map(Ports::from_base).unwrap_or_default(),
         record: options.record,
+        fault: options.fault,
         ..Options::default()
     })
     .await?;
@@ -285,8 +346,7 @@ pub(crate) async fn ensure_world(app: &Arc<App>, open: &Open) -> Result<bool, Ui
     }
     let diary = diary(&open.path);
     let _ = std::fs::remove_file(&diary);
-    let speed = project.rehearsal_speed.clamp(1, FULL_SPEED);
-    let world = inside(speed, project.rehearsal_seed, false, diary, None).await?;
+    let world = inside(&project, false, diary, None).await?;
     enter(app, open, world).await?;
     Ok(true)
 }
@@ -306,8 +366,7 @@ pub(crate) async fn return_world(app: &Arc<App>, open: &Open) -> Result<(), UiEr
     let Some(run) = open.file.runs()?.into_iter().last().filter(|r| r.outcome.is_none()) else {
         return Ok(());
     };
-    let speed = project.rehearsal_speed.clamp(1, FULL_SPEED);
-    let world = inside(speed, project.rehearsal_seed, false, diary, Some(run.last)).await?;
+    let world = inside(&project, false, diary, Some(run.last)).await?;
     enter(app, open, world).await
 }
 
@@ -317,8 +376,7 @@ fn diary(project: &Path) -> PathBuf {
 }
 
 async fn inside(
-    speed: u32,
-    seed: u64,
+    project: &Project,
     full_speed: bool,
     diary: PathBuf,
     resume_at: Option<Timestamp>,
@@ -328,12 +386,13 @@ async fn inside(
     let (speed, skip_idle_over) = if full_speed {
         (1, Duration::ZERO)
     } else {
-        (speed, LONG_WAIT)
+        (project.rehearsal_speed.clamp(1, FULL_SPEED), LONG_WAIT)
     };
     let lab = Lab::start(Options {
-        seed,
+        seed: project.rehearsal_seed,
         speed,
         skip_idle_over: Some(skip_idle_over),
+        fault: project.rehearsal_fault.clone(),
         diary: Some(diary),
         resume_at,
         ..Options::default()
@@ -384,6 +443,7 @@ fn connections(lab: &Addresses) -> Connections {
             thumbprint: lab.vcenter_thumbprint.clone(),
         },
         azure: AzureConnection {
+            cloud: Cloud::Custom,
             arm_url: lab.arm.clone(),
             authority_url: lab.authority.clone(),
             blob_url: lab.blob.clone(),
@@ -391,8 +451,40 @@ fn connections(lab: &Addresses) -> Connections {
             client_id: lab.client_id.clone(),
             subscription_id: lab.subscription_id.clone(),
             ca_pem: lab.ca_pem.clone(),
+            ..AzureConnection::default()
         },
     }
+}
+
+/// Refuses a fault script that there isn't, or that can't happen with these methods.
+fn check_fault(options: &RehearsalOptions) -> Result<(), UiError> {
+    let Some(id) = &options.fault else { return Ok(()) };
+    let script = scripts()
+        .into_iter()
+        .find(|s| s.id == *id)
+        .ok_or_else(|| unknown_fault(id))?;
+    let fits = script.replication.is_none_or(|m| m == options.replication)
+        && (script.database_methods.is_empty() || script.database_methods.contains(&options.database_method));
+    if fits {
+        return Ok(());
+    }
+    Err(UiError::invalid(
+        format!("{id} can't be rehearsed with these methods"),
+        format!(
+            "{}: that doesn't happen with {:?} and {:?}.",
+            script.title, options.replication, options.database_method
+        ),
+        "Choose other methods or another fault script.",
+    ))
+}
+
+fn unknown_fault(id: &str) -> UiError {
+    let known: Vec<_> = lab::faults::SCRIPTS.iter().map(|s| s.id.as_str()).collect();
+    UiError::invalid(
+        format!("There is no fault script {id}"),
+        format!("This version knows: {}.", known.join(", ")),
+        "Choose one of them; `rehost-cli faults` says what each does.",
+    )
 }
 
 fn check_speed(speed: u32) -> Result<(), UiError> {
@@ -422,6 +514,7 @@ fn free_name(folder: &Path) -> Result<PathBuf, UiError> {
 impl From<LabError> for UiError {
     fn from(e: LabError) -> Self {
         let hint = match &e {
+            LabError::Fault(id) => return unknown_fault(id),
             LabError::PortInUse { .. } => {
                 "Close the other program, or choose other ports: rehost-cli lab --port-base N."
             }

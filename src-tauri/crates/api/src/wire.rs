@@ -2,7 +2,10 @@
 //! as they are; these are the rest. All of it is generated into TypeScript.
 
 pub use engine::{RunPhase, RunState, TaskState, TaskStatus};
-use plan::{Address, Connections, Design, Plan, Vm, diagram::Diagram};
+use plan::{
+    Address, Connections, DatabaseMethod, Design, Plan, ReplicationMethod, Vm, design::AzureConnection,
+    diagram::Diagram,
+};
 use serde::{Deserialize, Serialize};
 
 /// An error as people see it. `code` is a closed set, see [`ErrorCode`].
@@ -73,10 +76,43 @@ pub struct AppInfo {
 pub enum Start {
     /// Shows the projects.
     Home,
-    /// Rehearses the sample at this speed.
-    Rehearse { speed: u32 },
+    /// Rehearses the sample with these options.
+    Rehearse { options: RehearsalOptions },
     /// Opens this project.
     Project { path: String },
+}
+
+/// What a person chooses before a rehearsal of the sample.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct RehearsalOptions {
+    /// Lab time per real time, 1 to 10,000.
+    pub speed: u32,
+    pub replication: ReplicationMethod,
+    pub database_method: DatabaseMethod,
+    /// Id of the [`FaultScript`] to play; none = nothing goes wrong.
+    pub fault: Option<String>,
+}
+
+/// Something that goes wrong in a rehearsal, by choice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct FaultScript {
+    /// `azure-throttled`; also what the command line takes.
+    pub id: String,
+    pub title: String,
+    /// What goes wrong, where and for how long.
+    pub happens: String,
+    /// What the admin sees, and what to do.
+    pub admin: String,
+    /// True when Rehost gets over it alone; false when a person removes the cause and tries the task again.
+    pub by_itself: bool,
+    /// It can be played with this replication method only; none = with each.
+    pub replication: Option<ReplicationMethod>,
+    /// It can be played with these database methods only; empty = with each.
+    pub database_methods: Vec<DatabaseMethod>,
 }
 
 /// Where secrets are kept.
@@ -122,6 +158,8 @@ pub struct ProjectView {
     pub name: String,
     pub rehearsal: bool,
     pub rehearsal_speed: u32,
+    /// Id of the [`FaultScript`] that a rehearsal plays; none = nothing goes wrong.
+    pub rehearsal_fault: Option<String>,
     pub connections: ConnectionsView,
     pub design: Design,
     pub inventory: Option<InventorySummary>,
@@ -147,7 +185,112 @@ pub struct InventorySummary {
 pub struct ConnectionsView {
     pub connections: Connections,
     pub vcenter_password_stored: bool,
+    /// A client secret, for sign-in with [`plan::design::SignIn::ClientSecret`].
     pub azure_secret_stored: bool,
+    pub azure_proxy_password_stored: bool,
+    /// The stored client certificate; none when there is none.
+    pub azure_certificate: Option<ClientCertificateView>,
+    /// Who is signed in by browser or device code; none when nobody is.
+    pub azure_account: Option<AccountView>,
+}
+
+/// The certificate with which an application signs in. Its private key never crosses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct ClientCertificateView {
+    pub subject: String,
+    /// SHA-1, upper-case hex without colons, as the portal shows it.
+    pub thumbprint: String,
+    /// RFC 3339. A certificate past it is refused.
+    pub not_after: String,
+}
+
+/// Who has signed in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct AccountView {
+    /// `admin@contoso.com`
+    pub user: String,
+    /// The tenant in which the account signed in.
+    pub tenant_id: String,
+}
+
+/// Messages of a sign-in. The last one is `SignedIn` or `Failed`. To cancel, end the stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[ts(export)]
+pub enum SignInMessage {
+    /// The person signs in in the browser. `opened` is false when no browser could be opened: then the person copies
+    /// `url` into a browser of this computer.
+    Browser {
+        url: String,
+        opened: bool,
+    },
+    /// The person opens `url` in any browser, on any computer, and enters `code`.
+    DeviceCode {
+        url: String,
+        code: String,
+    },
+    /// Once a second while the person is at it.
+    Waiting {
+        seconds_left: u32,
+    },
+    SignedIn {
+        connections: ConnectionsView,
+    },
+    Failed {
+        error: UiError,
+    },
+}
+
+/// A tenant (directory) of the account.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct TenantView {
+    pub id: String,
+    pub name: String,
+    /// `contoso.com`
+    pub domain: String,
+    /// Why its subscriptions can't be listed (multi-factor authentication, conditional access, consent…); none = they are.
+    pub problem: Option<UiError>,
+}
+
+/// A subscription of the account, in any of its tenants.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct SubscriptionView {
+    pub id: String,
+    pub name: String,
+    pub tenant_id: String,
+    /// Azure's word: `Enabled`, `Warned`, `PastDue`, `Disabled`, `Deleted`.
+    pub state: String,
+    /// Only then can it be chosen.
+    pub usable: bool,
+    /// Why it can't be chosen, or a warning about one that can; empty = nothing to say.
+    pub reason: String,
+}
+
+/// What the account sees: all its tenants, and the subscriptions of all of them, the usable ones first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct AccountScope {
+    pub tenants: Vec<TenantView>,
+    pub subscriptions: Vec<SubscriptionView>,
+}
+
+/// A cloud to choose from, with a connection that holds its addresses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct CloudView {
+    pub name: String,
+    /// Only `cloud` and the addresses are filled in; of a custom cloud, only `cloud`.
+    pub addresses: AzureConnection,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
@@ -173,12 +316,37 @@ pub struct ConnectionTest {
 #[serde(rename_all = "camelCase")]
 #[ts(export)]
 pub struct ConnectionStep {
+    /// Which hop on the way to Azure; none for vCenter.
+    pub hop: Option<Hop>,
     /// `Reach vcenter.contoso.com:443`, `Check the certificate`, `Sign in`…
     pub title: String,
     pub ok: bool,
     pub detail: String,
     /// What to do when it failed.
     pub hint: String,
+}
+
+/// A hop on the way to Azure, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum Hop {
+    /// What is entered, and what is in the keyring.
+    Settings,
+    /// The name of the proxy, or without one that of Azure, is found.
+    Dns,
+    /// The proxy lets the connection pass.
+    Proxy,
+    /// The network connection itself, without a proxy.
+    Tcp,
+    /// The encrypted connection and its certificate.
+    Tls,
+    /// Azure Resource Manager answers.
+    ResourceManager,
+    /// Entra gives a token.
+    SignIn,
+    Subscription,
+    Rights,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]

@@ -71,6 +71,7 @@ async fn measure(calls: usize) -> Outcome {
         client_id: lab.client_id,
         subscription_id: lab.subscription_id,
         ca_pem: lab.ca_pem,
+        ..AzureConnection::default()
     };
     let credential = auth::client_secret(&connection, Secret::new(lab.client_secret))?;
     let time = LabTime(lab::LabClock::remote(lab.clock));

@@ -303,16 +303,33 @@ fn row(code: &str) -> Option<&'static Row> {
     rows().find(|r| r.0.split(' ').any(|c| c.eq_ignore_ascii_case(code)))
 }
 
-/// Says in words what a code means that came without a refused request: in the details of a migration or a restore.
-/// None for a code that nothing is known about. `said` is what Azure says beside it.
-pub fn of_code(code: &str, said: &str) -> Option<Advice> {
+/// Says in words what a service reported inside an answer, such as the failure of a migration; none for a code that
+/// nothing is known about. `said` is what Azure says beside it.
+pub fn known(code: &str, said: &str) -> Option<Advice> {
     let Row(_, title, why, fix) = row(code)?;
     let subject = Subject::default();
     Some(Advice {
         title: subject.fill(title),
-        detail: format!("{} Azure says: {said} [{code}]", subject.fill(why)),
+        detail: format!("{} {}", subject.fill(why), says(code, said)),
         hint: subject.fill(fix),
     })
+}
+
+/// The same for any code.
+pub fn of_code(code: &str, said: &str) -> Advice {
+    known(code, said).unwrap_or_else(|| Advice {
+        title: "The service could not go on".into(),
+        detail: says(code, said),
+        hint: Subject::default().fill(by_status(400)),
+    })
+}
+
+fn says(code: &str, said: &str) -> String {
+    match (said.trim(), code) {
+        ("", code) => format!("Azure reports {code}."),
+        (said, "") => format!("Azure says: {said}"),
+        (said, code) => format!("Azure says: {said} [{code}]"),
+    }
 }
 
 fn verb(method: &str) -> &'static str {
@@ -490,7 +507,7 @@ mod tests {
             let advice = e.advice();
             assert!(row(code).is_some(), "{code} has no sentence");
             assert!(advice.detail.contains(code) && advice.detail.contains("Azure's own words."));
-            assert!(of_code(code, "x").is_some());
+            assert!(known(code, "x").is_some());
             count += 1;
         }
         assert!(count > 280, "{count}");

@@ -1,7 +1,7 @@
 //! The client of Azure Resource Manager.
 
 use crate::{
-    AzureError, ErrorClass, Operation, Polled, TokenCredential, auth, clouds,
+    AzureError, ErrorClass, Network, Operation, Polled, TokenCredential, auth, clouds,
     error::{Origin, read, typed},
     limits::{Limits, Priority, Quota},
     model::Page,
@@ -71,10 +71,22 @@ impl Arm {
     /// # Errors
     /// Fails when an address or the certificate authority of the connection is unusable.
     pub fn connect(c: &AzureConnection, credential: Arc<dyn TokenCredential>) -> Result<Self, AzureError> {
+        Self::through(&Network::of(c, None)?, c, credential)
+    }
+
+    /// The same through a given network: for a proxy that wants a password.
+    ///
+    /// # Errors
+    /// See [`Arm::connect`].
+    pub fn through(
+        network: &Network,
+        c: &AzureConnection,
+        credential: Arc<dyn TokenCredential>,
+    ) -> Result<Self, AzureError> {
         let connection = clouds::complete(c);
         let base = clouds::address("resource manager address", &connection.arm_url)?;
         let shared = Shared {
-            http: transport::client(&connection.ca_pem, &base)?,
+            http: network.client(&base)?,
             scope: clouds::scope(&connection),
             base,
             connection,

@@ -1,7 +1,7 @@
 //! Tests a connection hop by hop, so that a person sees which hop failed.
 
 use crate::{
-    Arm, AzureError, TokenCredential, clouds, rights,
+    Arm, AzureError, TokenCredential, authorization, clouds, rights,
     transport::{self, Call, host_of, http_date},
 };
 use jiff::Timestamp;
@@ -109,8 +109,7 @@ async fn hops(arm: &Arm, steps: &mut Vec<Step>) -> Option<()> {
     }
 
     let title = "Read the rights of the application".to_owned();
-    let list = id.resource("Microsoft.Authorization", "permissions");
-    let permissions = kept(steps, &title, arm.list(&list).await)?;
+    let permissions = kept(steps, &title, authorization::permissions(arm, &id).await)?;
     let can = |action: &str| rights::allows(&permissions, action);
     let (read, write) = (
         can("Microsoft.Resources/subscriptions/resourceGroups/read"),

@@ -40,3 +40,4 @@ pub use model::{
     authorization, compute, datamigration, migrate, network, offazure, prices, recovery, resources, sql, storage,
 };
 pub use operation::{Operation, Polled};
+pub use transport::Network;

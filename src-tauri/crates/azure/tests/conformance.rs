@@ -705,7 +705,7 @@ mod conformance {
                     let (status, code, dash) = (parts.next(), parts.next(), parts.next());
                     if let (Some(Ok(_)), Some(code), Some("-")) = (status.map(str::parse::<u16>), code, dash) {
                         codes.insert(code.to_owned());
-                        if azure::advice::of_code(code, "").is_none() {
+                        if azure::advice::known(code, "").is_none() {
                             missing.insert(code.to_owned());
                         }
                     }

@@ -9,12 +9,13 @@ mod say;
 use api::{
     App,
     host::FolderHost,
-    rehearsal::{LabOptions, RehearsalOptions},
+    rehearsal::{LabOptions, Rehearsal},
     settings::Folders,
-    wire::{ErrorCode, Start, UiError},
+    wire::{ErrorCode, RehearsalOptions, Start, UiError},
 };
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use follow::Gates;
+use plan::{DatabaseMethod, ReplicationMethod};
 use say::Say;
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -39,6 +40,55 @@ Exit codes:
   5  the journal's hash chain is broken
   6  the run waits for a person's decision and nobody could be asked";
 
+/// How the machine and the database get to Azure.
+#[derive(Debug, Clone, Copy, Args)]
+struct Methods {
+    /// How the virtual machine gets to Azure [default: inmage-rcm].
+    #[arg(long, value_enum, value_name = "METHOD")]
+    replication: Option<Replication>,
+    /// How the database gets to the managed instance [default: log-replay].
+    #[arg(long, value_enum, value_name = "METHOD")]
+    database: Option<Database>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Replication {
+    /// Site Recovery: replication appliance and Mobility service.
+    #[value(name = "inmage-rcm", alias = "in-mage-rcm")]
+    InMageRcm,
+    /// Azure Migrate, agentless.
+    #[value(name = "vmware-cbt", alias = "v-mware-cbt")]
+    VMwareCbt,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Database {
+    /// Log Replay Service.
+    LogReplay,
+    /// Database Migration Service, offline.
+    DmsOffline,
+    /// Database Migration Service, online.
+    DmsOnline,
+}
+
+impl Methods {
+    /// What was chosen, and for what was not, what is there.
+    fn over(self, replication: ReplicationMethod, database: DatabaseMethod) -> (ReplicationMethod, DatabaseMethod) {
+        let replication = match self.replication {
+            None => replication,
+            Some(Replication::InMageRcm) => ReplicationMethod::InMageRcm,
+            Some(Replication::VMwareCbt) => ReplicationMethod::VMwareCbt,
+        };
+        let database = match self.database {
+            None => database,
+            Some(Database::LogReplay) => DatabaseMethod::LogReplay,
+            Some(Database::DmsOffline) => DatabaseMethod::DmsOffline,
+            Some(Database::DmsOnline) => DatabaseMethod::DmsOnline,
+        };
+        (replication, database)
+    }
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Rehearse the SmartHotel sample against a simulated datacenter and Azure.
@@ -49,6 +99,11 @@ enum Command {
         /// Makes the lab's ids and durations; the same seed gives the same rehearsal.
         #[arg(long, default_value_t = api::rehearsal::USUAL_SEED)]
         seed: u64,
+        #[command(flatten)]
+        methods: Methods,
+        /// Let something go wrong; `rehost-cli faults` lists what.
+        #[arg(long, value_name = "NAME")]
+        fault: Option<String>,
         /// Write the report (HTML and JSON) into this folder.
         #[arg(long, value_name = "DIR")]
         report: Option<PathBuf>,
@@ -73,6 +128,8 @@ enum Command {
         /// The lab's certificate authority (PEM file), as `rehost-cli lab` names it.
         #[arg(long, value_name = "FILE", requires = "lab")]
         lab_ca: Option<PathBuf>,
+        #[command(flatten)]
+        methods: Methods,
         #[arg(long, value_name = "DIR")]
         report: Option<PathBuf>,
         /// How decisions are made [default: accept in a rehearsal, ask otherwise].
@@ -94,10 +151,15 @@ enum Command {
         /// Nobody plays the people: a script or a foreign client does their part.
         #[arg(long)]
         no_people: bool,
+        /// Let something go wrong; `rehost-cli faults` lists what.
+        #[arg(long, value_name = "NAME")]
+        fault: Option<String>,
         /// Write the certificate authority here [default: a new file in the temporary folder].
         #[arg(long, value_name = "FILE")]
         ca_file: Option<PathBuf>,
     },
+    /// List what can go wrong in a rehearsal, by choice, and what to do about it.
+    Faults,
     /// List the virtual machines of a vCenter. The password comes from the standard input, or from a project's keyring
     /// entry.
     Discover {
@@ -176,26 +238,36 @@ async fn act(command: Command, say: Say) -> Result<End, UiError> {
         Command::Rehearse {
             speed,
             seed,
+            methods,
+            fault,
             report,
             project,
             gates,
             yes: _,
         } => {
             let app = app();
-            let options = RehearsalOptions {
-                speed,
+            let usual = RehearsalOptions::default();
+            let (replication, database_method) = methods.over(usual.replication, usual.database_method);
+            let rehearsal = Rehearsal {
+                options: RehearsalOptions {
+                    speed,
+                    replication,
+                    database_method,
+                    fault,
+                },
                 seed,
                 file: project,
                 full_speed: speed == api::rehearsal::FULL_SPEED,
                 accept_gates: gates == Gates::Accept,
             };
-            let view = api::rehearsal::rehearse(&app, options).await?;
+            let view = api::rehearsal::rehearse(&app, rehearsal).await?;
             follow::to_the_end(&app, &view.path, gates, report.as_deref(), say).await
         }
         Command::Run {
             project,
             lab,
             lab_ca,
+            methods,
             report,
             gates,
         } => {
@@ -204,6 +276,8 @@ async fn act(command: Command, say: Say) -> Result<End, UiError> {
                 (Some(url), Some(ca)) => api::rehearsal::attach(&app, &project, &url, &ca).await?,
                 _ => api::projects::open_file(&app, &project).await?,
             };
+            let (replication, database) = methods.over(view.design.replication, view.design.database_method);
+            let view = api::projects::methods_set(&app, view.path, replication, database).await?;
             let gates = gates.unwrap_or(if view.rehearsal { Gates::Accept } else { Gates::Ask });
             api::run::start_or_resume(&app, &view.path, gates == Gates::Accept).await?;
             follow::to_the_end(&app, &view.path, gates, report.as_deref(), say).await
@@ -214,6 +288,7 @@ async fn act(command: Command, say: Say) -> Result<End, UiError> {
             record,
             port_base,
             no_people,
+            fault,
             ca_file,
         } => {
             let options = LabOptions {
@@ -222,12 +297,22 @@ async fn act(command: Command, say: Say) -> Result<End, UiError> {
                 record,
                 port_base,
                 people: !no_people,
+                fault,
                 ca_file,
             };
             let lab = api::rehearsal::serve_lab(options).await?;
             say.line(&lab.addresses());
             terminated().await;
             lab.stop().await;
+            Ok(End::Done)
+        }
+        Command::Faults => {
+            let scripts = api::rehearsal::scripts();
+            let text: Vec<_> = scripts
+                .iter()
+                .map(|s| format!("{}\n  {}\n  {}\n  {}\n", s.id, s.title, s.happens, s.admin))
+                .collect();
+            say.result(&scripts, text.join("\n").trim_end());
             Ok(End::Done)
         }
         Command::Discover {

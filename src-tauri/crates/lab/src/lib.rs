@@ -8,6 +8,7 @@
 //! Begin reading at [`Lab::start`], then [`world`] (state and time), then `arm` (the resource manager).
 
 pub mod clock;
+pub mod faults;
 pub mod onprem;
 pub mod stats;
 pub mod world;
@@ -59,6 +60,8 @@ pub struct Options {
     pub ports: Ports,
     /// Keeps every request to the resource manager with its answer.
     pub record: bool,
+    /// Id of the fault script to play, see [`faults::SCRIPTS`]; none = nothing goes wrong.
+    pub fault: Option<String>,
     /// Where every change is written down. A lab that is started with an existing diary comes back to where it was.
     pub diary: Option<PathBuf>,
     /// The clock goes on at least here after the diary was repeated.
@@ -75,6 +78,7 @@ impl Default for Options {
             start: None,
             ports: Ports::default(),
             record: false,
+            fault: None,
             diary: None,
             resume_at: None,
         }
@@ -126,11 +130,15 @@ pub struct Addresses {
     pub vcenter_password: String,
     /// SHA-256 of vCenter's certificate.
     pub vcenter_thumbprint: String,
+    /// Id of the fault script that it plays.
+    pub fault: Option<String>,
     pub clock: ClockAnchor,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
+    #[error("there is no fault script {0}")]
+    Fault(String),
     #[error(
         "port {port} for the lab's {service} is in use by another program; choose another port or 0 for any free one"
     )]
@@ -166,10 +174,15 @@ pub struct Lab {
 impl Lab {
     /// Starts all services and returns when they accept connections.
     pub async fn start(options: Options) -> Result<Lab, LabError> {
+        let script = options.fault.as_deref().map(faults::script).transpose()?;
         let start = options.start.unwrap_or_else(default_start);
         // While the diary is repeated, time must not run ahead of it.
         let clock = Arc::new(LabClock::new(start, 1, options.skip_idle_over));
-        let world = Shared::new(World::new(options.seed, start, options.people));
+        let mut world = World::new(options.seed, start, options.people);
+        if let Some(script) = script {
+            world.trouble = faults::Trouble::of(script);
+        }
+        let world = Shared::new(world);
         let authority = Authority::new()?;
         let (azure, vcenter) = (
             authority.issue("lab.contoso.com")?,
@@ -206,6 +219,7 @@ impl Lab {
                 vcenter_user: w.onprem.user.clone(),
                 vcenter_password: w.onprem.password.clone(),
                 vcenter_thumbprint: vcenter.thumbprint.clone(),
+                fault: options.fault.clone(),
                 clock: clock.anchor(),
             }
         };
@@ -290,6 +304,16 @@ impl Lab {
 
     pub fn stats(&self) -> Stats {
         self.world.lock().counters.stats()
+    }
+
+    /// People remove the cause of what the fault script lets go wrong.
+    pub fn cure(&self) {
+        self.gate.cure();
+    }
+
+    /// How many requests each rule of the fault script has struck.
+    pub fn struck(&self) -> Vec<u32> {
+        self.world.lock().trouble.progress.struck.clone()
     }
 
     /// Recorded exchanges with the resource manager, oldest first.

@@ -17,4 +17,8 @@ rehearsal: boolean,
 /**
  * Lab speed (1 to 10,000) and seed of a rehearsal.
  */
-rehearsalSpeed: number, rehearsalSeed: number, connections: Connections, design: Design, };
+rehearsalSpeed: number, rehearsalSeed: number, 
+/**
+ * Name of the fault script that a rehearsal plays; none = nothing goes wrong.
+ */
+rehearsalFault: string | null, connections: Connections, design: Design, };

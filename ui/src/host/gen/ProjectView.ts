@@ -4,7 +4,11 @@ import type { Design } from "./Design";
 import type { InventorySummary } from "./InventorySummary";
 import type { RunState } from "./RunState";
 
-export type ProjectView = { path: string, id: string, name: string, rehearsal: boolean, rehearsalSpeed: number, connections: ConnectionsView, design: Design, inventory: InventorySummary | null, 
+export type ProjectView = { path: string, id: string, name: string, rehearsal: boolean, rehearsalSpeed: number, 
+/**
+ * Id of the [`FaultScript`] that a rehearsal plays; none = nothing goes wrong.
+ */
+rehearsalFault: string | null, connections: ConnectionsView, design: Design, inventory: InventorySummary | null, 
 /**
  * The newest run, if any: its state when the project was opened.
  */

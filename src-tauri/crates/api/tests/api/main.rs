@@ -74,6 +74,15 @@ pub(crate) async fn lab() -> lab::Lab {
     .unwrap()
 }
 
+/// Arguments of `rehearse_sample`.
+pub(crate) fn at_full_speed() -> Value {
+    let options = RehearsalOptions {
+        speed: api::rehearsal::FULL_SPEED,
+        ..RehearsalOptions::default()
+    };
+    json!({ "options": options })
+}
+
 /// True when the text is in any file below the folder.
 pub(crate) fn found_below(folder: &Path, text: &str) -> Option<std::path::PathBuf> {
     std::fs::read_dir(folder)

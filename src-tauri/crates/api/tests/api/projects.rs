@@ -137,7 +137,7 @@ async fn a_project_that_is_open_elsewhere_is_refused_and_still_listed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_was_changed_afterwards_is_found() {
     let desk = Desk::new();
-    let view: ProjectView = desk.call("rehearse_sample", json!({ "speed": 10_000 })).await.unwrap();
+    let view: ProjectView = desk.call("rehearse_sample", crate::at_full_speed()).await.unwrap();
     desk.call::<()>("project_close", json!({ "project": view.path }))
         .await
         .unwrap();

@@ -1,6 +1,6 @@
 use crate::{Desk, found_below};
 use api::{
-    rehearsal::{FULL_SPEED, RehearsalOptions, USUAL_SEED},
+    rehearsal::{FULL_SPEED, Rehearsal, USUAL_SEED},
     wire::*,
 };
 use serde_json::json;
@@ -45,14 +45,9 @@ fn ended(message: &RunMessage) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sample_is_rehearsed_to_the_end_and_reported() {
     let desk = Desk::new();
-    let options = RehearsalOptions {
-        speed: FULL_SPEED,
-        seed: USUAL_SEED,
-        file: None,
-        full_speed: true,
-        accept_gates: true,
-    };
-    let view = api::rehearsal::rehearse(&desk.app, options).await.unwrap();
+    let view = api::rehearsal::rehearse(&desk.app, Rehearsal::unattended(RehearsalOptions::default()))
+        .await
+        .unwrap();
     assert!(view.rehearsal && view.live && view.inventory.is_some());
     listen(&desk, &view.path, ended).await;
     let state = api::run::state(&desk.app, &view.path).await.unwrap();
@@ -109,7 +104,7 @@ async fn the_sample_is_rehearsed_to_the_end_and_reported() {
 #[tokio::test(flavor = "multi_thread")]
 async fn gates_wait_for_a_decision_and_closing_asks() {
     let desk = Desk::new();
-    let view: ProjectView = desk.call("rehearse_sample", json!({ "speed": 10_000 })).await.unwrap();
+    let view: ProjectView = desk.call("rehearse_sample", crate::at_full_speed()).await.unwrap();
     let question: CloseQuestion = desk.call("close_question", json!({})).await.unwrap();
     assert!(question.ask && !question.goes_on.is_empty());
     let mut gate = None;
@@ -180,7 +175,7 @@ fn open_gate(message: &RunMessage) -> Option<plan::Address> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rehearsal_goes_on_in_a_later_process() {
     let desk = Desk::new();
-    let view: ProjectView = desk.call("rehearse_sample", json!({ "speed": 10_000 })).await.unwrap();
+    let view: ProjectView = desk.call("rehearse_sample", crate::at_full_speed()).await.unwrap();
     listen(&desk, &view.path, |m| open_gate(m).is_some()).await;
     let before = api::run::state(&desk.app, &view.path).await.unwrap();
     desk.app.close().await;

@@ -229,7 +229,7 @@ impl DatabaseMigrationProperties {
             .map(|(code, said)| (full(code), full(said)))
             .find(|(code, said)| code.is_some() || said.is_some())?;
         let (code, said) = (code.unwrap_or_default(), said.unwrap_or_else(|| "nothing more".into()));
-        Some(advice::of_code(&code, &said).unwrap_or_else(|| Advice {
+        Some(advice::known(&code, &said).unwrap_or_else(|| Advice {
             title: "The database migration does not go on".into(),
             detail: format!("Azure says: {said}{}", if code.is_empty() { String::new() } else { format!(" [{code}]") }),
             hint: "The database administrator corrects what Azure's message names. If the migration has failed, start it again; the portal shows its files: the managed instance > Data management > Migrations.".into(),

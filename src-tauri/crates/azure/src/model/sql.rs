@@ -286,7 +286,7 @@ impl RestoreProperties {
         let reason = self.block_reason.as_deref().map(str::trim).filter(|r| !r.is_empty())?;
         // A code, or a sentence that begins with one.
         let code = reason.split([' ', ':', '.']).next().unwrap_or_default();
-        Some(advice::of_code(code, reason).unwrap_or_else(|| Advice {
+        Some(advice::known(code, reason).unwrap_or_else(|| Advice {
             title: "The restore does not go on".into(),
             detail: format!("Azure says: {reason}"),
             hint: "The database administrator corrects what Azure's message names, in the container or on the source; the restore then goes on by itself.".into(),
