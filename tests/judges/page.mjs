@@ -130,5 +130,11 @@ await page.click(id("nav-connect"));
 await judge("sign-in methods", () => page.click(id("azure-sign-in-with")));
 await page.click(`${id("azure-network")} > summary`);
 await judge("cloud and network");
+await page.click(id("azure-sign-in-with"));
+await page.click(id("sign-in-with-deviceCode"));
+await judge("device code", async () => {
+  await page.click(id("sign-in-begin"));
+  await there("device-code");
+});
 await browser.close();
 fs.writeFileSync(resultFile, JSON.stringify(result, null, 1));
