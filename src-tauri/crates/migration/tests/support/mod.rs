@@ -1,7 +1,7 @@
 //! What the tests against a lab share.
 #![allow(clippy::unwrap_used)]
 
-use azure::{Arm, auth};
+use azure::{Arm, Limits, auth, limits::Time};
 use engine::Clock;
 use jiff::Timestamp;
 use lab::LabClock;
@@ -30,6 +30,19 @@ impl Clock for LabTime {
     }
 }
 
+/// The lab's speed for Azure's limits.
+struct Refill(LabClock);
+
+#[async_trait::async_trait]
+impl Time for Refill {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+    async fn sleep_until(&self, until: Timestamp) {
+        self.0.sleep_until(until).await;
+    }
+}
+
 pub fn connections(a: &lab::Addresses) -> Connections {
     Connections {
         vcenter: VCenterConnection {
@@ -54,8 +67,9 @@ pub fn connections(a: &lab::Addresses) -> Connections {
 pub fn runner(a: &lab::Addresses) -> Arc<Migration> {
     let c = connections(a);
     let credential = auth::client_secret(&c.azure, Secret::new(a.client_secret.clone())).unwrap();
+    let limits = Limits::new(Arc::new(Refill(LabClock::remote(a.clock))));
     Arc::new(Migration::new(Systems {
-        arm: Arm::connect(&c.azure, credential).unwrap(),
+        arm: Arm::connect(&c.azure, credential).unwrap().limited(limits),
         vcenter: c.vcenter,
         vcenter_password: Secret::new(a.vcenter_password.clone()),
         secrets: {
