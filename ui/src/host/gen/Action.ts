@@ -5,7 +5,6 @@ import type { Expect } from "./Expect";
 import type { Fact } from "./Fact";
 import type { Follow } from "./Follow";
 import type { Parameter } from "./Parameter";
-import type { ReplicationMethod } from "./ReplicationMethod";
 import type { ResourceId } from "./ResourceId";
 
 /**
