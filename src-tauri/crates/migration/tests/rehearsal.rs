@@ -34,7 +34,7 @@ async fn another_machine_of_the_retired_name_is_left_alone() {
         other.name = "SQLVM-migrated".into();
         other.power = lab::onprem::Power::Off;
     });
-    let runner = runner(&lab.addresses());
+    let runner = runner(&lab);
     for address in ["step-8/rename/SQLVM", "step-8/remove-vm/SQLVM"] {
         let task = task_of(address);
         let facts = BTreeMap::from([
@@ -52,7 +52,7 @@ async fn another_machine_of_the_retired_name_is_left_alone() {
 #[tokio::test]
 async fn a_shutdown_announced_before_a_crash_is_asked_for_and_not_forced() {
     let lab = full_speed().await;
-    let runner = runner(&lab.addresses());
+    let runner = runner(&lab);
     let task = task_of("step-7/shutdown/SQLVM");
     let (mut ctx, reports) = Ctx::for_test(task.clone(), BTreeMap::new(), Arc::new(LabTime(lab.clock())));
     ctx.intent_at = Some(lab.clock().now());
@@ -97,7 +97,7 @@ async fn rehearse(design: Design) -> (Lab, Vec<String>) {
     let plan = plan::graph::plan(&design, &a.subscription_id, &inventory).unwrap();
     let findings = plan.findings.iter().filter(|f| f.rule != "agentless-vddk").count();
     assert_eq!(findings, 0, "the sample must have no findings: {:?}", plan.findings);
-    let runner = runner(&a);
+    let runner = runner(&lab);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sample.rehost");
     let mut project = smarthotel::project("p", c, 10_000, 1);

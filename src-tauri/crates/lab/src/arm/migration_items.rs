@@ -699,7 +699,7 @@ fn begin_seeding(world: &mut World, key: &str) -> Result<(), Refusal> {
         };
         let refusal = Refusal::conflict(trouble.code, trouble.message.clone());
         if let Some(job) = world.cloud.jobs.iter_mut().rev().find(|j| j.is_on(&i.id)) {
-            job.advice = Some((trouble.causes, trouble.action));
+            job.advice = Some((trouble.causes.into(), trouble.action.into()));
         }
         if let Some(i) = world.cloud.migrations.get_mut(key) {
             (i.stage, i.trouble) = (Stage::EnableFailed, Some(trouble));
