@@ -27,6 +27,8 @@ pub(crate) enum Style {
     Compute,
     /// `azure-asyncoperation` only, below a discovery site.
     Site(String),
+    /// Both headers, `…/locations/{loc}/operationStatuses/{id}`.
+    DataMigration,
     /// Location only, `{S}/operationresults/{id}`.
     Group,
 }
@@ -202,6 +204,11 @@ pub(crate) fn headers(world: &World, req: &Req, id: &str) -> Vec<(&'static str, 
             let status = format!("{base}{site}/operationsStatus/{id}?api-version={v}");
             return vec![("azure-asyncoperation", status), ("retry-after", "30".into())];
         }
+        Style::DataMigration => (
+            Some(provider("Microsoft.DataMigration", "operationStatuses")),
+            provider("Microsoft.DataMigration", "operationResults"),
+            15,
+        ),
         Style::Group => (
             None,
             format!("{base}/subscriptions/{sub}/operationresults/{id}?api-version={v}"),
@@ -237,6 +244,7 @@ pub(crate) fn poll(world: &World, req: &Req, low: &[&str]) -> Option<Answer> {
         | "manageddatabaseazureasyncoperation"
         | "operationstatus"
         | "operationsstatus"
+        | "operationstatuses"
         | "replicationoperationstatus" => true,
         "operations" if low.contains(&"locations") => !req.query.contains_key("monitor"),
         "managedinstanceoperationresults"
@@ -268,9 +276,9 @@ fn show(world: &World, req: &Req, op: &Operation, id: &str) -> Resp {
     match &op.outcome {
         Outcome::Running => {
             body["status"] = "InProgress".into();
-            // The vault's own operations tell no percentage.
+            // The vault's and the site's own operations tell no percentage.
             if let Some(percent) = percent(world, op)
-                && !matches!(op.style, Style::Vault(_))
+                && !matches!(op.style, Style::Vault(_) | Style::Site(_))
             {
                 body["percentComplete"] = percent.into();
             }
