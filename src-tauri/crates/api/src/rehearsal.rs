@@ -125,6 +125,14 @@ impl World {
         }
     }
 
+    /// The time in which Azure's limits refill.
+    pub(crate) fn limits(&self) -> azure::Limits {
+        match &self.time {
+            Time::Here(clock) => azure::Limits::new(Arc::new(LocalTime(clock.clone()))),
+            Time::There(clock) => azure::Limits::new(clock.clone()),
+        }
+    }
+
     pub(crate) fn speed(&self) -> u32 {
         match &self.time {
             Time::Here(clock) => clock.speed(),

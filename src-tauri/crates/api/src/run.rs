@@ -2,7 +2,6 @@
 
 use crate::{
     App, Open, Sink,
-    clocks::RunTime,
     connections::SecretName,
     projects::newest_run,
     rehearsal::{self, World},
@@ -200,7 +199,7 @@ async fn go(
     let clock = world
         .as_ref()
         .map_or_else(|| Arc::new(SystemClock) as Arc<dyn Clock>, |w| w.clock());
-    let limits = azure::Limits::new(Arc::new(RunTime(clock.clone())));
+    let limits = world.as_ref().map_or_else(azure::Limits::default, |w| w.limits());
     let arm = Arm::through(session.network(), session.connection(), session.credential())?.limited(limits);
     let migration = Arc::new(Migration::new(Systems {
         arm: arm.clone(),

@@ -67,7 +67,7 @@ async fn rehearse(design: Design, options: Options, faults: Value) -> (Lab, RunS
     let plan = plan::graph::plan(&design, &a.subscription_id, &inventory).unwrap();
     let findings = plan.findings.iter().filter(|f| f.rule != "agentless-vddk").count();
     assert_eq!(findings, 0, "the sample must have no findings: {:?}", plan.findings);
-    let runner = runner(&a);
+    let runner = runner(&lab);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sample.rehost");
     let mut project = smarthotel::project("p", c, 10_000, 1);
@@ -223,7 +223,7 @@ fn evidence(reports: &engine::kind::Reports) -> Vec<String> {
 #[tokio::test]
 async fn retired_generations_are_explained_and_never_started() {
     let lab = full_speed().await;
-    let runner = runner(&lab.addresses());
+    let runner = runner(&lab);
     let task = task_of("step-3/check-retired/replication");
     let look = async || {
         let (ctx, reports) = Ctx::for_test(task.clone(), BTreeMap::new(), Arc::new(LabTime(lab.clock())));

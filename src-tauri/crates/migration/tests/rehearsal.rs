@@ -41,7 +41,7 @@ async fn another_machine_of_the_retired_name_is_left_alone() {
         other.name = "SQLVM-migrated".into();
         other.power = lab::onprem::Power::Off;
     });
-    let runner = runner(&lab.addresses());
+    let runner = runner(&lab);
     for address in ["step-8/rename/SQLVM", "step-8/remove-vm/SQLVM"] {
         let task = task_of(address);
         let facts = BTreeMap::from([
@@ -59,7 +59,7 @@ async fn another_machine_of_the_retired_name_is_left_alone() {
 #[tokio::test]
 async fn a_shutdown_announced_before_a_crash_is_asked_for_and_not_forced() {
     let lab = full_speed().await;
-    let runner = runner(&lab.addresses());
+    let runner = runner(&lab);
     let task = task_of("step-7/shutdown/SQLVM");
     let (mut ctx, reports) = Ctx::for_test(task.clone(), BTreeMap::new(), Arc::new(LabTime(lab.clock())));
     ctx.intent_at = Some(lab.clock().now());
@@ -225,7 +225,7 @@ async fn rehearse(change: impl FnOnce(&mut Design, &lab::Addresses)) -> Rehearse
     assert!(blocking.is_empty(), "the sample must have no findings: {blocking:?}");
     let lost = Arc::new(Mutex::new(HashSet::new()));
     let runner = Arc::new(LosesAnswers {
-        inner: runner(&a),
+        inner: runner(&lab),
         lost: lost.clone(),
     });
     let folder = tempfile::tempdir().unwrap();
