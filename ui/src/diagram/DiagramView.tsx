@@ -38,6 +38,7 @@ const ICONS: Record<NodeKind, typeof ServerRegular> = {
   subnet: VirtualNetworkRegular,
   managedInstance: DatabaseRegular,
   storage: CloudRegular,
+  migrationService: DatabaseRegular,
   vault: ShieldCheckmarkRegular,
   dns: GlobeRegular,
 };

@@ -229,6 +229,8 @@ const connections: ConnectionsView = {
   vcenterPasswordStored: true,
   azureSecretStored: at !== "start",
   azureProxyPasswordStored: false,
+  sqlPasswordStored: false,
+  sharePasswordStored: false,
   azureCertificate: null,
   azureAccount: null,
 };
@@ -488,6 +490,12 @@ const handlers: Handlers = {
   methods_set: ({ replication, databaseMethod }) => {
     design.replication = replication;
     design.databaseMethod = databaseMethod;
+    return project();
+  },
+  dms_save: ({ dms, sqlPassword, sharePassword }) => {
+    design.dms = dms;
+    connections.sqlPasswordStored ||= !!sqlPassword;
+    connections.sharePasswordStored ||= !!sharePassword;
     return project();
   },
   connection_save: ({ connections: c, secret }) => {

@@ -1,7 +1,7 @@
 //! From a command's name and JSON arguments to its function and back. Made from the table in `table.rs`.
 
 use crate::{App, Typed, connections, inventory, projects, rehearsal, run, saved, settings, sign_in, wire::*};
-use plan::{Address, Connections, DatabaseMethod, ReplicationMethod, design::AzureConnection};
+use plan::{Address, Connections, DatabaseMethod, DmsDesign, ReplicationMethod, design::AzureConnection};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::sync::Arc;

@@ -130,6 +130,7 @@ pub(crate) struct Migration {
     invalid: Vec<String>,
     error: Option<Trouble>,
     provisioning_failed: bool,
+    deleting: bool,
     blocked: String,
     upload_errors: Vec<String>,
 }
@@ -358,6 +359,9 @@ fn delete_service(world: &mut World, req: &Req, id: &str) -> Answer {
                 last(id)
             ),
         ));
+    }
+    if let Some(v) = world.cloud.get_mut(id) {
+        v["properties"]["provisioningState"] = "Deleting".into();
     }
     let target = id.to_owned();
     let op = lro::start(
@@ -590,6 +594,7 @@ fn start(world: &mut World, req: &Req, id: &str) -> Answer {
         invalid: vec![],
         error: None,
         provisioning_failed: false,
+        deleting: false,
         blocked: String::new(),
         upload_errors: vec![],
     };
@@ -1299,6 +1304,9 @@ fn delete(world: &mut World, req: &Req, id: &str) -> Answer {
         .and_then(|v| v["location"].as_str())
         .unwrap_or("")
         .to_owned();
+    if let Some(m) = world.cloud.migrations.get_mut(&key) {
+        m.deleting = true;
+    }
     let target = id.to_owned();
     let op = lro::start(
         world,
@@ -1319,6 +1327,7 @@ fn delete(world: &mut World, req: &Req, id: &str) -> Answer {
 pub(crate) fn view(world: &World, key: &str, details: bool) -> Option<Value> {
     let m = world.cloud.migrations.get(key)?;
     let provisioning = match m.state {
+        _ if m.deleting => "Deleting",
         State::Provisioning => "Provisioning",
         State::Failed if m.provisioning_failed => "Failed",
         _ => "Succeeded",
