@@ -49,7 +49,6 @@ fn up_to(plan: &mut Plan, last: &str) {
 
 async fn started() -> Started {
     let lab = Lab::start(Options {
-        speed: 10_000,
         skip_idle_over: Some(Duration::ZERO),
         ..Options::default()
     })
@@ -62,7 +61,7 @@ async fn started() -> Started {
     up_to(&mut plan, "step-6/restore/full");
     let runner = runner(&a);
     let folder = tempfile::tempdir().unwrap();
-    let project = smarthotel::project("p", connections(&a), 10_000, 1);
+    let project = smarthotel::project("p", connections(&a), 1, 1);
     let file = Arc::new(ProjectFile::create(&folder.path().join("p.rehost"), &project).unwrap());
     let options = RunOptions::new("test", "test", "0");
     let time = Arc::new(LabTime(lab.clock()));
