@@ -9,8 +9,11 @@ use crate::{
     arm::{
         datamigration::{Migration, Runtime},
         jobs::Job,
+        leftovers::Classic,
         lro::Operation,
-        recovery::{Appliance, Item},
+        migration_items,
+        protected::Item,
+        recovery::Appliance,
         sql::Restore,
     },
     world::guid,
@@ -83,13 +86,17 @@ pub(crate) struct Cloud {
     /// Running and finished log replays, by the database's lower-case id.
     pub restores: BTreeMap<String, Restore>,
     /// Running and finished migrations by Database Migration Service, by the record's lower-case id.
-    pub migrations: BTreeMap<String, Migration>,
+    pub database_migrations: BTreeMap<String, Migration>,
     /// Integration runtimes, by the service's lower-case id.
     pub runtimes: BTreeMap<String, Runtime>,
     /// How far a database has come in the source's log, by its lower-case id.
     pub positions: BTreeMap<String, u64>,
     /// Site Recovery's protected items, by lower-case id.
     pub items: BTreeMap<String, Item>,
+    /// Azure Migrate's migration items, by lower-case id.
+    pub migrations: BTreeMap<String, migration_items::Item>,
+    /// What retired generations left, by the vault's lower-case id.
+    pub classics: BTreeMap<String, Classic>,
     /// Registered replication appliances, by the vault's lower-case id.
     pub appliances: BTreeMap<String, Appliance>,
     /// Site Recovery's jobs, oldest first.
@@ -122,10 +129,12 @@ impl Cloud {
             busy: BTreeMap::new(),
             accounts: BTreeMap::new(),
             restores: BTreeMap::new(),
-            migrations: BTreeMap::new(),
+            database_migrations: BTreeMap::new(),
             runtimes: BTreeMap::new(),
             positions: BTreeMap::new(),
             items: BTreeMap::new(),
+            migrations: BTreeMap::new(),
+            classics: BTreeMap::new(),
             appliances: BTreeMap::new(),
             jobs: vec![],
             guests: BTreeMap::new(),

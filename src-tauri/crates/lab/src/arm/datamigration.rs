@@ -10,7 +10,7 @@ use axum::http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Answer, Refusal, Req, Resp, last, location, lro, parent, resources, text};
+use super::{Answer, Refusal, Req, Resp, authorization, last, location, lro, parent, resources, text};
 use crate::{
     cloud::Blob,
     world::{World, plus},
@@ -21,8 +21,6 @@ const MIGRATIONS: &str = "Microsoft.DataMigration/databaseMigrations";
 const CLASSIC: &str = "Microsoft.DataMigration/services";
 const DATABASES: &str = "Microsoft.Sql/managedInstances/databases";
 const INSTANCES: &str = "Microsoft.Sql/managedInstances";
-/// Storage Blob Data Reader.
-const BLOB_READER: &str = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
 
 const SERVICE_SECS: i64 = 60;
 const VALIDATE_SECS: i64 = 60;
@@ -222,7 +220,7 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
             service(world, req, &id).map(|_| {
                 let keys: Vec<String> = world
                     .cloud
-                    .migrations
+                    .database_migrations
                     .iter()
                     .filter(|(_, m)| m.service.eq_ignore_ascii_case(&id))
                     .map(|(k, _)| k.clone())
@@ -342,7 +340,7 @@ fn delete_service(world: &mut World, req: &Req, id: &str) -> Answer {
     let region = v["location"].as_str().unwrap_or("").to_owned();
     if world
         .cloud
-        .migrations
+        .database_migrations
         .values()
         .any(|m| m.service.eq_ignore_ascii_case(id))
     {
@@ -417,7 +415,7 @@ fn service_action(world: &mut World, req: &Req, id: &str, verb: &str) -> Answer 
         "listmonitoringdata" => {
             let jobs = world
                 .cloud
-                .migrations
+                .database_migrations
                 .values()
                 .filter(|m| {
                     m.service.eq_ignore_ascii_case(id) && m.active() && matches!(m.source, Source::Share { .. })
@@ -549,7 +547,7 @@ fn start(world: &mut World, req: &Req, id: &str) -> Answer {
         ));
     }
     let key = id.to_lowercase();
-    if let Some(old) = world.cloud.migrations.get(&key).filter(|m| m.active()) {
+    if let Some(old) = world.cloud.database_migrations.get(&key).filter(|m| m.active()) {
         return Err(Refusal::conflict(
             "2039",
             format!(
@@ -598,9 +596,9 @@ fn start(world: &mut World, req: &Req, id: &str) -> Answer {
         blocked: String::new(),
         upload_errors: vec![],
     };
-    let new = !world.cloud.migrations.contains_key(&key);
+    let new = !world.cloud.database_migrations.contains_key(&key);
     let operation = migration.operation.clone();
-    world.cloud.migrations.insert(key.clone(), migration);
+    world.cloud.database_migrations.insert(key.clone(), migration);
     let target = key.clone();
     let op = lro::start(
         world,
@@ -715,7 +713,7 @@ fn refused(world: &World, p: &Value, source: &Source) -> Option<Trouble> {
 fn validated(world: &mut World, key: &str, operation: &str) -> Result<(), Refusal> {
     let Some(m) = world
         .cloud
-        .migrations
+        .database_migrations
         .get(key)
         .filter(|m| m.operation == operation)
         .cloned()
@@ -726,7 +724,7 @@ fn validated(world: &mut World, key: &str, operation: &str) -> Result<(), Refusa
         return Ok(());
     }
     if let Err((code, message)) = validate(world, &m) {
-        if let Some(m) = world.cloud.migrations.get_mut(key) {
+        if let Some(m) = world.cloud.database_migrations.get_mut(key) {
             m.provisioning_failed = true;
         }
         end(world, key, State::Failed, Some((code.clone(), message.clone())));
@@ -747,7 +745,7 @@ fn validated(world: &mut World, key: &str, operation: &str) -> Result<(), Refusa
     {
         a.containers.entry(container.clone()).or_default();
     }
-    if let Some(m) = world.cloud.migrations.get_mut(key) {
+    if let Some(m) = world.cloud.database_migrations.get_mut(key) {
         m.state = State::Running;
     }
     go_on(world, key);
@@ -895,16 +893,13 @@ fn readable(world: &World, m: &Migration) -> Result<(), Trouble> {
 fn may_read(world: &World, account: &str, identity: &str) -> bool {
     let (id, principal) = world.cloud.reader_identity(world.seed());
     let scope = format!("/subscriptions/{}", world.cloud.subscription);
+    let account = world
+        .cloud
+        .of_type(&scope, "Microsoft.Storage/storageAccounts")
+        .find(|v| v["name"] == account)
+        .and_then(|v| v["id"].as_str());
     identity.eq_ignore_ascii_case(&id)
-        && world
-            .cloud
-            .of_type(&scope, "Microsoft.Authorization/roleAssignments")
-            .any(|r| {
-                let p = &r["properties"];
-                p["principalId"] == principal.as_str()
-                    && p["scope"].as_str().is_some_and(|s| last(s) == account)
-                    && p["roleDefinitionId"].as_str().is_some_and(|d| d.ends_with(BLOB_READER))
-            })
+        && account.is_some_and(|a| authorization::has_role(world, &principal, authorization::BLOB_DATA_READER, a))
 }
 
 /// The files at the migration's source.
@@ -929,7 +924,7 @@ pub(crate) fn look(world: &mut World) {
     let now = world.now();
     let due: Vec<String> = world
         .cloud
-        .migrations
+        .database_migrations
         .iter()
         .filter(|(_, m)| match m.state {
             State::Running => {
@@ -945,7 +940,7 @@ pub(crate) fn look(world: &mut World) {
         .map(|(k, _)| k.clone())
         .collect();
     for key in due {
-        let since = match world.cloud.migrations.get(&key).map(|m| m.state.clone()) {
+        let since = match world.cloud.database_migrations.get(&key).map(|m| m.state.clone()) {
             Some(State::Retriable(since)) => Some(since),
             _ => None,
         };
@@ -975,7 +970,7 @@ fn source_count(world: &World, m: &Migration) -> usize {
 
 /// Takes the next step: notices files, uploads one, restores one, or completes.
 fn go_on(world: &mut World, key: &str) {
-    let Some(mut m) = world.cloud.migrations.get(key).cloned() else {
+    let Some(mut m) = world.cloud.database_migrations.get(key).cloned() else {
         return;
     };
     if !matches!(m.state, State::Running | State::Retriable(_)) {
@@ -993,7 +988,7 @@ fn go_on(world: &mut World, key: &str) {
             // The world moves only when asked, so the end of the patience is an event of its own.
             world.at(plus(now, GIVE_UP), |_| {});
         }
-        world.cloud.migrations.insert(key.to_owned(), m);
+        world.cloud.database_migrations.insert(key.to_owned(), m);
         return;
     }
     if let Err(why) = readable(world, &m) {
@@ -1017,12 +1012,12 @@ fn go_on(world: &mut World, key: &str) {
                 f.name
             ),
         );
-        world.cloud.migrations.insert(key.to_owned(), m);
+        world.cloud.database_migrations.insert(key.to_owned(), m);
         return end(world, key, State::Failed, Some(why));
     }
     if let Some(code @ (2009 | 2033)) = world.dms_trouble {
         world.dms_trouble = None;
-        world.cloud.migrations.insert(key.to_owned(), m);
+        world.cloud.database_migrations.insert(key.to_owned(), m);
         return end(
             world,
             key,
@@ -1036,13 +1031,13 @@ fn go_on(world: &mut World, key: &str) {
         let to = plus(now, world.about(secs, &f.name));
         f.step = Step::Uploading(now, to);
         let (name, operation) = (f.name.clone(), m.operation.clone());
-        world.cloud.migrations.insert(key.to_owned(), m);
+        world.cloud.database_migrations.insert(key.to_owned(), m);
         return later(world, to, key, operation, move |w, key| uploaded(w, key, &name));
     }
     let next = m.files.iter().position(|f| f.step != Step::Restored);
     let Some(at) = next else {
         let done = m.offline.is_some() && m.full_restored();
-        world.cloud.migrations.insert(key.to_owned(), m);
+        world.cloud.database_migrations.insert(key.to_owned(), m);
         if done {
             complete(world, key);
         }
@@ -1060,7 +1055,7 @@ fn go_on(world: &mut World, key: &str) {
     };
     if let Some(why) = gap {
         m.blocked = why;
-        world.cloud.migrations.insert(key.to_owned(), m);
+        world.cloud.database_migrations.insert(key.to_owned(), m);
         return;
     }
     f.step = Step::Restoring;
@@ -1071,9 +1066,9 @@ fn go_on(world: &mut World, key: &str) {
     };
     let to = plus(now, world.about(secs, &f.name));
     let (name, operation) = (f.name.clone(), m.operation.clone());
-    world.cloud.migrations.insert(key.to_owned(), m);
+    world.cloud.database_migrations.insert(key.to_owned(), m);
     later(world, to, key, operation, move |w, key| {
-        let Some(m) = w.cloud.migrations.get_mut(key) else {
+        let Some(m) = w.cloud.database_migrations.get_mut(key) else {
             return;
         };
         let database = m.database().to_lowercase();
@@ -1098,7 +1093,7 @@ fn later(
     world.at(at, move |w| {
         let same = w
             .cloud
-            .migrations
+            .database_migrations
             .get(&key)
             .is_some_and(|m| m.operation == operation && matches!(m.state, State::Running | State::Retriable(_)));
         if same {
@@ -1126,7 +1121,7 @@ fn notice(world: &World, m: &mut Migration) {
 }
 
 fn uploaded(world: &mut World, key: &str, name: &str) {
-    let Some(m) = world.cloud.migrations.get_mut(key) else {
+    let Some(m) = world.cloud.database_migrations.get_mut(key) else {
         return;
     };
     let Some(f) = m.files.iter_mut().find(|f| f.name == name) else {
@@ -1148,7 +1143,7 @@ fn uploaded(world: &mut World, key: &str, name: &str) {
 
 /// Brings the database online; returns the operation that does it.
 fn complete(world: &mut World, key: &str) -> Option<String> {
-    let m = world.cloud.migrations.get_mut(key)?;
+    let m = world.cloud.database_migrations.get_mut(key)?;
     m.state = State::Completing;
     let (id, operation, database) = (m.id.clone(), m.operation.clone(), m.database());
     let region = world.cloud.get(&parent(&id, 4))?["location"].as_str()?.to_owned();
@@ -1161,7 +1156,11 @@ fn complete(world: &mut World, key: &str) -> Option<String> {
         CUTOVER_SECS,
         &label,
         move |w| {
-            let same = w.cloud.migrations.get(&k).is_some_and(|m| m.operation == operation);
+            let same = w
+                .cloud
+                .database_migrations
+                .get(&k)
+                .is_some_and(|m| m.operation == operation);
             if !same {
                 return Ok(());
             }
@@ -1187,7 +1186,7 @@ fn complete(world: &mut World, key: &str) -> Option<String> {
 /// Ends a migration. A database that was not finished goes with it.
 fn end(world: &mut World, key: &str, state: State, error: Option<Trouble>) {
     let now = world.now();
-    let Some(m) = world.cloud.migrations.get_mut(key) else {
+    let Some(m) = world.cloud.database_migrations.get_mut(key) else {
         return;
     };
     let unfinished = state != State::Succeeded && !m.provisioning_failed;
@@ -1204,7 +1203,7 @@ fn end(world: &mut World, key: &str, state: State, error: Option<Trouble>) {
 fn named(world: &World, req: &Req, id: &str) -> Result<Migration, Refusal> {
     let m = world
         .cloud
-        .migrations
+        .database_migrations
         .get(&id.to_lowercase())
         .ok_or_else(|| Refusal::not_found(req))?;
     if text(&req.body, "/migrationOperationId").is_none_or(|o| !o.eq_ignore_ascii_case(&m.operation)) {
@@ -1249,7 +1248,7 @@ fn cancel(world: &mut World, req: &Req, id: &str) -> Answer {
         .unwrap_or("")
         .to_owned();
     let key = id.to_lowercase();
-    if !completing && let Some(m) = world.cloud.migrations.get_mut(&key) {
+    if !completing && let Some(m) = world.cloud.database_migrations.get_mut(&key) {
         m.state = State::Canceling;
     }
     // A cutover that is under way is faster than its cancellation.
@@ -1264,7 +1263,7 @@ fn cancel(world: &mut World, req: &Req, id: &str) -> Answer {
         &format!("cancel {operation}"),
         move |w| match w
             .cloud
-            .migrations
+            .database_migrations
             .get(&key)
             .filter(|m| m.operation == operation)
             .map(|m| m.state.clone())
@@ -1285,7 +1284,7 @@ fn cancel(world: &mut World, req: &Req, id: &str) -> Answer {
 
 fn delete(world: &mut World, req: &Req, id: &str) -> Answer {
     let key = id.to_lowercase();
-    let Some(m) = world.cloud.migrations.get(&key) else {
+    let Some(m) = world.cloud.database_migrations.get(&key) else {
         return Ok(Resp::empty(204));
     };
     let forced = req.query.get("force").is_some_and(|f| f.eq_ignore_ascii_case("true"));
@@ -1304,7 +1303,7 @@ fn delete(world: &mut World, req: &Req, id: &str) -> Answer {
         .and_then(|v| v["location"].as_str())
         .unwrap_or("")
         .to_owned();
-    if let Some(m) = world.cloud.migrations.get_mut(&key) {
+    if let Some(m) = world.cloud.database_migrations.get_mut(&key) {
         m.deleting = true;
     }
     let target = id.to_owned();
@@ -1316,7 +1315,7 @@ fn delete(world: &mut World, req: &Req, id: &str) -> Answer {
         15,
         &format!("delete {target}"),
         move |w| {
-            w.cloud.migrations.remove(&target.to_lowercase());
+            w.cloud.database_migrations.remove(&target.to_lowercase());
             Ok(())
         },
     );
@@ -1325,7 +1324,7 @@ fn delete(world: &mut World, req: &Req, id: &str) -> Answer {
 
 /// The record as GET shows it.
 pub(crate) fn view(world: &World, key: &str, details: bool) -> Option<Value> {
-    let m = world.cloud.migrations.get(key)?;
+    let m = world.cloud.database_migrations.get(key)?;
     let provisioning = match m.state {
         _ if m.deleting => "Deleting",
         State::Provisioning => "Provisioning",

@@ -27,6 +27,8 @@ pub(crate) enum Style {
     Compute,
     /// Both headers, `…/locations/{loc}/operationStatuses/{id}`.
     DataMigration,
+    /// `azure-asyncoperation` only, below a discovery site.
+    Site(String),
     /// Location only, `{S}/operationresults/{id}`.
     Group,
 }
@@ -211,6 +213,10 @@ pub(crate) fn headers(world: &World, req: &Req, id: &str) -> Vec<(&'static str, 
             provider("Microsoft.DataMigration", "operationResults"),
             15,
         ),
+        Style::Site(site) => {
+            let status = format!("{base}{site}/operationsStatus/{id}?api-version={v}");
+            return vec![("azure-asyncoperation", status), ("retry-after", "30".into())];
+        }
         Style::Group => (
             None,
             format!("{base}/subscriptions/{sub}/operationresults/{id}?api-version={v}"),
@@ -246,6 +252,7 @@ pub(crate) fn poll(world: &World, req: &Req, low: &[&str]) -> Option<Answer> {
         | "manageddatabaseazureasyncoperation"
         | "operationstatus"
         | "operationstatuses"
+        | "operationsstatus"
         | "replicationoperationstatus" => true,
         "operations" if low.contains(&"locations") => !req.query.contains_key("monitor"),
         "managedinstanceoperationresults"
