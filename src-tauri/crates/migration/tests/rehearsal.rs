@@ -98,7 +98,6 @@ async fn set_faults(a: &lab::Addresses, faults: &Value) {
 
 /// Runs the whole plan of a design against a fresh lab.
 async fn rehearse(design: Design, options: Options, faults: Value) -> (Lab, RunState) {
-    let began = std::time::Instant::now();
     let lab = Lab::start(Options {
         speed: 10_000,
         skip_idle_over: Some(Duration::ZERO),
@@ -143,7 +142,6 @@ async fn rehearse(design: Design, options: Options, faults: Value) -> (Lab, RunS
         .filter(|t| !t.status.is_settled())
         .map(|t| format!("{} {:?} {} {:?}", t.address, t.status, t.text, t.failure))
         .collect();
-    println!("{} tasks, {:?}", state.tasks.len(), began.elapsed());
     assert!(open.is_empty(), "not settled:\n{}\n{:#?}", open.join("\n"), lab.stats());
     assert!(matches!(finished, Ok(Ok(Outcome::Done))));
     assert!(state.tasks.len() >= 60);

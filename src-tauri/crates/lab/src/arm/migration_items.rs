@@ -900,7 +900,7 @@ fn migrate(world: &mut World, req: &Req, id: &str) -> Answer {
             return Ok(());
         };
         let subnet = subnet_or_first(w, i.target("targetNetworkId"), i.target("targetSubnetName"));
-        make_vm(w, &i, &i.target_name().to_owned(), &subnet);
+        make_vm(w, &i, i.target_name(), &subnet);
         let now = w.now();
         if let Some(i) = w.cloud.migrations.get_mut(key) {
             (i.stage, i.last_migration) = (Stage::Migrated, Some(now));
