@@ -9,6 +9,8 @@
 //! changed nothing.) What may have to wait is the first sending, for room in Azure's [`limits`]. A token goes to the
 //! resource manager's host only. Nothing that leaves this crate, trace, log or error, holds a secret (see [`redact`]).
 //!
+//! What Azure answers has types, a module for each provider ([`sql`], [`network`], [`recovery`] …), see [`model`].
+//!
 //! Knows the nouns of `plan` and the type of `secrets`, nothing above. Begin with [`Arm`], then [`Operation`].
 
 pub mod advice;
@@ -19,19 +21,26 @@ mod check;
 pub mod clouds;
 mod error;
 pub mod limits;
+pub mod model;
 mod operation;
 pub mod redact;
 pub mod rights;
 pub mod sas;
+mod subscriptions;
 mod transport;
 pub mod versions;
 
 pub use advice::Advice;
 pub use arm::{Arm, Started};
+pub use auth::Session;
 pub use azure_core::credentials::TokenCredential;
 pub use blobs::{BlobItem, Blobs};
-pub use check::{Step, check_connection};
+pub use check::{Hop, Step, check_connection};
 pub use error::{ApiError, AzureError, Detail, ErrorClass, NetworkKind};
 pub use limits::{Limits, Quota};
+pub use model::{
+    authorization, compute, datamigration, migrate, network, offazure, prices, recovery, resources, sql, storage,
+};
 pub use operation::{Operation, Polled};
+pub use subscriptions::{Subscription, Tenant, account_scope};
 pub use transport::Network;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
-use azure::{Arm, AzureError, Blobs, ErrorClass, NetworkKind, Polled, TokenCredential, check_connection};
+use azure::{Arm, AzureError, Blobs, ErrorClass, Network, NetworkKind, Polled, TokenCredential, check_connection};
 use azure_core::{
     credentials::{AccessToken, TokenRequestOptions},
     time::{Duration, OffsetDateTime},
@@ -293,9 +293,8 @@ async fn a_refused_token_is_replaced_once() {
 
 #[tokio::test]
 async fn nothing_is_sent_twice() {
-    let (server, arm) = served().await;
     for status in [408, 429, 500, 502, 503, 504] {
-        server.reset().await;
+        let (server, arm) = served().await;
         answer(
             &server,
             "PUT",
@@ -312,6 +311,66 @@ async fn nothing_is_sent_twice() {
         assert_eq!(e.class(), wanted);
         assert_eq!(server.received_requests().await.unwrap().len(), 1);
     }
+}
+
+/// Network answers 429 for a resource that another operation holds; that is no reason to hold other requests back.
+#[tokio::test]
+async fn a_locked_resource_is_no_throttling() {
+    for (code, class, closed) in [
+        ("RetryableErrorDueToAnotherOperation", ErrorClass::Conflict, false),
+        ("SubscriptionRequestsThrottled", ErrorClass::Throttled(9), true),
+    ] {
+        let (server, arm) = served().await;
+        let refusal = json_answer(429, json!({"error": {"code": code, "message": "m"}}));
+        let refusal = refusal
+            .insert_header("Retry-After", "9")
+            .insert_header("x-ms-ratelimit-remaining-subscription-writes", "21");
+        answer(&server, "PUT", VNET, refusal).await;
+        let e = arm.put(&ResourceId::new(VNET), &json!({})).await.unwrap_err();
+        assert_eq!(e.class(), class);
+        let quota = arm.quota();
+        let writes = quota
+            .iter()
+            .find(|q| q.kind == azure::limits::Kind::Writes && q.provider.is_none());
+        let writes = writes.unwrap();
+        assert_eq!(writes.closed_until.is_some(), closed, "{writes:?}");
+        assert!(writes.remaining <= 21, "what Azure leaves is believed: {writes:?}");
+        let reads = quota
+            .iter()
+            .find(|q| q.kind == azure::limits::Kind::Reads && q.provider.is_none());
+        assert_eq!(reads.unwrap().closed_until, None);
+    }
+}
+
+#[tokio::test]
+async fn prices_are_read_without_a_token() {
+    let (server, arm) = served().await;
+    let price =
+        |name: &str| json!({"retailPrice": 0.5, "unitOfMeasure": "1 Hour", "skuName": name, "type": "Consumption"});
+    let next = format!("{}/api/retail/prices?$skip=1000", server.uri());
+    Mock::given(path("/api/retail/prices"))
+        .and(query_param("$skip", "1000"))
+        .respond_with(json_answer(
+            200,
+            json!({"Items": [price("8 vCore")], "NextPageLink": null}),
+        ))
+        .mount(&server)
+        .await;
+    Mock::given(path("/api/retail/prices"))
+        .and(query_param("currencyCode", "'EUR'"))
+        .and(query_param("$filter", "serviceName eq 'SQL Managed Instance'"))
+        .respond_with(json_answer(
+            200,
+            json!({"Items": [price("vCore")], "NextPageLink": next}),
+        ))
+        .mount(&server)
+        .await;
+    let filter = "serviceName eq 'SQL Managed Instance'";
+    let found = azure::prices::search(&arm, &server.uri(), "EUR", filter).await.unwrap();
+    let names: Vec<_> = found.iter().filter_map(|p| p.sku_name.as_deref()).collect();
+    assert_eq!(names, ["vCore", "8 vCore"]);
+    let requests = server.received_requests().await.unwrap();
+    assert!(requests.iter().all(|r| !r.headers.contains_key("authorization")));
 }
 
 #[tokio::test]
@@ -546,7 +605,8 @@ async fn the_connection_test_names_the_hop() {
     let server = MockServer::start().await;
     let subscription = |state: &str| json!({"subscriptionId": "s", "displayName": "Contoso", "state": state});
     let check = async |server: &MockServer, list: &[&'static str]| {
-        check_connection(&connection(server), tokens(list), Arc::new(Kept::default())).await
+        let network = Network::of(&connection(server), None).unwrap();
+        check_connection(&connection(server), &network, tokens(list), Arc::new(Kept::default())).await
     };
     answer(&server, "GET", "/metadata/endpoints", json_answer(200, json!({}))).await;
     answer(
@@ -565,12 +625,12 @@ async fn the_connection_test_names_the_hop() {
     )
     .await;
     let steps = check(&server, &["t"]).await;
-    assert_eq!(steps.len(), 4, "{steps:?}");
+    assert_eq!(steps.len(), 6, "{steps:?}");
     assert!(steps.iter().all(|s| s.ok));
     assert!(
-        steps[3].hint.contains("--role Contributor"),
+        steps[5].hint.contains("--role Contributor"),
         "reading alone is a warning: {:?}",
-        steps[3]
+        steps[5]
     );
 
     server.reset().await;
@@ -584,8 +644,8 @@ async fn the_connection_test_names_the_hop() {
     )
     .await;
     let steps = check(&server, &["t"]).await;
-    assert!(steps[0].ok && steps[0].detail.contains("ahead"), "{:?}", steps[0]);
-    assert_eq!((steps.len(), steps[2].ok), (3, false), "{steps:?}");
+    assert!(steps[2].ok && steps[2].detail.contains("ahead"), "{:?}", steps[2]);
+    assert_eq!((steps.len(), steps[4].ok), (5, false), "{steps:?}");
 
     let mut nowhere = connection(&server);
     nowhere.arm_url = format!(
@@ -595,11 +655,12 @@ async fn the_connection_test_names_the_hop() {
             .local_addr()
             .unwrap()
     );
-    let steps = check_connection(&nowhere, tokens(&["t"]), Arc::new(Kept::default())).await;
-    assert_eq!((steps.len(), steps[0].ok), (1, false));
+    let network = Network::of(&nowhere, None).unwrap();
+    let steps = check_connection(&nowhere, &network, tokens(&["t"]), Arc::new(Kept::default())).await;
+    assert_eq!((steps.len(), steps[1].ok), (2, false));
     assert!(
-        steps[0].title.contains("127.0.0.1") && steps[0].detail.contains("refuses"),
+        steps[1].title.contains("127.0.0.1") && steps[1].detail.contains("No connection"),
         "{:?}",
-        steps[0]
+        steps[1]
     );
 }

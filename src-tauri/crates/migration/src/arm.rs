@@ -21,7 +21,7 @@ pub(crate) async fn follow(
     how: &Follow,
     watched: Option<&Watched<'_>>,
 ) -> Result<(), Failure> {
-    let arm = links.arm(ctx);
+    let arm = links.arm(ctx).following();
     if let Some(op) = handle.0.get("op") {
         let mut op: Operation = serde_json::from_value(op.clone()).map_err(|e| unreadable(ctx, &e.to_string()))?;
         loop {
@@ -43,7 +43,7 @@ pub(crate) async fn follow(
                 }
                 // Azure forgets finished operations after some time; the resource itself then tells.
                 Err(e) if e.is_not_found() => return Ok(()),
-                Err(e) => return Err(words::azure(e)),
+                Err(e) => return Err(words::look(e)),
             }
         }
     }

@@ -3,6 +3,7 @@
 
 pub(crate) mod authorization;
 pub(crate) mod compute;
+pub(crate) mod datamigration;
 pub(crate) mod jobs;
 pub(crate) mod leftovers;
 pub(crate) mod lro;
@@ -326,16 +327,7 @@ fn admit(world: &mut World, req: &Req) -> Result<(), Refusal> {
     if world.trouble.expired.is_some() && world.trouble.expired.as_deref() == token(req) {
         return Err(expired(world));
     }
-    if req.low.first().map(String::as_str) == Some("subscriptions")
-        && let Some(sub) = req.segs.get(1)
-        && !sub.eq_ignore_ascii_case(&world.cloud.subscription)
-    {
-        return Err(Refusal::new(
-            404,
-            "SubscriptionNotFound",
-            format!("The subscription '{sub}' could not be found."),
-        ));
-    }
+    crate::entra::admit(world, req)?;
     versions::check(req)?;
     throttle::take(world, req)
 }
@@ -429,6 +421,7 @@ fn dispatch(world: &mut World, req: &Req) -> Answer {
         Some("microsoft.migrate") => migrate::handle(world, req, &low),
         Some("microsoft.offazure") => offazure::handle(world, req, &low),
         Some("microsoft.compute") => compute::handle(world, req, &low),
+        Some("microsoft.datamigration") => datamigration::handle(world, req, &low),
         _ => None,
     }
     .or_else(|| resources::handle(world, req, &low))

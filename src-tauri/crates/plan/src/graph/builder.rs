@@ -157,15 +157,6 @@ pub(super) fn await_some(list: &str, condition: Condition, facts: Vec<Fact>, oth
     }
 }
 
-pub(super) fn gate(question: &str, accept: &str, reject: &str, safe: &str) -> Action {
-    Action::Gate {
-        question: question.into(),
-        accept: accept.into(),
-        reject: reject.into(),
-        safe_because: safe.into(),
-    }
-}
-
 /// A task that the scenario names and the chosen way does not need.
 pub(super) fn not_needed(step: u8, kind: &str, name: &str, title: &str, reason: &str) -> T {
     task(
@@ -178,6 +169,15 @@ pub(super) fn not_needed(step: u8, kind: &str, name: &str, title: &str, reason: 
     )
     .why("The scenario did it; today's method does not need it.")
     .secs(0, 0, "nothing is done")
+}
+
+pub(super) fn gate(question: &str, accept: &str, reject: &str, safe: &str) -> Action {
+    Action::Gate {
+        question: question.into(),
+        accept: accept.into(),
+        reject: reject.into(),
+        safe_because: safe.into(),
+    }
 }
 
 pub(super) fn fact(name: &str, pointer: &str) -> Fact {
