@@ -203,6 +203,7 @@ async fn lost_answers_repeat_nothing_without_an_agent() {
         lost("DELETE", "locks/*"),
     ]);
     let (lab, run) = rehearse(agentless(), Options::default(), faults).await;
+    assert_eq!(lab.unmet(), Vec::<usize>::new(), "rules that nothing met");
     let again = run.tasks.iter().filter(|t| t.attempts > 1).count();
     assert!(again >= 10, "the answers to {again} tasks were lost");
     lab.stop().await;
