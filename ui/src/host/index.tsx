@@ -27,8 +27,11 @@ const STALE: Partial<Record<Command, string[]>> = {
   project_forget: ["projects"],
   rehearse_sample: ["projects"],
   methods_set: ["project", "plan"],
+  dms_save: ["project", "plan"],
   connection_save: ["project"],
   certificate_trust: ["project"],
+  client_certificate_choose: ["project"],
+  sign_out: ["project"],
   run_start: ["project", "projects"],
   run_resume: ["project", "projects"],
   // These take a run up again that nobody executes.

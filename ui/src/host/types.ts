@@ -11,6 +11,7 @@ import type { ConnectionsView } from "./gen/ConnectionsView";
 import type { ConnectionTest } from "./gen/ConnectionTest";
 import type { Exchange } from "./gen/Exchange";
 import type { DatabaseMethod } from "./gen/DatabaseMethod";
+import type { DmsDesign } from "./gen/DmsDesign";
 import type { FaultScript } from "./gen/FaultScript";
 import type { FilledScript } from "./gen/FilledScript";
 import type { Inventory } from "./gen/Inventory";
@@ -18,9 +19,9 @@ import type { InventoryMessage } from "./gen/InventoryMessage";
 import type { PlanView } from "./gen/PlanView";
 import type { ProjectSummary } from "./gen/ProjectSummary";
 import type { ProjectView } from "./gen/ProjectView";
+import type { QuotaView } from "./gen/QuotaView";
 import type { RehearsalOptions } from "./gen/RehearsalOptions";
 import type { ReplicationMethod } from "./gen/ReplicationMethod";
-import type { QuotaView } from "./gen/QuotaView";
 import type { RunMessage } from "./gen/RunMessage";
 import type { RunState } from "./gen/RunState";
 import type { SavedReport } from "./gen/SavedReport";
@@ -44,8 +45,14 @@ export type Commands = {
   fault_scripts: [Nothing, FaultScript[]];
   rehearse_sample: [{ options: RehearsalOptions }, ProjectView];
   methods_set: [InProject & { replication: ReplicationMethod; databaseMethod: DatabaseMethod }, ProjectView];
+  dms_save: [InProject & { dms: DmsDesign; sqlPassword: string | null; sharePassword: string | null }, ProjectView];
   connection_save: [
-    InProject & { kind: ConnectionKind; connections: Connections; secret: string | null; proxyPassword?: string | null },
+    InProject & {
+      kind: ConnectionKind;
+      connections: Connections;
+      secret: string | null;
+      proxyPassword?: string | null;
+    },
     ConnectionsView,
   ];
   connection_test: [InProject & { kind: ConnectionKind }, ConnectionTest];

@@ -125,6 +125,14 @@ impl World {
         }
     }
 
+    /// The time in which Azure's limits refill.
+    pub(crate) fn limits(&self) -> azure::Limits {
+        match &self.time {
+            Time::Here(clock) => azure::Limits::new(Arc::new(LocalTime(clock.clone()))),
+            Time::There(clock) => azure::Limits::new(clock.clone()),
+        }
+    }
+
     pub(crate) fn speed(&self) -> u32 {
         match &self.time {
             Time::Here(clock) => clock.speed(),
@@ -140,6 +148,25 @@ impl World {
             }
             Time::There(clock) => clock.set_speed(speed).await,
         }
+    }
+
+    async fn cure(&self) -> Result<bool, UiError> {
+        match &self.time {
+            Time::Here(_) => Ok(lock(&self.lab).as_ref().is_some_and(Lab::cure)),
+            Time::There(clock) => clock.control().cure().await,
+        }
+    }
+
+    /// Plays the person's browser, which comes back to whoever waits for it.
+    pub(crate) fn visit(&self, page: &str) -> Result<(), UiError> {
+        let ca = reqwest::Certificate::from_pem(self.addresses.ca_pem.as_bytes()).map_err(UiError::internal)?;
+        let browser = reqwest::Client::builder().tls_certs_only([ca]).no_proxy().build();
+        let request = browser.map_err(UiError::internal)?.get(page);
+        tokio::spawn(async move {
+            // What it comes to is the business of who waits.
+            let _ = request.send().await;
+        });
+        Ok(())
     }
 
     pub(crate) async fn stop(&self) {
@@ -323,6 +350,23 @@ pub async fn set_speed(app: &Arc<App>, project: String, speed: u32) -> Result<()
     Ok(())
 }
 
+/// Lets the rehearsal's people do at once what its fault script asks of them; they would do it some lab minutes later
+/// anyway. Returns what they did, in the script's words; nothing when nobody is needed (any more).
+///
+/// # Errors
+/// Fails when the project isn't open or its lab is gone.
+pub async fn cure(app: &Arc<App>, project: &str) -> Result<Option<String>, UiError> {
+    let open = app.opened(project)?;
+    let fault = open.project().rehearsal_fault;
+    let script = scripts()
+        .into_iter()
+        .find(|s| Some(&s.id) == fault.as_ref() && !s.by_itself);
+    let (Some(script), Some(world)) = (script, world_of(app, &open)?) else {
+        return Ok(None);
+    };
+    Ok(world.cure().await?.then_some(script.admin))
+}
+
 /// The lab of a rehearsal; none for a real project.
 pub(crate) fn world_of(app: &App, open: &Open) -> Result<Option<Arc<World>>, UiError> {
     let project = open.project();
@@ -420,6 +464,12 @@ async fn enter(app: &Arc<App>, open: &Open, world: World) -> Result<(), UiError>
     store
         .set(&SecretName::Azure.key(&id), &Secret::new(addresses.client_secret))
         .await?;
+    for (name, password) in [
+        (SecretName::SqlSource, addresses.sql_password),
+        (SecretName::BackupShare, addresses.share_password),
+    ] {
+        store.set(&name.key(&id), &Secret::new(password)).await?;
+    }
     // Opens a pretended instance only; the same in each process, so that a resumed rehearsal goes on with it.
     let mi = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, addresses.subscription_id.as_bytes());
     store

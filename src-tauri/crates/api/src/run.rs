@@ -2,10 +2,10 @@
 
 use crate::{
     App, Open, Sink,
-    clocks::RunTime,
     connections::SecretName,
     projects::newest_run,
     rehearsal::{self, World},
+    sign_in,
     wire::{
         ClockView, CloseQuestion, FilledScript, PlanView, QuotaView, RunMessage, RunPhase, RunState, TaskState, UiError,
     },
@@ -186,22 +186,25 @@ async fn go(
     let key = |name: SecretName| name.key(&project.id);
     let need = async |name: SecretName, what: &str| match store.get(&key(name)).await? {
         Some(secret) => Ok(secret),
-        None => Err(missing(what)),
+        None => Err(sign_in::missing(what)),
     };
     let vcenter_password = need(SecretName::Vcenter, "vCenter password").await?;
-    let client_secret = need(SecretName::Azure, "Azure client secret").await?;
+    let session = sign_in::ready(app, open).await?;
     let mut known: HashMap<String, Secret<String>> = HashMap::new();
     for name in migration::secret_names(&view.plan) {
-        if name == "mi-admin" {
-            known.insert(name, mi_admin(&*store, &key(SecretName::MiAdmin)).await?);
-        }
+        let secret = match name.as_str() {
+            "mi-admin" => mi_admin(&*store, &key(SecretName::MiAdmin)).await?,
+            plan::design::SQL_SECRET => need(SecretName::SqlSource, "password for the source SQL Server").await?,
+            plan::design::SHARE_SECRET => need(SecretName::BackupShare, "password for the backup share").await?,
+            _ => continue,
+        };
+        known.insert(name, secret);
     }
-    let credential = azure::auth::client_secret(&project.connections.azure, client_secret)?;
     let clock = world
         .as_ref()
         .map_or_else(|| Arc::new(SystemClock) as Arc<dyn Clock>, |w| w.clock());
-    let limits = azure::Limits::new(Arc::new(RunTime(clock.clone())));
-    let arm = Arm::connect(&project.connections.azure, credential)?.limited(limits);
+    let limits = world.as_ref().map_or_else(azure::Limits::default, |w| w.limits());
+    let arm = Arm::through(session.network(), session.connection(), session.credential())?.limited(limits);
     let migration = Arc::new(Migration::new(Systems {
         arm: arm.clone(),
         vcenter: project.connections.vcenter.clone(),
@@ -624,7 +627,8 @@ fn shown(open: &Open, plan: Plan, inventory: &Inventory) -> PlanView {
     }
 }
 
-/// Fills a person's script: blob addresses, and shared access signatures signed again as they were issued.
+/// Fills a person's script: blob addresses, shared access signatures signed again as they were issued, the key with
+/// which an integration runtime registers.
 async fn filled(app: &Arc<App>, open: &Open, plan: &Plan, template: &str) -> Result<String, UiError> {
     let project = open.project();
     let signatures: Vec<_> = plan
@@ -639,18 +643,18 @@ async fn filled(app: &Arc<App>, open: &Open, plan: &Plan, template: &str) -> Res
             _ => None,
         })
         .collect();
+    let runtime = plan.tasks().find_map(|t| match &t.action {
+        Action::CheckRuntime { service } if template.contains("${secret:runtime-key}") => Some(service),
+        _ => None,
+    });
     let mut known = HashMap::new();
-    if !signatures.is_empty() {
+    if !signatures.is_empty() || runtime.is_some() {
         let facts = state(app, &open.path.display().to_string()).await?.facts;
-        let secret = app
-            .secret(open, SecretName::Azure)
-            .await?
-            .ok_or_else(|| missing("Azure client secret"))?;
         let arm = match open.followed() {
             Some(live) => live.arm.clone(),
             None => {
-                let credential = azure::auth::client_secret(&project.connections.azure, secret)?;
-                Arm::connect(&project.connections.azure, credential)?
+                let session = sign_in::session(app, open).await?;
+                Arm::through(session.network(), session.connection(), session.credential())?
             }
         };
         for (name, account, container) in signatures {
@@ -679,10 +683,19 @@ async fn filled(app: &Arc<App>, open: &Open, plan: &Plan, template: &str) -> Res
             )?;
             known.insert(format!("secret:sas/{name}"), sas);
         }
+        if let Some(service) = runtime {
+            let keys = arm.post(service, "listAuthKeys", None).await?.body.unwrap_or_default();
+            let key = keys.pointer("/authKey1").and_then(|v| v.as_str()).map(Secret::from);
+            known.insert("secret:runtime-key".into(), key.ok_or_else(not_issued)?);
+        }
     }
     Ok(migration::fill_script(template, |name| {
         match name.strip_prefix("blob:") {
-            Some(account) => Some(project.connections.azure.blob_url.replace("{account}", account)),
+            Some(account) => Some(
+                azure::clouds::complete(&project.connections.azure)
+                    .blob_url
+                    .replace("{account}", account),
+            ),
             None => known.get(name).map(|s| s.expose().clone()),
         }
     }))
@@ -691,16 +704,8 @@ async fn filled(app: &Arc<App>, open: &Open, plan: &Plan, template: &str) -> Res
 fn not_issued() -> UiError {
     UiError::state(
         "The script can't be filled yet",
-        "It needs a shared access signature that an earlier task issues.",
+        "It needs a shared access signature or a key that an earlier task makes.",
         "Wait until the tasks before this one are done, then copy it again.",
-    )
-}
-
-fn missing(what: &str) -> UiError {
-    UiError::invalid(
-        format!("The {what} is not stored"),
-        "Secrets stay in the keyring of the computer and user that entered them.",
-        "Open Connect, enter it, choose Save, and start again.",
     )
 }
 

@@ -26,18 +26,21 @@ mod operation;
 pub mod redact;
 pub mod rights;
 pub mod sas;
+mod subscriptions;
 mod transport;
 pub mod versions;
 
 pub use advice::Advice;
 pub use arm::{Arm, Started};
+pub use auth::Session;
 pub use azure_core::credentials::TokenCredential;
 pub use blobs::{BlobItem, Blobs};
-pub use check::{Step, check_connection};
+pub use check::{Hop, Step, check_connection};
 pub use error::{ApiError, AzureError, Detail, ErrorClass, NetworkKind};
 pub use limits::{Limits, Quota};
 pub use model::{
     authorization, compute, datamigration, migrate, network, offazure, prices, recovery, resources, sql, storage,
 };
 pub use operation::{Operation, Polled};
+pub use subscriptions::{Subscription, Tenant, account_scope};
 pub use transport::Network;

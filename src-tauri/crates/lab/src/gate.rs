@@ -117,11 +117,12 @@ impl Gate {
         self.release.send_modify(|n| *n += 1);
     }
 
-    /// People remove the cause of what goes wrong.
-    pub fn cure(&self) {
+    /// People remove the cause of what goes wrong. False when there is none, or none any more.
+    pub fn cure(&self) -> bool {
         let mut world = self.world();
-        world.cure();
+        let cured = world.cure();
         self.note(&world);
+        cured
     }
 
     /// Notes in the diary how the fault script goes.
@@ -300,13 +301,14 @@ fn change(service: Service, method: &Method, path: &str, body: &[u8]) -> Option<
             (method != Method::GET && method != Method::HEAD).then(|| (method.to_string(), path.to_owned()))
         }
         Service::Arm => {
-            const READS: [&str; 6] = [
+            const READS: [&str; 7] = [
                 "listkeys",
+                "listauthkeys",
+                "listmonitoringdata",
                 "checknameavailability",
                 "retrievebootdiagnosticsdata",
                 "listservicesas",
                 "listaccountsas",
-                "refresh",
             ];
             let last = path.rsplit('/').next().unwrap_or("").to_lowercase();
             let reads = *method == Method::GET

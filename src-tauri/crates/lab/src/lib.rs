@@ -8,6 +8,7 @@
 //! Begin reading at [`Lab::start`], then [`world`] (state and time), then `arm` (the resource manager).
 
 pub mod clock;
+pub mod entra;
 pub mod faults;
 pub mod onprem;
 pub mod stats;
@@ -18,7 +19,6 @@ mod blob;
 mod cloud;
 mod control;
 mod diary;
-mod entra;
 mod gate;
 mod people;
 mod state;
@@ -66,6 +66,8 @@ pub struct Options {
     pub diary: Option<PathBuf>,
     /// The clock goes on at least here after the diary was repeated.
     pub resume_at: Option<Timestamp>,
+    /// Whose time sign-ins live in.
+    pub token_time: entra::TokenTime,
 }
 
 impl Default for Options {
@@ -81,6 +83,7 @@ impl Default for Options {
             fault: None,
             diary: None,
             resume_at: None,
+            token_time: entra::TokenTime::Real,
         }
     }
 }
@@ -128,6 +131,13 @@ pub struct Addresses {
     pub subscription_id: String,
     pub vcenter_user: String,
     pub vcenter_password: String,
+    /// Password of the login in the source SQL Server, `svc-dms`.
+    pub sql_password: String,
+    /// Password of the account that reads the backup share, `CONTOSO\\svc-backup`.
+    pub share_password: String,
+    /// Id and object id of an identity that may be given the right to read backups.
+    pub identity: String,
+    pub identity_principal: String,
     /// SHA-256 of vCenter's certificate.
     pub vcenter_thumbprint: String,
     /// Id of the fault script that it plays.
@@ -201,6 +211,8 @@ impl Lab {
         let url = |l: &TlsListener| format!("https://127.0.0.1:{}", l.port());
         let addresses = {
             let mut w = world.lock();
+            let (identity, identity_principal) = w.cloud.reader_identity(options.seed);
+            w.entra.time = options.token_time;
             w.cloud.arm_url = url(&arm);
             w.cloud.authority_url = url(&entra);
             w.cloud.blob_url = url(&blob);
@@ -218,6 +230,10 @@ impl Lab {
                 subscription_id: w.cloud.subscription.clone(),
                 vcenter_user: w.onprem.user.clone(),
                 vcenter_password: w.onprem.password.clone(),
+                sql_password: w.onprem.sql.password.clone(),
+                share_password: w.onprem.sql.share_password.clone(),
+                identity,
+                identity_principal,
                 vcenter_thumbprint: vcenter.thumbprint.clone(),
                 fault: options.fault.clone(),
                 clock: clock.anchor(),
@@ -306,14 +322,22 @@ impl Lab {
         self.world.lock().counters.stats()
     }
 
-    /// People remove the cause of what the fault script lets go wrong.
-    pub fn cure(&self) {
-        self.gate.cure();
+    /// End of the source database's log, and how far the database on a managed instance has come in it (none: there is
+    /// none). Equal at the end of a migration: no transaction was lost.
+    pub fn log_positions(&self) -> (u64, Option<u64>) {
+        let world = self.gate.world();
+        let target = world.cloud.positions.values().max().copied();
+        (world.onprem.sql.position, target)
     }
 
-    /// How many requests each rule of the fault script has struck.
-    pub fn struck(&self) -> Vec<u32> {
-        self.world.lock().trouble.progress.struck.clone()
+    /// People remove the cause of what the fault script lets go wrong. False when there is none, or none any more.
+    pub fn cure(&self) -> bool {
+        self.gate.cure()
+    }
+
+    /// The rules of the fault script, by their place, that nothing has met yet.
+    pub fn unmet(&self) -> Vec<usize> {
+        self.world.lock().trouble.unmet()
     }
 
     /// Recorded exchanges with the resource manager, oldest first.

@@ -66,6 +66,12 @@ fn azure(world: &World) -> Value {
             json!({"machine": i.vm_name, "phase": phase(i.phase), "test": i.test_vm.as_deref().map(last)}),
         );
     }
+    for (id, i) in &c.migrations {
+        resources.insert(
+            short(id),
+            json!({"machine": i.vm_name, "stage": stage(i.stage), "test": i.test_vm.as_deref().map(last)}),
+        );
+    }
     let restores: Map<String, Value> = c
         .restores
         .iter()
@@ -77,12 +83,29 @@ fn azure(world: &World) -> Value {
         })
         .collect();
     let appliances: Vec<&str> = c.appliances.values().map(|a| a.name.as_str()).collect();
-    json!({"providers": providers, "resources": resources, "restores": restores, "appliances": appliances})
+    let migrations: Map<String, Value> = c
+        .database_migrations
+        .keys()
+        .filter_map(|id| {
+            let shown = crate::arm::datamigration::view(world, id, false)?;
+            Some((short(id), shown["properties"]["migrationStatus"].clone()))
+        })
+        .collect();
+    // Transactions of the source that a database on a managed instance lacks.
+    let lost: Map<String, Value> = c
+        .positions
+        .iter()
+        .map(|(id, at)| (short(id), json!(world.onprem.sql.position > *at)))
+        .collect();
+    json!({
+        "providers": providers, "resources": resources, "restores": restores, "migrations": migrations, "lost": lost,
+        "appliances": appliances,
+    })
 }
 
 /// States without the times in them.
-fn phase(p: crate::arm::recovery::Phase) -> &'static str {
-    use crate::arm::recovery::Phase::*;
+fn phase(p: crate::arm::protected::Phase) -> &'static str {
+    use crate::arm::protected::Phase::*;
     match p {
         Enabling => "Enabling",
         Initial { .. } => "Initial",
@@ -90,6 +113,19 @@ fn phase(p: crate::arm::recovery::Phase) -> &'static str {
         FailingOver => "FailingOver",
         FailedOver => "FailedOver",
         Committed => "Committed",
+        Disabling => "Disabling",
+    }
+}
+
+fn stage(s: crate::arm::migration_items::Stage) -> &'static str {
+    use crate::arm::migration_items::Stage::*;
+    match s {
+        Enabling => "Enabling",
+        EnableFailed => "EnableFailed",
+        Seeding { .. } => "Seeding",
+        Replicating => "Replicating",
+        Migrating => "Migrating",
+        Migrated => "Migrated",
         Disabling => "Disabling",
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 use uuid::Uuid;
 
-use crate::{cloud::Cloud, faults::Trouble, onprem::OnPrem, people::People, stats::Counters};
+use crate::{cloud::Cloud, entra::Directory, faults::Trouble, onprem::OnPrem, people::People, stats::Counters};
 
 /// The world as the services share it.
 #[derive(Clone)]
@@ -37,7 +37,11 @@ pub struct World {
     next: u64,
     events: BTreeMap<(Timestamp, u64), Effect>,
     pub onprem: OnPrem,
+    /// The next migration by Database Migration Service that gets so far fails with this code: 2007, 2009, 2012, 2030,
+    /// 2033, 2043, 2049 or 2056. For tests.
+    pub dms_trouble: Option<u32>,
     pub(crate) cloud: Cloud,
+    pub entra: Directory,
     pub(crate) people: People,
     pub(crate) counters: Counters,
     pub(crate) trouble: Trouble,
@@ -47,6 +51,7 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, start: Timestamp, people: bool) -> World {
+        let cloud = Cloud::contoso(seed);
         let mut world = World {
             now: start,
             started: start,
@@ -54,7 +59,9 @@ impl World {
             next: 0,
             events: BTreeMap::new(),
             onprem: OnPrem::smarthotel(seed),
-            cloud: Cloud::contoso(seed),
+            dms_trouble: None,
+            entra: Directory::contoso(seed, &cloud.tenant),
+            cloud,
             people: People::new(people),
             counters: Counters::default(),
             trouble: Trouble::default(),

@@ -72,6 +72,11 @@ fn same(ctx: &Ctx, known_as: &str, found: &Vm) -> Result<(), Failure> {
     ))
 }
 
+/// Name of the fact that holds what scripts on a machine had published before the run.
+fn reports(vm: &str) -> String {
+    format!("reports.{vm}")
+}
+
 fn role_entry(role: &str) -> String {
     format!("vcenter:role/{role}")
 }
@@ -130,17 +135,17 @@ impl TaskKind for OnPremises {
                         FailureClass::NeedsPerson,
                         "VCenterTooOld",
                         format!("{} is too old", about.full_name),
-                        format!("Site Recovery supports {min_version} and later."),
+                        format!("Replication is supported with {min_version} and later."),
                         "Update vCenter, then choose Retry.",
                     ));
                 }
                 ctx.evidence(format!("{} is supported.", about.full_name));
                 Ok(Observed::Matches)
             }
-            Action::CheckVm { vm } => {
+            Action::CheckVm { vm, method } => {
                 let found = self.required(&vc, vm).await?;
                 ctx.set_fact(identity(vm), found.moref.as_str());
-                let findings = rules::CURRENT.judge_vm(&found);
+                let findings = rules::CURRENT.judge_vm(&found, *method);
                 if let Some(f) = findings.iter().find(|f| f.severity == Severity::Blocking) {
                     return Err(Failure::of(
                         FailureClass::NeedsPerson,
@@ -256,23 +261,31 @@ impl TaskKind for OnPremises {
                     )),
                 }
             }
+            Action::NoteReports { vm } => {
+                let published = self.required(&vc, vm).await?.readiness.unwrap_or_default();
+                if ctx.fact(&reports(vm)).is_none() {
+                    ctx.set_fact(reports(vm), published);
+                }
+                Ok(Observed::Matches)
+            }
             Action::CheckReported { vm, key } => {
                 let published = self.required(&vc, vm).await?.readiness.unwrap_or_default();
-                let first = format!("reported.{vm}");
-                let Some(before) = ctx.fact(&first).and_then(Value::as_str) else {
-                    // Whatever is published already may stem from an earlier run.
-                    ctx.set_fact(first, published);
-                    return not_yet(format!("{vm} has not reported yet"));
-                };
+                let noted = ctx.fact(&reports(vm)).and_then(Value::as_str).unwrap_or_default();
                 match readiness(&published, key) {
-                    Some(v) if readiness(before, key) != Some(v) => {
+                    Some(v) if readiness(noted, key) != Some(v) => {
                         ctx.evidence(format!("{vm} reports {key}={v}."));
                         Ok(Observed::Matches)
                     }
                     _ => not_yet(format!("{vm} has not reported yet")),
                 }
             }
-            Action::ShutDownVm { vm } => {
+            Action::ShutDownVm { vm, made_for } => {
+                if let Some(whole) = made_for.as_ref().filter(|m| !ctx.is_ours(m.as_str())) {
+                    return Ok(Observed::NotNeeded(format!(
+                        "{} was there before, so what belongs to it stays.",
+                        whole.name()
+                    )));
+                }
                 let now = self.required(&vc, vm).await?;
                 ctx.set_fact(identity(vm), now.moref.as_str());
                 Ok(match now.power_state.as_str() {
@@ -302,8 +315,11 @@ impl TaskKind for OnPremises {
                 same(ctx, vm, &self.required(&vc, vm).await?)?;
                 Ok(Observed::Differs(format!("it is called {vm}")))
             }
-            Action::DestroyVm { vm } => Ok(match self.vm(&vc, vm).await? {
+            Action::DestroyVm { vm, made_for } => Ok(match self.vm(&vc, vm).await? {
                 None => Observed::Matches,
+                Some(_) if made_for.is_some() && ctx.fact(&identity(vm)).is_none() => {
+                    Observed::NotNeeded(format!("This run has not shut {vm} down, so it stays."))
+                }
                 Some(v) if v.power_state != "poweredOff" => {
                     return Err(Failure::of(
                         FailureClass::NeedsPerson,
@@ -380,7 +396,7 @@ impl TaskKind for OnPremises {
                 vc.revoke("Datacenter", &dc, principal).await.map_err(words::vsphere)?;
                 Ok(None)
             }
-            Action::ShutDownVm { vm } => {
+            Action::ShutDownVm { vm, .. } => {
                 let now = self.required(&vc, vm).await?;
                 if now.tools_status.as_deref() == Some("guestToolsRunning") {
                     vc.shutdown_guest(&now.moref).await.map_err(words::vsphere)?;
@@ -394,7 +410,7 @@ impl TaskKind for OnPremises {
                 let now = self.required(&vc, vm).await?;
                 Ok(task(vc.rename(&now.moref, to).await.map_err(words::vsphere)?))
             }
-            Action::DestroyVm { vm } => {
+            Action::DestroyVm { vm, .. } => {
                 let now = self.required(&vc, vm).await?;
                 Ok(task(vc.destroy(&now.moref).await.map_err(words::vsphere)?))
             }
@@ -432,7 +448,8 @@ impl TaskKind for OnPremises {
                 ctx.sleep(5).await?;
             }
         }
-        let (Some(moref), Action::ShutDownVm { vm }) = (handle.0.get("vm").and_then(Value::as_str), &ctx.task.action)
+        let (Some(moref), Action::ShutDownVm { vm, .. }) =
+            (handle.0.get("vm").and_then(Value::as_str), &ctx.task.action)
         else {
             return Ok(());
         };
@@ -509,7 +526,7 @@ impl TaskKind for OnPremises {
                 ctx.removed(permission_entry(principal, datacenter));
                 Ok(())
             }
-            Action::ShutDownVm { vm } => {
+            Action::ShutDownVm { vm, .. } => {
                 let now = self.required(&vc, vm).await?;
                 vc.power_on(&now.moref).await.map_err(words::vsphere)?;
                 Ok(())

@@ -26,6 +26,7 @@ import type { RunPhase } from "../../host/gen/RunPhase";
 import type { Task } from "../../host/gen/Task";
 import { remaining, schedule } from "./estimate";
 import type { RunModel } from "./model";
+import { Quota } from "./Quota";
 import { useSaveReport } from "../report/useSaveReport";
 import { useClock } from "./stream";
 import s from "./run.module.css";
@@ -51,6 +52,7 @@ export function RunControls() {
   const over = hasEnded(phase);
   return (
     <div className={s.controls}>
+      <Quota project={project.path} live={live && !over} />
       {over ? null : <Left run={run} now={now} />}
       {!over && !live ? (
         <Button
@@ -128,8 +130,10 @@ function Left({ run, now }: { run: RunModel; now: number }) {
           ),
         });
   return (
-    <Tooltip content={t("run.leftSource")} relationship="description">
-      <span className={`${s.left} num cut`}>{words}</span>
+    <Tooltip content={`${words}. ${t("run.leftSource")}`} relationship="label">
+      <span className={`${s.left} num cut`} role="note">
+        {words}
+      </span>
     </Tooltip>
   );
 }

@@ -5,11 +5,15 @@ import type { Expect } from "./Expect";
 import type { Fact } from "./Fact";
 import type { Follow } from "./Follow";
 import type { Parameter } from "./Parameter";
+import type { ReplicationMethod } from "./ReplicationMethod";
 import type { ResourceId } from "./ResourceId";
 
 /**
- * What a task does. Texts, ids and bodies may hold `${name}` placeholders: facts that earlier tasks recorded
- * (`${asr.fabric}`), or `${secret:name}`, which is resolved at the last moment and never recorded.
+ * What a task does. Texts, ids, bodies and the conditions of checks may hold `${name}` placeholders: facts that earlier
+ * tasks recorded (`${asr.fabric}`), or `${secret:name}`, which is resolved at the last moment and never recorded. Three
+ * functions make names that a service or a repetition finds again: `${last:…}` is the last segment of an id,
+ * `${hash:…}` Java's string hash without its sign, `${guid:…}` a UUID that is always the same for the same text; what
+ * stands in them may hold placeholders.
  */
 export type Action = { "do": "notNeeded", reason: string, } | { "do": "registerProvider", namespace: string, } | { "do": "put", id: ResourceId, body: unknown, facts: Array<Fact>, 
 /**
@@ -35,4 +39,16 @@ absent: boolean, wait: boolean, facts: Array<Fact>, follow: Follow,
 /**
  * What to tell when it doesn't hold: who does what.
  */
-otherwise: string, } | { "do": "find", list: ResourceId, condition: Array<Expect>, wait: boolean, facts: Array<Fact>, otherwise: string, } | { "do": "checkName", id: ResourceId, } | { "do": "checkSize", location: string, size: string, vcpus: number, } | { "do": "checkSqlCapability", location: string, sku: string, vcores: number, storageGib: number, } | { "do": "issueSas", name: string, account: ResourceId, container: string, permissions: string, days: number, } | { "do": "checkBlobs", account: ResourceId, container: string, suffix: string, min: number, fact: string, } | { "do": "startLogReplay", database: ResourceId, location: string, account: ResourceId, container: string, sas: string, } | { "do": "followLogReplay", database: ResourceId, untilFact: string, } | { "do": "completeLogReplay", database: ResourceId, lastFileFact: string, } | { "do": "rotateKey", account: ResourceId, container: string, key: string, } | { "do": "checkClassicDms" } | { "do": "checkRuntime", service: ResourceId, } | { "do": "removeRuntime", service: ResourceId, } | { "do": "checkReported", vm: string, key: string, } | { "do": "startDms", migration: ResourceId, account: ResourceId, body: unknown, } | { "do": "followDms", migration: ResourceId, until: DmsUntil, } | { "do": "cutOverDms", migration: ResourceId, lastFile: string, } | { "do": "checkVCenter", minVersion: string, } | { "do": "checkVm", vm: string, } | { "do": "ensureRole", role: string, privileges: Array<string>, } | { "do": "removeRole", role: string, } | { "do": "checkPrincipal", principal: string, } | { "do": "grantRole", role: string, principal: string, datacenter: string, } | { "do": "revokeRole", principal: string, datacenter: string, } | { "do": "checkVmRuns", vm: string, } | { "do": "checkReadiness", vm: string, key: string, value: string, } | { "do": "shutDownVm", vm: string, } | { "do": "checkPower", vm: string, state: string, } | { "do": "renameVm", vm: string, to: string, } | { "do": "destroyVm", vm: string, } | { "do": "checkBoot", vm: ResourceId, } | { "do": "runCommand", vm: ResourceId, name: string, location: string, script: string, parameters: Array<Parameter>, expect: Array<string>, } | { "do": "gate", question: string, accept: string, reject: string, safeBecause: string, } | { "do": "waitDays", since: Address, days: number, } | { "do": "checkLedger", keep: Array<ResourceId>, };
+otherwise: string, } | { "do": "find", list: ResourceId, condition: Array<Expect>, wait: boolean, facts: Array<Fact>, otherwise: string, } | { "do": "checkName", id: ResourceId, } | { "do": "checkSize", location: string, size: string, vcpus: number, } | { "do": "checkSqlCapability", location: string, sku: string, vcores: number, storageGib: number, } | { "do": "issueSas", name: string, account: ResourceId, container: string, permissions: string, days: number, } | { "do": "checkBlobs", account: ResourceId, container: string, suffix: string, min: number, fact: string, } | { "do": "startLogReplay", database: ResourceId, location: string, account: ResourceId, container: string, sas: string, } | { "do": "followLogReplay", database: ResourceId, untilFact: string, } | { "do": "completeLogReplay", database: ResourceId, lastFileFact: string, } | { "do": "rotateKey", account: ResourceId, container: string, key: string, } | { "do": "checkClassicDms" } | { "do": "checkRuntime", service: ResourceId, } | { "do": "removeRuntime", service: ResourceId, } | { "do": "noteReports", vm: string, } | { "do": "checkReported", vm: string, key: string, } | { "do": "startDms", migration: ResourceId, account: ResourceId, body: unknown, } | { "do": "followDms", migration: ResourceId, until: DmsUntil, } | { "do": "cutOverDms", migration: ResourceId, lastFile: string, } | { "do": "checkVCenter", minVersion: string, } | { "do": "checkVm", vm: string, method: ReplicationMethod, } | { "do": "ensureRole", role: string, privileges: Array<string>, } | { "do": "removeRole", role: string, } | { "do": "checkPrincipal", principal: string, } | { "do": "grantRole", role: string, principal: string, datacenter: string, } | { "do": "revokeRole", principal: string, datacenter: string, } | { "do": "checkVmRuns", vm: string, } | { "do": "checkReadiness", vm: string, key: string, value: string, } | { "do": "shutDownVm", vm: string, 
+/**
+ * Only when this project created that resource: an appliance may serve others.
+ */
+madeFor: ResourceId | null, } | { "do": "checkPower", vm: string, state: string, } | { "do": "renameVm", vm: string, to: string, } | { "do": "destroyVm", vm: string, 
+/**
+ * As in [`Action::ShutDownVm`]: only when this run has shut it down.
+ */
+madeFor: ResourceId | null, } | { "do": "checkBoot", vm: ResourceId, } | { "do": "runCommand", vm: ResourceId, name: string, location: string, script: string, parameters: Array<Parameter>, expect: Array<string>, } | { "do": "gate", question: string, accept: string, reject: string, safeBecause: string, } | { "do": "waitDays", since: Address, days: number, } | { "do": "checkLedger", keep: Array<ResourceId>, } | { "do": "patch", id: ResourceId, body: unknown, } | { "do": "call", id: ResourceId, verb: string, follow: Follow, } | { "do": "remove", id: ResourceId, 
+/**
+ * The POST action that removes it; none = DELETE.
+ */
+verb: string | null, body: unknown, madeFor: ResourceId, follow: Follow, } | { "do": "checkRetired", vm: string, } | { "do": "checkReplication", item: ResourceId, vault: ResourceId, } | { "do": "listGroup", group: ResourceId, };

@@ -12,6 +12,14 @@ export type ConnectionsView = { connections: Connections, vcenterPasswordStored:
  */
 azureSecretStored: boolean, azureProxyPasswordStored: boolean, 
 /**
+ * Password of [`plan::DmsDesign::sql_user`].
+ */
+sqlPasswordStored: boolean, 
+/**
+ * Password of [`plan::DmsDesign::share_user`].
+ */
+sharePasswordStored: boolean, 
+/**
  * The stored client certificate; none when there is none.
  */
 azureCertificate: ClientCertificateView | null, 

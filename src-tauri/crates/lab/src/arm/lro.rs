@@ -25,6 +25,10 @@ pub(crate) enum Style {
     /// Both headers below the vault; the operation's name is the job's.
     SiteRecovery(String),
     Compute,
+    /// `azure-asyncoperation` only, below a discovery site.
+    Site(String),
+    /// Both headers, `…/locations/{loc}/operationStatuses/{id}`.
+    DataMigration,
     /// Location only, `{S}/operationresults/{id}`.
     Group,
 }
@@ -79,17 +83,9 @@ pub(crate) fn start(
     }
     let name = id.clone();
     let finish: Finish = match doom {
-        Some(Doom::Fail {
-            code,
-            message,
-            leaves_failed,
-            before,
-        }) => {
+        Some(Doom::Fail(fail)) => {
             let operation = id.clone();
-            Box::new(move |w| {
-                w.roll_back(&operation, resource.as_deref(), &before, leaves_failed);
-                Err(Refusal::conflict(&code, message))
-            })
+            Box::new(move |w| Err(w.fail(&operation, resource.as_deref(), *fail)))
         }
         _ => Box::new(finish),
     };
@@ -204,6 +200,15 @@ pub(crate) fn headers(world: &World, req: &Req, id: &str) -> Vec<(&'static str, 
             format!("{}&monitor=true", provider("Microsoft.Compute", "operations")),
             10,
         ),
+        Style::Site(site) => {
+            let status = format!("{base}{site}/operationsStatus/{id}?api-version={v}");
+            return vec![("azure-asyncoperation", status), ("retry-after", "30".into())];
+        }
+        Style::DataMigration => (
+            Some(provider("Microsoft.DataMigration", "operationStatuses")),
+            provider("Microsoft.DataMigration", "operationResults"),
+            15,
+        ),
         Style::Group => (
             None,
             format!("{base}/subscriptions/{sub}/operationresults/{id}?api-version={v}"),
@@ -238,6 +243,8 @@ pub(crate) fn poll(world: &World, req: &Req, low: &[&str]) -> Option<Answer> {
         "managedinstanceazureasyncoperation"
         | "manageddatabaseazureasyncoperation"
         | "operationstatus"
+        | "operationsstatus"
+        | "operationstatuses"
         | "replicationoperationstatus" => true,
         "operations" if low.contains(&"locations") => !req.query.contains_key("monitor"),
         "managedinstanceoperationresults"
@@ -269,9 +276,9 @@ fn show(world: &World, req: &Req, op: &Operation, id: &str) -> Resp {
     match &op.outcome {
         Outcome::Running => {
             body["status"] = "InProgress".into();
-            // The vault's own operations tell no percentage.
+            // The vault's and the site's own operations tell no percentage.
             if let Some(percent) = percent(world, op)
-                && !matches!(op.style, Style::Vault(_))
+                && !matches!(op.style, Style::Vault(_) | Style::Site(_))
             {
                 body["percentComplete"] = percent.into();
             }

@@ -1,11 +1,17 @@
 //! Azure Resource Manager: one entry, which checks what the real one checks before any provider sees the request (token,
 //! subscription, api-version, throttling, locks, what a fault script refuses), then one module per provider. State is in [`crate::cloud`].
 
+pub(crate) mod authorization;
 pub(crate) mod compute;
+pub(crate) mod datamigration;
 pub(crate) mod jobs;
+pub(crate) mod leftovers;
 pub(crate) mod lro;
+pub(crate) mod migrate;
+pub(crate) mod migration_items;
 pub(crate) mod network;
 pub(crate) mod offazure;
+pub(crate) mod protected;
 pub(crate) mod recovery;
 pub(crate) mod resources;
 pub(crate) mod sql;
@@ -321,16 +327,7 @@ fn admit(world: &mut World, req: &Req) -> Result<(), Refusal> {
     if world.trouble.expired.is_some() && world.trouble.expired.as_deref() == token(req) {
         return Err(expired(world));
     }
-    if req.low.first().map(String::as_str) == Some("subscriptions")
-        && let Some(sub) = req.segs.get(1)
-        && !sub.eq_ignore_ascii_case(&world.cloud.subscription)
-    {
-        return Err(Refusal::new(
-            404,
-            "SubscriptionNotFound",
-            format!("The subscription '{sub}' could not be found."),
-        ));
-    }
+    crate::entra::admit(world, req)?;
     versions::check(req)?;
     throttle::take(world, req)
 }
@@ -385,7 +382,7 @@ fn trouble(world: &mut World, req: &Req, struck: &Struck) -> Result<(), Refusal>
 
 /// What a change needs: no lock in its way, its resource group, a registered provider.
 fn ready(world: &World, req: &Req) -> Result<(), Refusal> {
-    resources::not_locked(world, req)?;
+    authorization::not_locked(world, req)?;
     // Everything inside a resource group needs the group, and a registered provider.
     if let Some(group) = req.group()
         && req.low.len() > 4
@@ -416,13 +413,15 @@ fn dispatch(world: &mut World, req: &Req) -> Answer {
         .rposition(|s| *s == "providers")
         .and_then(|i| low.get(i + 1).copied());
     match provider {
-        Some("microsoft.authorization") => resources::authorization(world, req, &low),
+        Some("microsoft.authorization") => authorization::handle(world, req, &low),
         Some("microsoft.network") => network::handle(world, req, &low),
         Some("microsoft.storage") => storage::handle(world, req, &low),
         Some("microsoft.sql") => sql::handle(world, req, &low),
         Some("microsoft.recoveryservices") => recovery::handle(world, req, &low),
+        Some("microsoft.migrate") => migrate::handle(world, req, &low),
         Some("microsoft.offazure") => offazure::handle(world, req, &low),
         Some("microsoft.compute") => compute::handle(world, req, &low),
+        Some("microsoft.datamigration") => datamigration::handle(world, req, &low),
         _ => None,
     }
     .or_else(|| resources::handle(world, req, &low))
@@ -493,6 +492,8 @@ pub(crate) fn forget(world: &mut World, id: &str) {
         "Microsoft.Network/virtualNetworks" => network::forgotten(world, &gone),
         "Microsoft.Storage/storageAccounts" => {
             world.cloud.accounts.remove(last(id));
+            // Containers, and the assignments on the account, go with it.
+            world.cloud.resources.retain(|k, _| !k.starts_with(&format!("{low}/")));
         }
         "Microsoft.Compute/virtualMachines" => {
             world.cloud.guests.remove(&low);

@@ -3,9 +3,10 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{Answer, Refusal, Req, Resp, location, lro, network, recovery};
+use super::{Answer, Refusal, Req, Resp, location, lro, migrate, migration_items, network, protected};
 use crate::{
     cloud::{LOCATIONS, Registration},
+    entra,
     world::World,
 };
 
@@ -17,17 +18,36 @@ pub(crate) struct Provider {
 
 use Registration::{NotRegistered, Registered};
 
+/// A provider that only has to be registered.
+const fn quiet(namespace: &'static str) -> Provider {
+    Provider {
+        namespace,
+        at_start: NotRegistered,
+        types: &[],
+    }
+}
+
 /// Providers the scenario may meet. The ones it needs beyond network and compute aren't registered at the start.
-pub(crate) const PROVIDERS: [Provider; 11] = [
+pub(crate) const PROVIDERS: [Provider; 20] = [
     Provider {
         namespace: "Microsoft.Authorization",
         at_start: Registered,
         types: &["locks", "permissions", "roleAssignments"],
     },
+    quiet("Microsoft.ApplicationMigration"),
+    quiet("Microsoft.AzureArcData"),
+    quiet("Microsoft.ContainerInstance"),
+    quiet("Microsoft.DataReplication"),
+    quiet("Microsoft.DependencyMap"),
+    quiet("Microsoft.GuestConfiguration"),
+    quiet("Microsoft.HybridConnectivity"),
+    quiet("Microsoft.Insights"),
+    quiet("Microsoft.MySQLDiscovery"),
     Provider {
         namespace: "Microsoft.Compute",
         at_start: Registered,
         types: &[
+            "disks",
             "virtualMachines",
             "virtualMachines/runCommands",
             "locations/usages",
@@ -37,7 +57,7 @@ pub(crate) const PROVIDERS: [Provider; 11] = [
     Provider {
         namespace: "Microsoft.DataMigration",
         at_start: NotRegistered,
-        types: &["sqlMigrationServices", "databaseMigrations"],
+        types: &["sqlMigrationServices", "databaseMigrations", "services"],
     },
     Provider {
         namespace: "Microsoft.KeyVault",
@@ -47,7 +67,7 @@ pub(crate) const PROVIDERS: [Provider; 11] = [
     Provider {
         namespace: "Microsoft.Migrate",
         at_start: NotRegistered,
-        types: &["migrateProjects"],
+        types: &["migrateProjects", "migrateProjects/solutions"],
     },
     Provider {
         namespace: "Microsoft.Network",
@@ -105,13 +125,17 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
     let sub = world.cloud.subscription.clone();
     Some(match (&req.method, low) {
         (&Method::GET, ["metadata", "endpoints"]) => Ok(Resp::ok(metadata(world))),
-        (&Method::GET, ["tenants"]) => Ok(whole([json!({
-            "id": format!("/tenants/{}", world.cloud.tenant), "tenantId": world.cloud.tenant, "countryCode": "US",
-            "displayName": "Contoso", "domains": ["contoso.com", "contoso.onmicrosoft.com"],
-            "tenantCategory": "Home", "defaultDomain": "contoso.com", "tenantType": "AAD",
-        })])),
-        (&Method::GET, ["subscriptions"]) => Ok(whole([subscription(world)])),
-        (&Method::GET, ["subscriptions", _]) => Ok(Resp::ok(subscription(world))),
+        (&Method::GET, ["tenants"]) => Ok(whole(entra::tenants(world, req))),
+        (&Method::GET, ["subscriptions"]) => {
+            let (own, others) = entra::subscriptions(world, req);
+            let own = own.then(|| scenario(world));
+            Ok(whole(own.into_iter().chain(others).map(|s| subscription(&s))))
+        }
+        (&Method::GET, ["subscriptions", id]) => {
+            let mut others = world.entra.subscriptions.iter();
+            let found = others.find(|s| s.id.eq_ignore_ascii_case(id)).cloned();
+            Ok(Resp::ok(subscription(&found.unwrap_or_else(|| scenario(world)))))
+        }
         (&Method::GET, ["subscriptions", _, "locations"]) => Ok(Resp::list(LOCATIONS.iter().map(|(name, shown, pair)| {
             json!({
                 "id": format!("/subscriptions/{sub}/locations/{name}"), "name": name, "type": "Region", "displayName": shown,
@@ -164,8 +188,14 @@ pub(crate) fn view(world: &World, id: &str) -> Option<Value> {
     if low.contains("/subnets/") || low.contains("/virtualnetworkpeerings/") {
         return network::part(world, id).cloned();
     }
+    if low.contains("/databasemigrations/") {
+        return super::datamigration::view(world, &low, false);
+    }
     if low.contains("/replicationprotecteditems/") {
-        return recovery::item_view(world, id);
+        return protected::item_view(world, id);
+    }
+    if low.contains("/replicationmigrationitems/") {
+        return migration_items::view(world, id);
     }
     network::with_references(world, world.cloud.get(id)?)
 }
@@ -211,7 +241,11 @@ fn provider(world: &World, p: &Provider) -> Value {
         .map(|t| {
             json!({
                 "resourceType": t,
-                "locations": LOCATIONS.iter().map(|l| l.1).collect::<Vec<_>>(),
+                "locations": LOCATIONS
+                    .iter()
+                    .filter(|l| *t != "migrateProjects" || migrate::LOCATIONS.contains(&l.0))
+                    .map(|l| l.1)
+                    .collect::<Vec<_>>(),
                 "apiVersions": versions,
                 "defaultApiVersion": versions.first(),
                 "capabilities": "None",
@@ -225,11 +259,20 @@ fn provider(world: &World, p: &Provider) -> Value {
     })
 }
 
-fn subscription(world: &World) -> Value {
-    let sub = &world.cloud.subscription;
+/// The subscription that the scenario lives in.
+fn scenario(world: &World) -> entra::Subscription {
+    entra::Subscription {
+        id: world.cloud.subscription.clone(),
+        name: "Contoso Production",
+        tenant: world.cloud.tenant.clone(),
+        state: "Enabled",
+    }
+}
+
+fn subscription(s: &entra::Subscription) -> Value {
     json!({
-        "id": format!("/subscriptions/{sub}"), "subscriptionId": sub, "tenantId": world.cloud.tenant,
-        "displayName": "Contoso Production", "state": "Enabled", "authorizationSource": "RoleBased",
+        "id": format!("/subscriptions/{}", s.id), "subscriptionId": s.id, "tenantId": s.tenant,
+        "displayName": s.name, "state": s.state, "authorizationSource": "RoleBased",
         "subscriptionPolicies": {
             "locationPlacementId": "Public_2014-09-01", "quotaId": "EnterpriseAgreement_2014-09-01", "spendingLimit": "Off",
         },
@@ -321,6 +364,7 @@ fn delete_group(world: &mut World, req: &Req, id: &str) -> Option<Answer> {
             super::forget(w, &id);
         }
         w.cloud.items.retain(|k, _| !k.starts_with(&prefix));
+        w.cloud.migrations.retain(|k, _| !k.starts_with(&prefix));
         w.cloud.remove(&group);
         Ok(())
     });
@@ -347,133 +391,6 @@ fn generic(world: &World, scope: &str) -> Vec<Value> {
             shown
         })
         .collect()
-}
-
-/// Permissions and locks. The service principal is an owner.
-pub(crate) fn authorization(world: &mut World, req: &Req, low: &[&str]) -> Option<Answer> {
-    if let [.., "providers", "microsoft.authorization", "locks", _] = low {
-        return lock_request(world, req);
-    }
-    if req.method != Method::GET {
-        return None;
-    }
-    match low.last().copied() {
-        Some("permissions") => Some(Ok(Resp::list([
-            json!({"actions": ["*"], "notActions": [], "dataActions": [], "notDataActions": []}),
-        ]))),
-        Some("locks") => {
-            let scope = req.id(req.segs.len() - 3);
-            let at_scope = req
-                .query
-                .get("$filter")
-                .is_some_and(|f| f.eq_ignore_ascii_case("atScope()"));
-            let seen = |l: &&Value| {
-                let locked = locked_scope(l);
-                within(&scope, locked) || (!at_scope && within(locked, &scope))
-            };
-            Some(Ok(Resp::list(locks(world).filter(seen).cloned().collect::<Vec<_>>())))
-        }
-        Some("roleassignments" | "denyassignments") => Some(Ok(Resp::list([]))),
-        _ => None,
-    }
-}
-
-// ------------------------------------------------------------------------------------------------------------- locks
-
-const LOCKS: &str = "Microsoft.Authorization/locks";
-
-pub(crate) fn lock_id(scope: &str, name: &str) -> String {
-    format!("{}/providers/{LOCKS}/{name}", scope.trim_end_matches('/'))
-}
-
-/// A lock as its GET shows it.
-pub(crate) fn lock(scope: &str, name: &str, level: &str, notes: &str) -> Value {
-    json!({
-        "id": lock_id(scope, name), "name": name, "type": LOCKS, "properties": {"level": level, "notes": notes},
-    })
-}
-
-fn locks(world: &World) -> impl Iterator<Item = &Value> {
-    world.cloud.resources.values().filter(|v| v["type"] == LOCKS)
-}
-
-/// What a lock protects.
-fn locked_scope(lock: &Value) -> &str {
-    let id = lock["id"].as_str().unwrap_or("");
-    id.rfind("/providers/").map_or(id, |i| &id[..i])
-}
-
-/// Whether `id` is `scope` or lies in it.
-fn within(id: &str, scope: &str) -> bool {
-    let (id, scope) = (id.to_lowercase(), scope.to_lowercase());
-    id == scope || id.strip_prefix(&scope).is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// Refuses what a lock on the resource, on something that holds it, or (for a deletion) on something in it forbids.
-pub(crate) fn not_locked(world: &World, req: &Req) -> Result<(), Refusal> {
-    let reads = req.method == Method::GET || req.method == Method::HEAD;
-    let own = req
-        .low
-        .iter()
-        .rposition(|s| s == "providers")
-        .and_then(|i| req.low.get(i + 1));
-    if reads || own.is_some_and(|p| p == "microsoft.authorization") || req.low.len() < 4 {
-        return Ok(());
-    }
-    let deletes = req.method == Method::DELETE;
-    let id = req.id(req.segs.len());
-    let in_the_way: Vec<&str> = locks(world)
-        .filter(|l| {
-            let scope = locked_scope(l);
-            let forbids = deletes || l["properties"]["level"] == "ReadOnly";
-            forbids && (within(&id, scope) || (deletes && within(scope, &id)))
-        })
-        .map(locked_scope)
-        .collect();
-    if in_the_way.is_empty() {
-        return Ok(());
-    }
-    Err(Refusal::conflict(
-        "ScopeLocked",
-        format!(
-            "The scope '{id}' cannot perform {} operation because following scope(s) are locked: '{}'. Please remove the lock and try again.",
-            if deletes { "delete" } else { "write" },
-            in_the_way.join("','")
-        ),
-    ))
-}
-
-fn lock_request(world: &mut World, req: &Req) -> Option<Answer> {
-    let id = req.id(req.segs.len());
-    let known = world.cloud.get(&id).cloned();
-    Some(match req.method {
-        Method::GET => known.map(Resp::ok).ok_or_else(|| {
-            Refusal::new(
-                404,
-                "LockNotFound",
-                format!("The lock '{}' could not be found.", super::last(&id)),
-            )
-        }),
-        Method::PUT => {
-            let p = &req.body["properties"];
-            let level = p["level"].as_str().unwrap_or("");
-            if !["CanNotDelete", "ReadOnly"].contains(&level) {
-                return Some(Err(Refusal::bad(
-                    "InvalidLockLevel",
-                    format!("The lock level '{level}' is invalid."),
-                )));
-            }
-            let scope = req.id(req.segs.len() - 4);
-            let body = lock(&scope, super::last(&id), level, p["notes"].as_str().unwrap_or(""));
-            world.cloud.store(body.clone());
-            Ok(Resp::created(body, known.is_none()))
-        }
-        Method::DELETE => {
-            world.cloud.remove(&id);
-            Ok(Resp::empty(if known.is_some() { 200 } else { 204 }))
-        }
-        _ => return None,
-    })
 }
 
 /// What foreign clients ask first to find the other endpoints.

@@ -1,10 +1,10 @@
 //! What the tests against a lab share.
 #![allow(clippy::unwrap_used)]
 
-use azure::{Arm, Limits, auth, limits::Time};
+use azure::{Arm, Limits, auth};
 use engine::Clock;
 use jiff::Timestamp;
-use lab::LabClock;
+use lab::{Lab, LabClock};
 use migration::{Migration, Systems};
 use plan::{
     Connections,
@@ -30,19 +30,6 @@ impl Clock for LabTime {
     }
 }
 
-/// The lab's speed for Azure's limits.
-struct Refill(LabClock);
-
-#[async_trait::async_trait]
-impl Time for Refill {
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
-    async fn sleep_until(&self, until: Timestamp) {
-        self.0.sleep_until(until).await;
-    }
-}
-
 pub fn connections(a: &lab::Addresses) -> Connections {
     Connections {
         vcenter: VCenterConnection {
@@ -63,15 +50,38 @@ pub fn connections(a: &lab::Addresses) -> Connections {
     }
 }
 
+#[async_trait::async_trait]
+impl azure::limits::Time for LabTime {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+    async fn sleep_until(&self, until: Timestamp) {
+        self.0.wait_until(until).await;
+    }
+}
+
 /// The tasks' kinds bound to a lab, as a run has them.
-pub fn runner(a: &lab::Addresses) -> Arc<Migration> {
-    let c = connections(a);
+pub fn runner(lab: &Lab) -> Arc<Migration> {
+    let a = lab.addresses();
+    let c = connections(&a);
     let credential = auth::client_secret(&c.azure, Secret::new(a.client_secret.clone())).unwrap();
-    let limits = Limits::new(Arc::new(Refill(LabClock::remote(a.clock))));
     Arc::new(Migration::new(Systems {
-        arm: Arm::connect(&c.azure, credential).unwrap().limited(limits),
+        arm: Arm::connect(&c.azure, credential)
+            .unwrap()
+            .limited(Limits::new(Arc::new(LabTime(lab.clock())))),
         vcenter: c.vcenter,
         vcenter_password: Secret::new(a.vcenter_password.clone()),
-        secrets: Arc::new(|name| (name == "mi-admin").then(|| Secret::new("Canary-Adm1n-Passw0rd".to_owned()))),
+        secrets: {
+            let (sql, share) = (a.sql_password.clone(), a.share_password.clone());
+            Arc::new(move |name| {
+                let found = match name {
+                    "mi-admin" => "Canary-Adm1n-Passw0rd",
+                    "sql-source" => sql.as_str(),
+                    "backup-share" => share.as_str(),
+                    _ => return None,
+                };
+                Some(Secret::from(found))
+            })
+        },
     }))
 }
