@@ -117,6 +117,8 @@ export function connections(signIn: SignIn | AzureConnection, more: Partial<Conn
     vcenterPasswordStored: false,
     azureSecretStored: false,
     azureProxyPasswordStored: false,
+    sqlPasswordStored: false,
+    sharePasswordStored: false,
     azureCertificate: null,
     azureAccount: null,
     ...more,

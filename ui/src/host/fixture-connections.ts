@@ -113,6 +113,8 @@ export const connections: ConnectionsView = {
   vcenterPasswordStored: true,
   azureSecretStored: method === "clientSecret",
   azureProxyPasswordStored: has("proxy"),
+  sqlPasswordStored: false,
+  sharePasswordStored: false,
   azureCertificate: method === "clientCertificate" && has("account") ? CERTIFICATE : null,
   azureAccount: has("account") ? ACCOUNT : null,
 };
