@@ -477,6 +477,12 @@ const handlers: Handlers = {
     design.databaseMethod = databaseMethod;
     return project();
   },
+  dms_save: ({ dms, sqlPassword, sharePassword }) => {
+    design.dms = dms;
+    connections.sqlPasswordStored ||= !!sqlPassword;
+    connections.sharePasswordStored ||= !!sharePassword;
+    return project();
+  },
   ...connectionHandlers,
   inventory_get: () =>
     query.get("empty") !== null

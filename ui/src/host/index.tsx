@@ -27,6 +27,7 @@ const STALE: Partial<Record<Command, string[]>> = {
   project_forget: ["projects"],
   rehearse_sample: ["projects"],
   methods_set: ["project", "plan"],
+  dms_save: ["project", "plan"],
   connection_save: ["project"],
   certificate_trust: ["project"],
   client_certificate_choose: ["project"],

@@ -11,6 +11,7 @@ import type { ConnectionsView } from "./gen/ConnectionsView";
 import type { ConnectionTest } from "./gen/ConnectionTest";
 import type { Exchange } from "./gen/Exchange";
 import type { DatabaseMethod } from "./gen/DatabaseMethod";
+import type { DmsDesign } from "./gen/DmsDesign";
 import type { FaultScript } from "./gen/FaultScript";
 import type { FilledScript } from "./gen/FilledScript";
 import type { Inventory } from "./gen/Inventory";
@@ -44,6 +45,7 @@ export type Commands = {
   fault_scripts: [Nothing, FaultScript[]];
   rehearse_sample: [{ options: RehearsalOptions }, ProjectView];
   methods_set: [InProject & { replication: ReplicationMethod; databaseMethod: DatabaseMethod }, ProjectView];
+  dms_save: [InProject & { dms: DmsDesign; sqlPassword: string | null; sharePassword: string | null }, ProjectView];
   connection_save: [
     InProject & {
       kind: ConnectionKind;

@@ -1,5 +1,4 @@
-//! The lab's time as an [`engine::Clock`]: of a lab in this process, and of one in another; and a run's time for the
-//! limits of Azure.
+//! The lab's time as an [`engine::Clock`] and for Azure's limits: of a lab in this process, and of one in another.
 
 use engine::clock::{Awake, Clock};
 use jiff::{SignedDuration, Timestamp};
@@ -25,17 +24,27 @@ impl Clock for LocalTime {
     }
 }
 
-/// A run's clock as the time in which Azure's limits refill.
-pub(crate) struct RunTime(pub(crate) Arc<dyn Clock>);
-
+// A request that waits for room below Azure's limits counts as awake.
 #[async_trait::async_trait]
-impl azure::limits::Time for RunTime {
+impl azure::limits::Time for LocalTime {
     fn now(&self) -> Timestamp {
         self.0.now()
     }
 
     async fn sleep_until(&self, until: Timestamp) {
-        self.0.sleep_until(until).await;
+        self.0.wait_until(until).await;
+    }
+}
+
+#[async_trait::async_trait]
+impl azure::limits::Time for RemoteTime {
+    fn now(&self) -> Timestamp {
+        self.ours.now()
+    }
+
+    async fn sleep_until(&self, until: Timestamp) {
+        self.ours.wait_until(until).await;
+        self.bring_along().await;
     }
 }
 
@@ -70,6 +79,20 @@ impl RemoteTime {
         &self.control
     }
 
+    /// Takes the lab's clock along.
+    async fn bring_along(&self) {
+        // Awake until the lab has come along: nobody here may jump again meanwhile.
+        let _awake = self.ours.awake();
+        let now = self.ours.now();
+        if now.duration_since(self.theirs.now()) > APART {
+            match self.control.advance_to(now).await {
+                Ok(anchor) => self.theirs.follow(anchor),
+                // The lab is gone: the next request to it says so, in better words.
+                Err(e) => tracing::warn!(error = %e.detail, "the lab's clock can't be moved"),
+            }
+        }
+    }
+
     pub(crate) async fn set_speed(&self, speed: u32) -> Result<(), crate::wire::UiError> {
         let anchor = self.control.set_speed(speed).await?;
         self.ours.set_speed(speed);
@@ -86,16 +109,7 @@ impl Clock for RemoteTime {
 
     async fn sleep_until(&self, until: Timestamp) {
         self.ours.sleep_until(until).await;
-        // Awake until the lab has come along: nobody here may jump again meanwhile.
-        let _awake = self.ours.awake();
-        let now = self.ours.now();
-        if now.duration_since(self.theirs.now()) > APART {
-            match self.control.advance_to(now).await {
-                Ok(anchor) => self.theirs.follow(anchor),
-                // The lab is gone: the next request to it says so, in better words.
-                Err(e) => tracing::warn!(error = %e.detail, "the lab's clock can't be moved"),
-            }
-        }
+        self.bring_along().await;
     }
 
     fn awake(&self) -> Awake {

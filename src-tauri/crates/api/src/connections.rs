@@ -26,6 +26,10 @@ pub(crate) enum SecretName {
     AzureProxy,
     /// Password of the managed instance's administrator; made by Rehost.
     MiAdmin,
+    /// Of the login with which Database Migration Service looks at the source SQL Server.
+    SqlSource,
+    /// Of the account with which the integration runtime reads the backup share.
+    BackupShare,
 }
 
 impl SecretName {
@@ -38,6 +42,8 @@ impl SecretName {
             Self::AzureAccount => "azure-account",
             Self::AzureProxy => "azure-proxy",
             Self::MiAdmin => "mi-admin",
+            Self::SqlSource => plan::design::SQL_SECRET,
+            Self::BackupShare => plan::design::SHARE_SECRET,
         };
         format!("{project_id}/{name}")
     }
@@ -133,6 +139,8 @@ pub(crate) async fn view(app: &App, open: &Open) -> Result<ConnectionsView, UiEr
         vcenter_password_stored: stored(SecretName::Vcenter).await,
         azure_secret_stored: stored(SecretName::Azure).await,
         azure_proxy_password_stored: stored(SecretName::AzureProxy).await,
+        sql_password_stored: stored(SecretName::SqlSource).await,
+        share_password_stored: stored(SecretName::BackupShare).await,
         azure_certificate: sign_in::certificate(app.secret(open, SecretName::AzureCertificate).await),
         azure_account: sign_in::account(app, open).await,
         connections: open.project().connections,

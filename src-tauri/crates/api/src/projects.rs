@@ -1,12 +1,13 @@
 //! Projects: the list, creating, opening, closing.
 
 use crate::{
-    App, Open, PROJECT_EXTENSION,
+    App, Open, PROJECT_EXTENSION, Typed,
+    connections::SecretName,
     host::FileQuestion,
     wire::{InventorySummary, ProjectSummary, ProjectView, RunPhase, RunState, UiError},
 };
 use engine::ProjectFile;
-use plan::{Connections, DatabaseMethod, Project, ReplicationMethod, smarthotel};
+use plan::{Connections, DatabaseMethod, DmsDesign, Project, ReplicationMethod, smarthotel};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
@@ -139,6 +140,41 @@ pub async fn methods_set(
         ));
     }
     open.change(|p| (p.design.replication, p.design.database_method) = chosen)?;
+    view(app, &open).await
+}
+
+/// Saves what Database Migration Service needs. A password: none = leave as stored, empty = forget.
+///
+/// # Errors
+/// Fails when the settings change after a run of this project was started, and when the file or the keyring refuses.
+pub async fn dms_save(
+    app: &Arc<App>,
+    project: String,
+    dms: DmsDesign,
+    sql_password: Option<Typed>,
+    share_password: Option<Typed>,
+) -> Result<ProjectView, UiError> {
+    let open = app.opened(&project)?;
+    if open.project().design.dms != dms && !open.file.runs()?.is_empty() {
+        return Err(UiError::state(
+            "These settings can't be changed any more",
+            "A run was started with them; what it made in Azure belongs to them.",
+            "Choose New in Projects, and the settings before its first run.",
+        ));
+    }
+    open.change(|p| p.design.dms = dms)?;
+    let store = app.store_of(&open).await;
+    for (name, typed) in [
+        (SecretName::SqlSource, sql_password),
+        (SecretName::BackupShare, share_password),
+    ] {
+        let key = name.key(&open.project().id);
+        match typed {
+            None => {}
+            Some(Typed(secret)) if secret.expose().is_empty() => store.delete(&key).await?,
+            Some(Typed(secret)) => store.set(&key, &secret).await?,
+        }
+    }
     view(app, &open).await
 }
 

@@ -125,6 +125,14 @@ impl World {
         }
     }
 
+    /// The time in which Azure's limits refill.
+    pub(crate) fn limits(&self) -> azure::Limits {
+        match &self.time {
+            Time::Here(clock) => azure::Limits::new(Arc::new(LocalTime(clock.clone()))),
+            Time::There(clock) => azure::Limits::new(clock.clone()),
+        }
+    }
+
     pub(crate) fn speed(&self) -> u32 {
         match &self.time {
             Time::Here(clock) => clock.speed(),
@@ -456,6 +464,12 @@ async fn enter(app: &Arc<App>, open: &Open, world: World) -> Result<(), UiError>
     store
         .set(&SecretName::Azure.key(&id), &Secret::new(addresses.client_secret))
         .await?;
+    for (name, password) in [
+        (SecretName::SqlSource, addresses.sql_password),
+        (SecretName::BackupShare, addresses.share_password),
+    ] {
+        store.set(&name.key(&id), &Secret::new(password)).await?;
+    }
     // Opens a pretended instance only; the same in each process, so that a resumed rehearsal goes on with it.
     let mi = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, addresses.subscription_id.as_bytes());
     store

@@ -1,7 +1,7 @@
 //! From a command's name and JSON arguments to its function and back. Made from the table in `table.rs`.
 
 use crate::{App, Typed, connections, inventory, projects, rehearsal, run, saved, settings, sign_in, wire::*};
-use plan::{Address, Connections, DatabaseMethod, ReplicationMethod, design::AzureConnection};
+use plan::{Address, Connections, DatabaseMethod, DmsDesign, ReplicationMethod, design::AzureConnection};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::sync::Arc;
@@ -63,7 +63,9 @@ mod functions {
     pub(super) use super::{
         connections::{certificate_trust, connection_save, connection_test},
         inventory::{inventory_get, inventory_read},
-        projects::{methods_set, project_close, project_forget, project_get, project_new, project_open, projects_list},
+        projects::{
+            dms_save, methods_set, project_close, project_forget, project_get, project_new, project_open, projects_list,
+        },
         rehearsal::{fault_scripts, rehearse_sample, set_speed},
         run::{
             azure_quota, close_question, close_window, gate_decide, plan_get, run_cancel, run_continue, run_pause,

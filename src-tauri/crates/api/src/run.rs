@@ -2,7 +2,6 @@
 
 use crate::{
     App, Open, Sink,
-    clocks::RunTime,
     connections::SecretName,
     projects::newest_run,
     rehearsal::{self, World},
@@ -193,14 +192,18 @@ async fn go(
     let session = sign_in::ready(app, open).await?;
     let mut known: HashMap<String, Secret<String>> = HashMap::new();
     for name in migration::secret_names(&view.plan) {
-        if name == "mi-admin" {
-            known.insert(name, mi_admin(&*store, &key(SecretName::MiAdmin)).await?);
-        }
+        let secret = match name.as_str() {
+            "mi-admin" => mi_admin(&*store, &key(SecretName::MiAdmin)).await?,
+            plan::design::SQL_SECRET => need(SecretName::SqlSource, "password for the source SQL Server").await?,
+            plan::design::SHARE_SECRET => need(SecretName::BackupShare, "password for the backup share").await?,
+            _ => continue,
+        };
+        known.insert(name, secret);
     }
     let clock = world
         .as_ref()
         .map_or_else(|| Arc::new(SystemClock) as Arc<dyn Clock>, |w| w.clock());
-    let limits = azure::Limits::new(Arc::new(RunTime(clock.clone())));
+    let limits = world.as_ref().map_or_else(azure::Limits::default, |w| w.limits());
     let arm = Arm::through(session.network(), session.connection(), session.credential())?.limited(limits);
     let migration = Arc::new(Migration::new(Systems {
         arm: arm.clone(),
@@ -624,7 +627,8 @@ fn shown(open: &Open, plan: Plan, inventory: &Inventory) -> PlanView {
     }
 }
 
-/// Fills a person's script: blob addresses, and shared access signatures signed again as they were issued.
+/// Fills a person's script: blob addresses, shared access signatures signed again as they were issued, the key with
+/// which an integration runtime registers.
 async fn filled(app: &Arc<App>, open: &Open, plan: &Plan, template: &str) -> Result<String, UiError> {
     let project = open.project();
     let signatures: Vec<_> = plan
@@ -639,8 +643,12 @@ async fn filled(app: &Arc<App>, open: &Open, plan: &Plan, template: &str) -> Res
             _ => None,
         })
         .collect();
+    let runtime = plan.tasks().find_map(|t| match &t.action {
+        Action::CheckRuntime { service } if template.contains("${secret:runtime-key}") => Some(service),
+        _ => None,
+    });
     let mut known = HashMap::new();
-    if !signatures.is_empty() {
+    if !signatures.is_empty() || runtime.is_some() {
         let facts = state(app, &open.path.display().to_string()).await?.facts;
         let arm = match open.followed() {
             Some(live) => live.arm.clone(),
@@ -675,6 +683,11 @@ async fn filled(app: &Arc<App>, open: &Open, plan: &Plan, template: &str) -> Res
             )?;
             known.insert(format!("secret:sas/{name}"), sas);
         }
+        if let Some(service) = runtime {
+            let keys = arm.post(service, "listAuthKeys", None).await?.body.unwrap_or_default();
+            let key = keys.pointer("/authKey1").and_then(|v| v.as_str()).map(Secret::from);
+            known.insert("secret:runtime-key".into(), key.ok_or_else(not_issued)?);
+        }
     }
     Ok(migration::fill_script(template, |name| {
         match name.strip_prefix("blob:") {
@@ -691,7 +704,7 @@ async fn filled(app: &Arc<App>, open: &Open, plan: &Plan, template: &str) -> Res
 fn not_issued() -> UiError {
     UiError::state(
         "The script can't be filled yet",
-        "It needs a shared access signature that an earlier task issues.",
+        "It needs a shared access signature or a key that an earlier task makes.",
         "Wait until the tasks before this one are done, then copy it again.",
     )
 }

@@ -188,6 +188,10 @@ pub struct ConnectionsView {
     /// A client secret, for sign-in with [`plan::design::SignIn::ClientSecret`].
     pub azure_secret_stored: bool,
     pub azure_proxy_password_stored: bool,
+    /// Password of [`plan::DmsDesign::sql_user`].
+    pub sql_password_stored: bool,
+    /// Password of [`plan::DmsDesign::share_user`].
+    pub share_password_stored: bool,
     /// The stored client certificate; none when there is none.
     pub azure_certificate: Option<ClientCertificateView>,
     /// Who is signed in by browser or device code; none when nobody is.

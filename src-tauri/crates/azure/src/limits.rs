@@ -418,10 +418,7 @@ impl State {
         let mut wake: Option<Timestamp> = None;
         let mut anybody = false;
         for (subscription, kind) in keys {
-            loop {
-                let Some(lane) = self.lanes.get_mut(&(subscription.clone(), kind)) else {
-                    break;
-                };
+            while let Some(lane) = self.lanes.get_mut(&(subscription.clone(), kind)) {
                 lane.lines.retain(|_, line| {
                     while line.pop_front_if(|w| w.go.is_closed()).is_some() {}
                     !line.is_empty()

@@ -13,7 +13,7 @@ use serde_json::json;
 use std::sync::{Arc, Mutex};
 use wiremock::{
     Mock, MockServer, ResponseTemplate,
-    matchers::{header, header_exists, method, path, query_param, query_param_is_missing},
+    matchers::{body_json, header, header_exists, method, path, query_param, query_param_is_missing},
 };
 
 const CANARY: &str = "CANARY-4b1d-secret";
@@ -340,6 +340,36 @@ async fn a_locked_resource_is_no_throttling() {
             .find(|q| q.kind == azure::limits::Kind::Reads && q.provider.is_none());
         assert_eq!(reads.unwrap().closed_until, None);
     }
+}
+
+#[tokio::test]
+async fn azure_signs_access_to_a_container() {
+    let (server, arm) = served().await;
+    let id = ResourceId::new("/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/acct");
+    Mock::given(method("POST"))
+        .and(path(format!("{id}/ListServiceSas")))
+        .and(body_json(json!({
+            "canonicalizedResource": "/blob/acct/backup", "signedResource": "c", "signedPermission": "rl",
+            "signedProtocol": "https", "signedStart": "2026-11-21T19:00:00Z", "signedExpiry": "2026-11-22T19:00:00Z",
+            "keyToSign": "key1",
+        })))
+        .respond_with(json_answer(
+            200,
+            json!({"serviceSasToken": format!("sp=rl&sig={CANARY}")}),
+        ))
+        .mount(&server)
+        .await;
+    let kept = Arc::new(Kept::default());
+    let (start, expiry) = (
+        "2026-11-21T19:00:00Z".parse().unwrap(),
+        "2026-11-22T19:00:00Z".parse().unwrap(),
+    );
+    let arm = arm.traced(kept.clone());
+    let sas = azure::storage::service_sas(&arm, &id, "backup", "rl", start, expiry)
+        .await
+        .unwrap();
+    assert_eq!(sas.expose(), &format!("sp=rl&sig={CANARY}"));
+    assert!(!kept.shown().contains(CANARY), "{}", kept.shown());
 }
 
 #[tokio::test]

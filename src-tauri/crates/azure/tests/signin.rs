@@ -451,7 +451,7 @@ async fn a_down_entra_does_not_stop_who_still_has_a_valid_token() {
     let arm = b.arm(&session);
     reads(&arm).await.unwrap();
     b.passes(SignedDuration::from_mins(56));
-    let fault = serde_json::json!([{"service": "entra", "count": 2, "kind": {"error": {"status": 503, "code": "x", "message": "later"}}}]);
+    let fault = serde_json::json!([{"service": "entra", "ends": {"hits": 2}, "effect": {"refuse": {"status": 503, "code": "", "message": "", "body": {"error": "temporarily_unavailable", "error_description": "Later."}}}}]);
     let ca = reqwest::Certificate::from_pem(b.lab.addresses().ca_pem.as_bytes()).unwrap();
     let http = reqwest::Client::builder().tls_certs_only([ca]).build().unwrap();
     let set = http.post(format!("{}/faults", b.lab.addresses().control)).json(&fault);

@@ -177,6 +177,25 @@ impl LabClock {
         }
     }
 
+    /// Like [`LabClock::sleep_until`], for somebody who waits while counting as awake, such as a request in line: on a
+    /// clock that jumps over all idle time nobody else would move it. Goes no further at once than to the nearest
+    /// deadline of those who sleep.
+    pub async fn wait_until(&self, until: Timestamp) {
+        if self.skip_idle_over != Some(SignedDuration::ZERO) {
+            return self.sleep_until(until).await;
+        }
+        loop {
+            let now = self.now();
+            if now >= until {
+                return;
+            }
+            // Who was woken last gets its turn first.
+            tokio::time::sleep(SETTLE).await;
+            let nearest = lock(&self.sleepers).iter().map(|(at, _)| *at).find(|at| *at > now);
+            self.advance_to(nearest.map_or(until, |at| at.min(until)));
+        }
+    }
+
     /// The nearest deadline, if everyone sleeps and it is far enough away.
     fn may_jump(&self) -> Option<Timestamp> {
         let over = self.skip_idle_over?;
@@ -281,6 +300,23 @@ mod tests {
             t.await.expect("slept");
         }
         assert_eq!(*lock(&order), [1, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn somebody_in_line_does_not_stop_the_clock() {
+        let clock = Arc::new(LabClock::new(start(), 1, Some(Duration::ZERO)));
+        let _awake = clock.awake();
+        let minute = |n| start() + SignedDuration::from_mins(n);
+        let sleeper = {
+            let clock = clock.clone();
+            tokio::spawn(async move {
+                clock.sleep_until(minute(2)).await;
+                clock.now()
+            })
+        };
+        clock.wait_until(minute(5)).await;
+        assert!(clock.now() >= minute(5));
+        assert!(sleeper.await.expect("slept") < minute(5), "woken on the way");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use crate::{
     LabError,
-    arm::{last, protected::Item, set_state},
+    arm::{Refusal, last, migration_items, protected::Item, set_state},
     gate::Service,
     onprem::Power,
     world::{World, plus},
@@ -148,6 +148,11 @@ pub(crate) enum Effect {
     FailOperation {
         code: String,
         message: String,
+        /// What a job of Site Recovery says about it: possible causes and recommended action.
+        #[serde(default)]
+        causes: String,
+        #[serde(default)]
+        action: String,
         /// Leaves the resource behind as `Failed`, instead of rolling it back.
         #[serde(default)]
         leaves_failed: bool,
@@ -191,19 +196,20 @@ pub(crate) struct Trouble {
 
 /// What will happen to an operation.
 pub(crate) enum Doom {
-    Fail {
-        code: String,
-        message: String,
-        leaves_failed: bool,
-        before: Box<Before>,
-    },
+    Fail(Box<Fail>),
     StandStill(SignedDuration),
 }
 
-/// What an operation may have changed, as it was.
-pub(crate) struct Before {
+/// How an operation will fail, and what it may have changed, as it was.
+pub(crate) struct Fail {
+    code: String,
+    message: String,
+    causes: String,
+    action: String,
+    leaves_failed: bool,
     resources: BTreeMap<String, Value>,
     items: BTreeMap<String, Item>,
+    migrations: BTreeMap<String, migration_items::Item>,
 }
 
 impl Trouble {
@@ -379,48 +385,61 @@ impl World {
             Some(Effect::FailOperation {
                 code,
                 message,
+                causes,
+                action,
                 leaves_failed,
-            }) => Some(Doom::Fail {
+            }) => Some(Doom::Fail(Box::new(Fail {
                 code,
                 message,
+                causes,
+                action,
                 leaves_failed,
-                before: Box::new(Before {
-                    resources: self.cloud.resources.clone(),
-                    items: self.cloud.items.clone(),
-                }),
-            }),
+                resources: self.cloud.resources.clone(),
+                items: self.cloud.items.clone(),
+                migrations: self.cloud.migrations.clone(),
+            }))),
             Some(Effect::StandStill { minutes }) => Some(Doom::StandStill(SignedDuration::from_mins(minutes))),
             _ => return,
         };
     }
 
-    /// Takes back what the operation did to its resource and to the machines that it works on.
-    pub(crate) fn roll_back(&mut self, operation: &str, resource: Option<&str>, before: &Before, leaves_failed: bool) {
-        let working: Vec<String> = self
-            .cloud
-            .items
-            .iter()
-            .filter(|(_, i)| i.job.as_ref().is_some_and(|(_, op, _)| op == operation))
-            .map(|(k, _)| k.clone())
-            .collect();
-        for key in working {
-            match before.items.get(&key) {
-                Some(item) => self.cloud.items.insert(key, item.clone()),
-                None => self.cloud.items.remove(&key),
-            };
+    /// Lets an operation fail: takes back what it did to its resource and to the machines that it works on.
+    pub(crate) fn fail(&mut self, operation: &str, resource: Option<&str>, fail: Fail) -> Refusal {
+        if let Some(job) = self.cloud.jobs.iter_mut().find(|j| j.name == operation)
+            && !fail.action.is_empty()
+        {
+            job.advice = Some((fail.causes.into(), fail.action.into()));
         }
-        let Some(id) = resource else { return };
-        let key = id.to_lowercase();
-        if leaves_failed {
-            if let Some(r) = self.cloud.get_mut(id) {
-                set_state(r, "Failed");
+        roll_back(&mut self.cloud.items, &fail.items, |i| on(&i.job, operation));
+        roll_back(&mut self.cloud.migrations, &fail.migrations, |i| on(&i.job, operation));
+        match resource {
+            Some(id) if fail.leaves_failed => {
+                if let Some(r) = self.cloud.get_mut(id) {
+                    set_state(r, "Failed");
+                }
             }
-            return;
+            Some(id) => match fail.resources.get(&id.to_lowercase()) {
+                Some(was) => self.cloud.store(was.clone()),
+                None => crate::arm::forget(self, id),
+            },
+            None => {}
         }
-        match before.resources.get(&key) {
-            Some(was) => self.cloud.store(was.clone()),
-            None => crate::arm::forget(self, id),
-        }
+        Refusal::conflict(&fail.code, fail.message)
+    }
+}
+
+/// Whether a machine's job is this operation.
+fn on(job: &Option<(&'static str, String, Timestamp)>, operation: &str) -> bool {
+    job.as_ref().is_some_and(|(_, name, _)| name == operation)
+}
+
+fn roll_back<T: Clone>(now: &mut BTreeMap<String, T>, before: &BTreeMap<String, T>, changed: impl Fn(&T) -> bool) {
+    let keys: Vec<String> = now.iter().filter(|(_, i)| changed(i)).map(|(k, _)| k.clone()).collect();
+    for key in keys {
+        match before.get(&key) {
+            Some(item) => now.insert(key, item.clone()),
+            None => now.remove(&key),
+        };
     }
 }
 

@@ -69,6 +69,8 @@ pub(crate) struct Gate {
     stop: CancellationToken,
     pub record: bool,
     diary: Option<Diary>,
+    /// Whose turn it is to change something that the diary keeps.
+    turns: tokio::sync::Mutex<()>,
 }
 
 impl Gate {
@@ -87,6 +89,7 @@ impl Gate {
             stop,
             record,
             diary,
+            turns: tokio::sync::Mutex::default(),
         }
     }
 
@@ -219,9 +222,14 @@ async fn pass(gate: Arc<Gate>, service: Service, request: Request, next: Next) -
     {
         return gate.hold(&conn).await;
     }
+    // Changes that the diary keeps come one after the other: repeated in its order, each makes the same ids again.
+    let turn = match change.as_ref().and(gate.diary.as_ref()) {
+        Some(_) => Some(gate.turns.lock().await),
+        None => None,
+    };
     let note = change.as_ref().and(gate.diary.as_ref()).map(|diary| {
-        let world = gate.world();
-        let (at, next) = (world.now(), world.last_number());
+        let mut world = gate.world();
+        let (at, next) = (world.now(), world.begin_change());
         (
             diary,
             Entry::new(at, next, service, &method, &parts.uri, &parts.headers, &bytes, &struck),
@@ -236,6 +244,7 @@ async fn pass(gate: Arc<Gate>, service: Service, request: Request, next: Next) -
         if let Some((diary, entry)) = &note {
             diary.write(entry);
         }
+        drop(turn);
         gate.world().counters.mutation(verb, object);
         if gate.trips(&format!("{verb} {object}"), Phase::After) {
             return gate.hold(&conn).await;

@@ -35,6 +35,9 @@ pub struct World {
     started: Timestamp,
     seed: u64,
     next: u64,
+    /// Events and answers are numbered apart: what is only read or due must not shift the ids of what is changed.
+    due: u64,
+    answered: u64,
     events: BTreeMap<(Timestamp, u64), Effect>,
     pub onprem: OnPrem,
     /// The next migration by Database Migration Service that gets so far fails with this code: 2007, 2009, 2012, 2030,
@@ -57,6 +60,8 @@ impl World {
             started: start,
             seed,
             next: 0,
+            due: 0,
+            answered: 0,
             events: BTreeMap::new(),
             onprem: OnPrem::smarthotel(seed),
             dms_trouble: None,
@@ -101,8 +106,8 @@ impl World {
 
     /// Schedules `effect` at a lab time; one that is past happens at the next advance.
     pub fn at(&mut self, when: Timestamp, effect: impl FnOnce(&mut World) + Send + 'static) {
-        let n = self.number();
-        self.events.insert((when, n), Box::new(effect));
+        self.due += 1;
+        self.events.insert((when, self.due), Box::new(effect));
     }
 
     /// Schedules `effect` after a while.
@@ -116,9 +121,17 @@ impl World {
         self.next
     }
 
-    /// The newest number.
-    pub(crate) fn last_number(&self) -> u64 {
+    /// Begins a change with numbers of its own, and returns from where they go on.
+    pub(crate) fn begin_change(&mut self) -> u64 {
+        const BLOCK: u64 = 1 << 20;
+        self.next = (self.next / BLOCK + 1) * BLOCK;
         self.next
+    }
+
+    /// The id of an answer.
+    pub(crate) fn answer_id(&mut self) -> Uuid {
+        self.answered += 1;
+        guid(self.seed, &format!("answer {}", self.answered))
     }
 
     /// Goes on counting from here.

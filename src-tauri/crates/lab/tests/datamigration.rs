@@ -396,6 +396,7 @@ async fn a_container_is_read_with_the_right_key_or_identity_only() {
         .put(&right, json!({"properties": {"roleDefinitionId": role, "principalId": az.a.identity_principal, "principalType": "ServicePrincipal"}}))
         .await;
     assert_eq!(assigned.status, 201, "{}", assigned.body);
+    az.pass(1);
     az.done(start(&az, identity).await).await;
     until(&az, "ReadyForCutover").await;
     // The right ends, and with it the migration.

@@ -140,6 +140,12 @@ impl Record {
         (text, None)
     }
 
+    /// Why it has ended without success; none while it runs, and when it has succeeded.
+    fn lost(&self) -> Option<Failure> {
+        let lost = (self.over() && !self.is("Succeeded")) || self.is("Canceling");
+        if lost { self.stopped() } else { None }
+    }
+
     /// Why it can't go on without a person; none while it can.
     fn stopped(&self) -> Option<Failure> {
         let code = self.text("migrationFailureError/code");
@@ -505,7 +511,7 @@ impl TaskKind for CutOver {
         if now.is("Completing") {
             return Ok(Observed::InFlight(Handle(json!({ "completing": true }))));
         }
-        if let Some(why) = now.stopped() {
+        if let Some(why) = now.lost() {
             return Err(why);
         }
         if let Some(wait) = arriving(ctx) {
@@ -513,6 +519,9 @@ impl TaskKind for CutOver {
         }
         if now.reached(&until) {
             return Ok(Observed::Absent);
+        }
+        if let Some(why) = now.stopped() {
+            return Err(why);
         }
         Ok(Observed::NotYet {
             text: format!("waits for the last file; {}", now.progress().0),
@@ -610,6 +619,9 @@ impl Watch {
             other => other.clone(),
         };
         let now = our_record(&self.0, ctx, migration).await?;
+        if let Some(why) = now.lost() {
+            return Err(why);
+        }
         if now.reached(&until) {
             ctx.evidence(match &until {
                 DmsUntil::Succeeded => "The migration has succeeded.".into(),

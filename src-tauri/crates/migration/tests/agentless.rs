@@ -1,4 +1,5 @@
-//! Azure Migrate's agentless replication against the lab: to the end, with lost answers, and what it does not touch.
+//! The whole SmartHotel plan with Azure Migrate's agentless replication against the lab, over real HTTPS, with the real
+//! clients and the real engine. With `LAB_RECORD=FILE` its exchanges are written for Microsoft's validator.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -47,7 +48,6 @@ async fn set_faults(a: &lab::Addresses, faults: &Value) {
 
 /// Runs the whole plan of a design against a fresh lab.
 async fn rehearse(design: Design, options: Options, faults: Value) -> (Lab, RunState) {
-    let began = std::time::Instant::now();
     let lab = Lab::start(Options {
         speed: 10_000,
         skip_idle_over: Some(Duration::ZERO),
@@ -67,7 +67,7 @@ async fn rehearse(design: Design, options: Options, faults: Value) -> (Lab, RunS
     let plan = plan::graph::plan(&design, &a.subscription_id, &inventory).unwrap();
     let findings = plan.findings.iter().filter(|f| f.rule != "agentless-vddk").count();
     assert_eq!(findings, 0, "the sample must have no findings: {:?}", plan.findings);
-    let runner = runner(&a);
+    let runner = runner(&lab);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sample.rehost");
     let mut project = smarthotel::project("p", c, 10_000, 1);
@@ -92,7 +92,6 @@ async fn rehearse(design: Design, options: Options, faults: Value) -> (Lab, RunS
         .filter(|t| !t.status.is_settled())
         .map(|t| format!("{} {:?} {} {:?}", t.address, t.status, t.text, t.failure))
         .collect();
-    println!("{} tasks, {:?}", state.tasks.len(), began.elapsed());
     assert!(open.is_empty(), "not settled:\n{}\n{:#?}", open.join("\n"), lab.stats());
     assert!(matches!(finished, Ok(Ok(Outcome::Done))));
     assert!(state.tasks.len() >= 60);
@@ -129,9 +128,14 @@ async fn whole_scenario_runs_to_the_end_without_an_agent() {
     let folder = tempfile::tempdir().unwrap();
     let options = Options {
         diary: Some(folder.path().join("lab.diary")),
+        record: std::env::var_os("LAB_RECORD").is_some(),
         ..Options::default()
     };
     let (lab, run) = rehearse(agentless(), options.clone(), json!([])).await;
+    if let Some(file) = std::env::var_os("LAB_RECORD") {
+        let lines: Vec<String> = lab.exchanges().iter().map(Value::to_string).collect();
+        std::fs::write(file, lines.join("\n")).unwrap();
+    }
     assert_eq!(
         skipped(&run),
         [
@@ -199,8 +203,9 @@ async fn lost_answers_repeat_nothing_without_an_agent() {
         lost("DELETE", "locks/*"),
     ]);
     let (lab, run) = rehearse(agentless(), Options::default(), faults).await;
-    assert_eq!(lab.unmet(), Vec::<usize>::new(), "rules that struck nothing");
-    assert!(run.tasks.iter().any(|t| t.attempts > 1));
+    assert_eq!(lab.unmet(), Vec::<usize>::new(), "rules that nothing met");
+    let again = run.tasks.iter().filter(|t| t.attempts > 1).count();
+    assert!(again >= 10, "the answers to {again} tasks were lost");
     lab.stop().await;
 }
 
@@ -223,7 +228,7 @@ fn evidence(reports: &engine::kind::Reports) -> Vec<String> {
 #[tokio::test]
 async fn retired_generations_are_explained_and_never_started() {
     let lab = full_speed().await;
-    let runner = runner(&lab.addresses());
+    let runner = runner(&lab);
     let task = task_of("step-3/check-retired/replication");
     let look = async || {
         let (ctx, reports) = Ctx::for_test(task.clone(), BTreeMap::new(), Arc::new(LabTime(lab.clock())));

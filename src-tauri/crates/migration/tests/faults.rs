@@ -9,7 +9,7 @@ use lab::{
     Lab, Options,
     faults::{End, SCRIPTS, With},
 };
-use plan::smarthotel;
+use plan::{Design, ReplicationMethod, smarthotel};
 use serde_json::Value;
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 use support::{LabTime, connections, runner};
@@ -29,9 +29,13 @@ async fn lab(fault: Option<&str>) -> Lab {
 }
 
 /// Starts the sample against a lab, every gate accepted.
-fn start(lab: &Lab, folder: &Path) -> RunHandle {
+fn start(lab: &Lab, folder: &Path, replication: ReplicationMethod) -> RunHandle {
     let a = lab.addresses();
-    let plan = plan::graph::plan(&smarthotel::design(), &a.subscription_id, &plan::Inventory::default()).unwrap();
+    let design = Design {
+        replication,
+        ..smarthotel::design()
+    };
+    let plan = plan::graph::plan(&design, &a.subscription_id, &plan::Inventory::default()).unwrap();
     let project = smarthotel::project("p", connections(&a), 1, 1);
     let file = Arc::new(ProjectFile::create(&folder.join("sample.rehost"), &project).unwrap());
     let mut options = RunOptions::new("test", "test", "0");
@@ -39,7 +43,7 @@ fn start(lab: &Lab, folder: &Path) -> RunHandle {
     Engine::start(
         file,
         Arc::new(plan),
-        runner(&a),
+        runner(lab),
         Arc::new(LabTime(lab.clock())),
         options,
     )
@@ -69,22 +73,27 @@ fn failed(t: &TaskState) -> bool {
 }
 
 /// Where the scenario ends when nothing goes wrong.
-async fn unbroken() -> &'static Value {
-    static END: OnceCell<Value> = OnceCell::const_new();
-    END.get_or_init(async || {
-        let (lab, folder) = (lab(None).await, tempfile::tempdir().unwrap());
-        let run = start(&lab, folder.path());
-        assert_eq!(end(&run).await, Outcome::Done, "{:#?}", told(&run, failed));
-        lab.final_state()
-    })
-    .await
+async fn unbroken(replication: ReplicationMethod) -> &'static Value {
+    static ENDS: [OnceCell<Value>; 2] = [const { OnceCell::const_new() }; 2];
+    ENDS[usize::from(replication == ReplicationMethod::VMwareCbt)]
+        .get_or_init(async || {
+            let (lab, folder) = (lab(None).await, tempfile::tempdir().unwrap());
+            let run = start(&lab, folder.path(), replication);
+            assert_eq!(end(&run).await, Outcome::Done, "{:#?}", told(&run, failed));
+            lab.final_state()
+        })
+        .await
 }
 
 /// Plays a script to its end.
 async fn play(id: &str) {
     let script = lab::faults::script(id).unwrap();
     let (lab, folder) = (lab(Some(id)).await, tempfile::tempdir().unwrap());
-    let run = start(&lab, folder.path());
+    let replication = match script.with {
+        With::VMwareCbt => ReplicationMethod::VMwareCbt,
+        _ => ReplicationMethod::InMageRcm,
+    };
+    let run = start(&lab, folder.path(), replication);
     let first = end(&run).await;
     assert!(lab.unmet().is_empty(), "rules that met nothing: {:?}", lab.unmet());
     match &script.end {
@@ -114,13 +123,13 @@ async fn play(id: &str) {
         .repeated
         .into_iter()
         .filter(|m| {
-            ["/testFailover", "/failoverCommit", "/completeRestore"]
+            ["/testFailover", "/failoverCommit", "/completeRestore", "/testMigrate"]
                 .iter()
                 .any(|v| m.path.ends_with(v))
         })
         .collect();
     assert!(twice.is_empty(), "{twice:?}");
-    similar(unbroken().await, &lab.final_state());
+    similar(unbroken(replication).await, &lab.final_state());
     lab.stop().await;
 }
 
@@ -160,8 +169,7 @@ macro_rules! scripts {
         #[test]
         fn every_script_is_played() {
             let played: BTreeSet<_> = [$(stringify!($name).replace('_', "-")),*].into();
-            let here = |w: With| matches!(w, With::All | With::InMageRcm | With::LogReplay);
-            let all: BTreeSet<_> = SCRIPTS.iter().filter(|s| here(s.with)).map(|s| s.id.clone()).collect();
+            let all: BTreeSet<_> = SCRIPTS.iter().map(|s| s.id.clone()).collect();
             assert_eq!(played, all);
         }
     };
@@ -200,6 +208,8 @@ scripts! {
     replication_critical
     restore_blocked
     no_capacity_at_failover
+    no_capacity_at_migration
+    agentless_critical
     agent_not_ready
     network_read_only
     group_locked

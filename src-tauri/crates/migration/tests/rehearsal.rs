@@ -10,7 +10,7 @@ use engine::{
 };
 use lab::{Lab, Options};
 use migration::Migration;
-use plan::{Action, BackupSource, DatabaseMethod, Design, Plan, Task, smarthotel};
+use plan::{Action, BackupSource, DatabaseMethod, Design, Plan, ReplicationMethod, Task, smarthotel};
 use secrets::Secret;
 use serde_json::Value;
 use std::{
@@ -41,7 +41,7 @@ async fn another_machine_of_the_retired_name_is_left_alone() {
         other.name = "SQLVM-migrated".into();
         other.power = lab::onprem::Power::Off;
     });
-    let runner = runner(&lab.addresses());
+    let runner = runner(&lab);
     for address in ["step-8/rename/SQLVM", "step-8/remove-vm/SQLVM"] {
         let task = task_of(address);
         let facts = BTreeMap::from([
@@ -59,7 +59,7 @@ async fn another_machine_of_the_retired_name_is_left_alone() {
 #[tokio::test]
 async fn a_shutdown_announced_before_a_crash_is_asked_for_and_not_forced() {
     let lab = full_speed().await;
-    let runner = runner(&lab.addresses());
+    let runner = runner(&lab);
     let task = task_of("step-7/shutdown/SQLVM");
     let (mut ctx, reports) = Ctx::for_test(task.clone(), BTreeMap::new(), Arc::new(LabTime(lab.clock())));
     ctx.intent_at = Some(lab.clock().now());
@@ -225,7 +225,7 @@ async fn rehearse(change: impl FnOnce(&mut Design, &lab::Addresses)) -> Rehearse
     assert!(blocking.is_empty(), "the sample must have no findings: {blocking:?}");
     let lost = Arc::new(Mutex::new(HashSet::new()));
     let runner = Arc::new(LosesAnswers {
-        inner: runner(&a),
+        inner: runner(&lab),
         lost: lost.clone(),
     });
     let folder = tempfile::tempdir().unwrap();
@@ -238,7 +238,7 @@ async fn rehearse(change: impl FnOnce(&mut Design, &lab::Addresses)) -> Rehearse
     options.auto_accept_gates = true;
     let time = Arc::new(LabTime(lab.clock()));
     let handle = Engine::start(file.clone(), Arc::new(plan.clone()), runner, time, options).unwrap();
-    let finished = tokio::time::timeout(Duration::from_secs(40), handle.finished()).await;
+    let finished = tokio::time::timeout(Duration::from_secs(90), handle.finished()).await;
     let state = handle.state();
     let open: Vec<_> = state
         .tasks
@@ -250,7 +250,11 @@ async fn rehearse(change: impl FnOnce(&mut Design, &lab::Addresses)) -> Rehearse
     assert!(open.is_empty(), "not settled:\n{}", open.join("\n"));
     assert!(matches!(finished, Ok(Ok(Outcome::Done))));
     assert!(state.tasks.len() >= 60);
-    assert_eq!(lab.stats().repeated, vec![], "sent twice");
+    assert_eq!(
+        lab.stats().repeated,
+        vec![],
+        "nothing that changes something is asked for twice"
+    );
     let (source, target) = lab.log_positions();
     assert_eq!(Some(source), target, "transactions were lost");
     file.verify_chain().unwrap();
@@ -431,4 +435,19 @@ async fn dms_offline_from_a_share_runs_to_the_end() {
         "SmartHotelDB_tail.trn"
     );
     r.lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dms_runs_to_the_end_beside_a_replication_without_an_agent() {
+    for database_method in [DatabaseMethod::DmsOffline, DatabaseMethod::DmsOnline] {
+        let r = rehearse(|d, _| {
+            d.replication = ReplicationMethod::VMwareCbt;
+            d.database_method = database_method;
+        })
+        .await;
+        assert_eq!(r.sent("PUT", RECORD).len(), 1);
+        let cutovers = usize::from(database_method == DatabaseMethod::DmsOnline);
+        assert_eq!(r.sent("POST", &format!("{RECORD}/cutover")).len(), cutovers);
+        r.lab.stop().await;
+    }
 }

@@ -155,7 +155,6 @@ function Facts({ run, task, state, now, onSelect }: FactsProps) {
   if (usual.p95 > 0) {
     rows.push([t("task.usually"), byPeople(task) ? duration(usual.p50) : range(usual.p50, usual.p95), usual.source]);
   }
-  if (mark === "overdue") rows.push([t("task.overdue"), t("task.overdueText")]);
   if (moving) {
     rows.push([
       t("task.finishes"),
@@ -165,7 +164,7 @@ function Facts({ run, task, state, now, onSelect }: FactsProps) {
             spread: duration(estimate.plusMinus / 1000),
             n: estimate.samples,
           })
-        : t("task.notKnown"),
+        : t(mark === "overdue" ? "task.overdue" : "task.notKnown"),
     ]);
   }
   if (state.retryAt && !settled) {

@@ -171,7 +171,7 @@ async fn a_cancelled_sign_in_ends_within_a_second_and_leaves_nothing() {
     dispatch(&b.desk.app, "sign_in", json!({"project": b.project}), sink)
         .await
         .unwrap();
-    let heard = heard.lock().unwrap();
+    let heard = heard.lock().unwrap().clone();
     assert!(
         matches!(&heard[..], [SignInMessage::DeviceCode { code, .. }, SignInMessage::Waiting { seconds_left }] if code.len() == 9 && *seconds_left > 800),
         "{heard:?}"

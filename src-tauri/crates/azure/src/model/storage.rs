@@ -2,6 +2,7 @@
 
 use super::{Flag, NameAvailability, Resource, Usage, When, model, words};
 use crate::{Arm, AzureError};
+use jiff::Timestamp;
 use plan::ResourceId;
 use secrets::Secret;
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,33 @@ pub async fn account(arm: &Arm, id: &ResourceId) -> Result<Option<Account>, Azur
 /// Fails as all requests do.
 pub async fn keys(arm: &Arm, account: &ResourceId) -> Result<Vec<Key>, AzureError> {
     Ok(arm.ask::<Keys>(account, "listKeys", None).await?.keys)
+}
+
+/// Lets Azure sign access to a container; `permissions` as in `rl`. The other way is [`crate::sas`], which needs the key
+/// itself.
+///
+/// # Errors
+/// Fails as all requests do.
+pub async fn service_sas(
+    arm: &Arm,
+    account: &ResourceId,
+    container: &str,
+    permissions: &str,
+    start: Timestamp,
+    expiry: Timestamp,
+) -> Result<Secret<String>, AzureError> {
+    let seconds = |t: Timestamp| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let body = json!({
+        "canonicalizedResource": format!("/blob/{}/{container}", account.name()),
+        "signedResource": "c",
+        "signedPermission": permissions,
+        "signedProtocol": "https",
+        "signedStart": seconds(start),
+        "signedExpiry": seconds(expiry),
+        "keyToSign": "key1",
+    });
+    let signed: ServiceSas = arm.ask(account, "ListServiceSas", Some(&body)).await?;
+    Ok(signed.service_sas_token)
 }
 
 /// Reads a container through the resource manager, without a key; none when it is not there.

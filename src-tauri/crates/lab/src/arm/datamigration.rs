@@ -10,7 +10,7 @@ use axum::http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Answer, Refusal, Req, Resp, last, location, lro, parent, resources, text};
+use super::{Answer, Refusal, Req, Resp, authorization, last, location, lro, parent, resources, text};
 use crate::{
     cloud::Blob,
     world::{World, plus},
@@ -21,8 +21,6 @@ const MIGRATIONS: &str = "Microsoft.DataMigration/databaseMigrations";
 const CLASSIC: &str = "Microsoft.DataMigration/services";
 const DATABASES: &str = "Microsoft.Sql/managedInstances/databases";
 const INSTANCES: &str = "Microsoft.Sql/managedInstances";
-/// Storage Blob Data Reader.
-const BLOB_READER: &str = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
 
 const SERVICE_SECS: i64 = 60;
 const VALIDATE_SECS: i64 = 60;
@@ -130,6 +128,7 @@ pub(crate) struct Migration {
     invalid: Vec<String>,
     error: Option<Trouble>,
     provisioning_failed: bool,
+    deleting: bool,
     blocked: String,
     upload_errors: Vec<String>,
 }
@@ -358,6 +357,9 @@ fn delete_service(world: &mut World, req: &Req, id: &str) -> Answer {
                 last(id)
             ),
         ));
+    }
+    if let Some(v) = world.cloud.get_mut(id) {
+        v["properties"]["provisioningState"] = "Deleting".into();
     }
     let target = id.to_owned();
     let op = lro::start(
@@ -590,6 +592,7 @@ fn start(world: &mut World, req: &Req, id: &str) -> Answer {
         invalid: vec![],
         error: None,
         provisioning_failed: false,
+        deleting: false,
         blocked: String::new(),
         upload_errors: vec![],
     };
@@ -890,16 +893,13 @@ fn readable(world: &World, m: &Migration) -> Result<(), Trouble> {
 fn may_read(world: &World, account: &str, identity: &str) -> bool {
     let (id, principal) = world.cloud.reader_identity(world.seed());
     let scope = format!("/subscriptions/{}", world.cloud.subscription);
+    let account = world
+        .cloud
+        .of_type(&scope, "Microsoft.Storage/storageAccounts")
+        .find(|v| v["name"] == account)
+        .and_then(|v| v["id"].as_str());
     identity.eq_ignore_ascii_case(&id)
-        && world
-            .cloud
-            .of_type(&scope, "Microsoft.Authorization/roleAssignments")
-            .any(|r| {
-                let p = &r["properties"];
-                p["principalId"] == principal.as_str()
-                    && p["scope"].as_str().is_some_and(|s| last(s) == account)
-                    && p["roleDefinitionId"].as_str().is_some_and(|d| d.ends_with(BLOB_READER))
-            })
+        && account.is_some_and(|a| authorization::has_role(world, &principal, authorization::BLOB_DATA_READER, a))
 }
 
 /// The files at the migration's source.
@@ -1303,6 +1303,9 @@ fn delete(world: &mut World, req: &Req, id: &str) -> Answer {
         .and_then(|v| v["location"].as_str())
         .unwrap_or("")
         .to_owned();
+    if let Some(m) = world.cloud.database_migrations.get_mut(&key) {
+        m.deleting = true;
+    }
     let target = id.to_owned();
     let op = lro::start(
         world,
@@ -1323,6 +1326,7 @@ fn delete(world: &mut World, req: &Req, id: &str) -> Answer {
 pub(crate) fn view(world: &World, key: &str, details: bool) -> Option<Value> {
     let m = world.cloud.database_migrations.get(key)?;
     let provisioning = match m.state {
+        _ if m.deleting => "Deleting",
         State::Provisioning => "Provisioning",
         State::Failed if m.provisioning_failed => "Failed",
         _ => "Succeeded",

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 use super::{
     Req,
@@ -23,7 +24,7 @@ pub(crate) struct Job {
     tasks: Vec<(&'static str, &'static str)>,
     activity: String,
     /// Causes and recommendation of a failure, when the service knows them.
-    pub advice: Option<(&'static str, &'static str)>,
+    pub advice: Option<(Cow<'static, str>, Cow<'static, str>)>,
 }
 
 impl Job {
@@ -134,9 +135,9 @@ fn show(world: &World, job: &Job) -> Option<Value> {
         Outcome::Succeeded => ("Succeeded", "Completed", json!([])),
         Outcome::Failed { code, message } => {
             let mut error = json!({"code": code, "message": message, "activityId": job.activity});
-            if let Some((causes, action)) = job.advice {
-                error["possibleCauses"] = causes.into();
-                error["recommendedAction"] = action.into();
+            if let Some((causes, action)) = &job.advice {
+                error["possibleCauses"] = causes.as_ref().into();
+                error["recommendedAction"] = action.as_ref().into();
             }
             (
                 "Failed",
@@ -177,7 +178,7 @@ pub(crate) fn events(world: &World, vault: &str) -> Vec<Value> {
         let ended = op.ended?;
         let (word, severity, errors) = match &op.outcome {
             Outcome::Failed { code, message } => {
-                let (causes, action) = job.advice.unwrap_or_default();
+                let (causes, action) = job.advice.clone().unwrap_or_default();
                 let error = json!({"errorCode": code, "errorMessage": message, "possibleCauses": causes, "recommendedAction": action});
                 ("Failed", "Critical", json!([error]))
             }

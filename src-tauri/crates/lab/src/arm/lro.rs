@@ -83,17 +83,9 @@ pub(crate) fn start(
     }
     let name = id.clone();
     let finish: Finish = match doom {
-        Some(Doom::Fail {
-            code,
-            message,
-            leaves_failed,
-            before,
-        }) => {
+        Some(Doom::Fail(fail)) => {
             let operation = id.clone();
-            Box::new(move |w| {
-                w.roll_back(&operation, resource.as_deref(), &before, leaves_failed);
-                Err(Refusal::conflict(&code, message))
-            })
+            Box::new(move |w| Err(w.fail(&operation, resource.as_deref(), *fail)))
         }
         _ => Box::new(finish),
     };

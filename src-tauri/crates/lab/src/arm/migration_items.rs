@@ -699,7 +699,7 @@ fn begin_seeding(world: &mut World, key: &str) -> Result<(), Refusal> {
         };
         let refusal = Refusal::conflict(trouble.code, trouble.message.clone());
         if let Some(job) = world.cloud.jobs.iter_mut().rev().find(|j| j.is_on(&i.id)) {
-            job.advice = Some((trouble.causes, trouble.action));
+            job.advice = Some((trouble.causes.into(), trouble.action.into()));
         }
         if let Some(i) = world.cloud.migrations.get_mut(key) {
             (i.stage, i.trouble) = (Stage::EnableFailed, Some(trouble));
@@ -900,7 +900,7 @@ fn migrate(world: &mut World, req: &Req, id: &str) -> Answer {
             return Ok(());
         };
         let subnet = subnet_or_first(w, i.target("targetNetworkId"), i.target("targetSubnetName"));
-        make_vm(w, &i, &i.target_name().to_owned(), &subnet);
+        make_vm(w, &i, i.target_name(), &subnet);
         let now = w.now();
         if let Some(i) = w.cloud.migrations.get_mut(key) {
             (i.stage, i.last_migration) = (Stage::Migrated, Some(now));

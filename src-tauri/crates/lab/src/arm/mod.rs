@@ -223,7 +223,7 @@ async fn handle(
 
     let (resp, request_id, base) = {
         let mut world = gate.world();
-        let request_id = world.new_guid().to_string();
+        let request_id = world.answer_id().to_string();
         let answer = if bad_json {
             Err(Refusal::bad(
                 "InvalidRequestContent",

@@ -1,10 +1,10 @@
 //! What the tests against a lab share.
 #![allow(clippy::unwrap_used)]
 
-use azure::{Arm, auth};
+use azure::{Arm, Limits, auth};
 use engine::Clock;
 use jiff::Timestamp;
-use lab::LabClock;
+use lab::{Lab, LabClock};
 use migration::{Migration, Systems};
 use plan::{
     Connections,
@@ -50,12 +50,25 @@ pub fn connections(a: &lab::Addresses) -> Connections {
     }
 }
 
+#[async_trait::async_trait]
+impl azure::limits::Time for LabTime {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+    async fn sleep_until(&self, until: Timestamp) {
+        self.0.wait_until(until).await;
+    }
+}
+
 /// The tasks' kinds bound to a lab, as a run has them.
-pub fn runner(a: &lab::Addresses) -> Arc<Migration> {
-    let c = connections(a);
+pub fn runner(lab: &Lab) -> Arc<Migration> {
+    let a = lab.addresses();
+    let c = connections(&a);
     let credential = auth::client_secret(&c.azure, Secret::new(a.client_secret.clone())).unwrap();
     Arc::new(Migration::new(Systems {
-        arm: Arm::connect(&c.azure, credential).unwrap(),
+        arm: Arm::connect(&c.azure, credential)
+            .unwrap()
+            .limited(Limits::new(Arc::new(LabTime(lab.clock())))),
         vcenter: c.vcenter,
         vcenter_password: Secret::new(a.vcenter_password.clone()),
         secrets: {

@@ -11,12 +11,13 @@
 //!   Site Recovery can send the last changes); so failover and database cutover overlap.
 //! * Commit comes after the site has answered from Azure, because before commit another recovery point can be chosen.
 //! * Site Recovery's replication is stopped in step 8, when nothing needs it any more.
-//! * What only one replication method does is in one place each: [`migrate`] for Azure Migrate, the functions named after
+//! * What only one replication method does is in one place each: [`migrate`] and [`migrated`] for Azure Migrate, the functions named after
 //!   Site Recovery in the step files for the other. Everything else is the same task, whatever the method.
 
 mod builder;
 mod derive;
 mod migrate;
+mod migrated;
 mod picture;
 mod step1;
 mod step2;

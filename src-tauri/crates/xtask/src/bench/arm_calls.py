@@ -8,11 +8,7 @@ import sys
 import time
 
 from azure.core.credentials import AccessToken, AccessTokenInfo
-
-try:
-    from azure.mgmt.resource import ResourceManagementClient
-except ImportError:
-    from azure.mgmt.resource.resources import ResourceManagementClient
+from azure.mgmt.resource.resources import ResourceManagementClient
 
 lab = json.load(sys.stdin)
 
