@@ -235,7 +235,7 @@ pub async fn rehearse(app: &Arc<App>, rehearsal: Rehearsal) -> Result<ProjectVie
         .map_or_else(|| project.name.clone(), |n| n.to_string_lossy().into_owned());
     let open = app.create(&path, &project).await?;
     enter(app, &open, world).await?;
-    run::start(app, &open, None, options.accept_gates).await?;
+    run::start(app, &open, None, rehearsal.accept_gates).await?;
     projects::view(app, &open).await
 }
 

@@ -84,8 +84,11 @@ pub(crate) fn test() -> Result<()> {
         install::node()?;
         install::npm_ci("ui").map(|()| Count::PASSED)
     });
-    s.part("Microsoft's oav", || {
+    s.part("Microsoft's oav and Azurite", || {
         install::npm_ci("tests/judges").map(|()| Count::PASSED)
+    });
+    s.part("Microsoft's Python clients", || {
+        install::python("target/judges-python", "tests/judges/python/requirements.txt").map(|()| Count::PASSED)
     });
     s.part("VMware's vcsim", || install::vcsim().map(|_| Count::PASSED));
     s.part("tauri-driver", || {
