@@ -175,10 +175,10 @@ pub async fn fault_scripts(_app: &Arc<App>) -> Result<Vec<FaultScript>, UiError>
 /// The fault scripts, in the order in which an admin meets what they are about.
 pub fn scripts() -> Vec<FaultScript> {
     let script = |s: &lab::faults::Script| FaultScript {
-        id: s.id.into(),
-        title: s.title.into(),
-        happens: s.happens.into(),
-        admin: s.admin.into(),
+        id: s.id.clone(),
+        title: s.title.clone(),
+        happens: s.happens.clone(),
+        admin: s.admin.clone(),
         by_itself: s.end == lab::faults::End::ByItself,
         replication: match s.with {
             With::InMageRcm => Some(ReplicationMethod::InMageRcm),
@@ -477,7 +477,7 @@ fn check_fault(options: &RehearsalOptions) -> Result<(), UiError> {
 }
 
 fn unknown_fault(id: &str) -> UiError {
-    let known: Vec<_> = lab::faults::SCRIPTS.iter().map(|s| s.id).collect();
+    let known: Vec<_> = lab::faults::SCRIPTS.iter().map(|s| s.id.as_str()).collect();
     UiError::invalid(
         format!("There is no fault script {id}"),
         format!("This version knows: {}.", known.join(", ")),

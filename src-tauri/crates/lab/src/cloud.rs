@@ -92,7 +92,7 @@ pub(crate) struct Cloud {
 
 impl Cloud {
     /// The subscription before the migration: hub and production network, nothing else.
-    pub fn contoso(seed: u64, now: Timestamp) -> Cloud {
+    pub fn contoso(seed: u64) -> Cloud {
         let id = |label: &str| guid(seed, label).to_string();
         let mut cloud = Cloud {
             tenant: id("tenant"),
@@ -117,7 +117,7 @@ impl Cloud {
             appliances: BTreeMap::new(),
             jobs: vec![],
             guests: BTreeMap::new(),
-            buckets: crate::arm::throttle::Buckets::new(now),
+            buckets: crate::arm::throttle::Buckets::default(),
         };
         let group = format!(
             "/subscriptions/{}/resourceGroups/ContosoNetworkingRG",

@@ -1,4 +1,4 @@
-//! The lab's own endpoint for tests and for `rehost-cli`: state, counters, clock, trap, faults, recorded exchanges.
+//! The lab's own endpoint for tests and for `rehost-cli`: state, counters, clock, trap, fault script, recorded exchanges.
 
 use axum::{
     Json, Router,
@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use crate::{
     Addresses,
-    gate::{Fault, Gate, Trap},
+    faults::{Rule, Trouble},
+    gate::{Gate, Trap},
 };
 
 type Ctl = State<Arc<Gate>>;
@@ -46,6 +47,7 @@ pub(crate) fn router(gate: Arc<Gate>, addresses: Addresses) -> Router {
         .route("/trap", get(async |State(g): Ctl| Json(g.trap())).post(set_trap))
         .route("/release", post(release))
         .route("/faults", post(set_faults))
+        .route("/cure", post(cure))
         .with_state(gate)
 }
 
@@ -81,14 +83,19 @@ async fn release(State(gate): Ctl) -> Json<Value> {
 }
 
 async fn set_faults(State(gate): Ctl, body: String) -> Response {
-    match serde_json::from_str::<Vec<Fault>>(&body) {
-        Ok(faults) => {
-            let n = faults.len();
-            gate.set_faults(faults);
+    match serde_json::from_str::<Vec<Rule>>(&body) {
+        Ok(rules) => {
+            let n = rules.len();
+            gate.world().trouble = Trouble::play(rules);
             Json(json!({"faults": n})).into_response()
         }
         Err(e) => bad(&e),
     }
+}
+
+async fn cure(State(gate): Ctl) -> Json<Value> {
+    gate.cure();
+    Json(json!({"cured": true}))
 }
 
 fn bad(e: &serde_json::Error) -> Response {

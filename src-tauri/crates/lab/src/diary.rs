@@ -6,7 +6,8 @@
 
 use crate::{
     LabError,
-    gate::{Gate, Service},
+    faults::Progress,
+    gate::{Gate, Service, Struck},
     onprem::LabSession,
 };
 use axum::{
@@ -54,9 +55,22 @@ pub(crate) struct Entry {
     /// Otherwise, in Base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bytes: Option<String>,
+    /// Rules of the fault script that struck it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    struck: Vec<usize>,
+}
+
+/// One line after the first.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Line {
+    Change(Box<Entry>),
+    /// How the fault script goes.
+    Trouble(Progress),
 }
 
 impl Entry {
+    #[allow(clippy::too_many_arguments)]
     pub fn new(
         at: Timestamp,
         next: u64,
@@ -65,6 +79,7 @@ impl Entry {
         uri: &Uri,
         headers: &HeaderMap,
         body: &Bytes,
+        struck: &[usize],
     ) -> Self {
         let headers = headers
             .iter()
@@ -85,6 +100,7 @@ impl Entry {
             headers,
             text,
             bytes,
+            struck: struck.to_vec(),
         }
     }
 
@@ -101,7 +117,9 @@ impl Entry {
         if self.service == Service::VCenter {
             request = request.header(header::COOKIE, format!("vmware_soap_session=\"{SESSION}\""));
         }
-        request.body(Body::from(body)).map_err(|e| e.to_string())
+        let mut request = request.body(Body::from(body)).map_err(|e| e.to_string())?;
+        request.extensions_mut().insert(Struck(self.struck.clone()));
+        Ok(request)
     }
 }
 
@@ -143,7 +161,7 @@ pub(crate) struct Diary {
 
 impl Diary {
     /// Opens the diary and returns what it holds, rebased to this lab's addresses; makes a new one when there is none.
-    pub fn open(path: &Path, seed: u64, bases: Vec<String>) -> Result<(Self, Vec<Entry>), LabError> {
+    pub fn open(path: &Path, seed: u64, bases: Vec<String>) -> Result<(Self, Vec<Line>), LabError> {
         let disk = |source| LabError::Diary {
             path: path.display().to_string(),
             source,
@@ -160,13 +178,15 @@ impl Diary {
                 }
                 for line in lines {
                     // The last line may be cut off by a kill: its request got no answer.
-                    let Ok(mut entry) = serde_json::from_str::<Entry>(line) else {
+                    let Ok(mut line) = serde_json::from_str::<Line>(line) else {
                         break;
                     };
-                    for (old, new) in head.bases.iter().zip(&bases) {
-                        entry.text = entry.text.map(|t| t.replace(old.as_str(), new));
+                    if let Line::Change(entry) = &mut line {
+                        for (old, new) in head.bases.iter().zip(&bases) {
+                            entry.text = entry.text.take().map(|t| t.replace(old.as_str(), new));
+                        }
                     }
-                    entries.push(entry);
+                    entries.push(line);
                 }
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
@@ -199,7 +219,16 @@ impl Diary {
 
     /// Writes one request down, before its answer leaves: what the client knows is in the diary.
     pub fn write(&self, entry: &Entry) {
-        let Ok(mut line) = serde_json::to_string(entry) else {
+        self.line(entry);
+    }
+
+    /// Writes down how the fault script goes.
+    pub fn note(&self, progress: &Progress) {
+        self.line(progress);
+    }
+
+    fn line(&self, line: &impl Serialize) {
+        let Ok(mut line) = serde_json::to_string(line) else {
             return;
         };
         line.push('\n');
@@ -213,7 +242,7 @@ impl Diary {
 /// Brings the world to where the entries leave it.
 pub(crate) async fn replay(
     gate: &Gate,
-    entries: &[Entry],
+    lines: &[Line],
     router: impl Fn(Service) -> Option<Router>,
 ) -> Result<(), LabError> {
     let failed = |entry: &Entry, why: String| LabError::Replay {
@@ -221,7 +250,15 @@ pub(crate) async fn replay(
         why,
     };
     gate.world().replaying = true;
-    for entry in entries {
+    let mut progress = None;
+    for line in lines {
+        let entry = match line {
+            Line::Change(entry) => entry,
+            Line::Trouble(p) => {
+                progress = Some(p.clone());
+                continue;
+            }
+        };
         gate.clock.advance_to(entry.at);
         {
             let mut world = gate.world();
@@ -247,6 +284,9 @@ pub(crate) async fn replay(
     let mut world = gate.world();
     world.replaying = false;
     world.onprem.sessions.remove(SESSION);
+    if let Some(progress) = progress {
+        world.resume_trouble(progress);
+    }
     Ok(())
 }
 

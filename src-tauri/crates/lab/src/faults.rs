@@ -1,37 +1,67 @@
-//! Fault scripts: what can be made to go wrong in a rehearsal, by choice. A script is data; the gate in front of the
-//! services plays it. The same script and seed give the same rehearsal.
+//! Fault scripts: what can be made to go wrong in a rehearsal, by choice. A script is data (`faults.json`): rules that say
+//! which requests they are about, what happens to them, and when it ends. The gate and the resource manager play them.
+//!
+//! Decisions:
+//! * A cause that a person must remove ends by itself some lab minutes after it was first met, as if somebody had done it
+//!   meanwhile; [`crate::Lab::cure`] ends it at once.
+//! * A rule counts requests, and ends at a lab time: the same script, seed and requests give the same rehearsal. What was
+//!   struck is noted in the diary, so that a rehearsal that is opened again goes on with the script where it stood.
+//! * An operation that a script lets fail is rolled back: what it made or changed is as before, or left `Failed` where the
+//!   script says so.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use crate::{
     LabError,
-    gate::{Fault, FaultKind, Service},
+    arm::{last, recovery::Item, set_state},
+    gate::Service,
+    onprem::Power,
+    world::{World, plus},
 };
 
 /// One thing that goes wrong.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Script {
-    pub id: &'static str,
-    pub title: &'static str,
+    pub id: String,
+    pub title: String,
     /// What goes wrong, where and for how long.
-    pub happens: &'static str,
+    pub happens: String,
     /// What the admin sees, and what to do.
-    pub admin: &'static str,
+    pub admin: String,
     pub end: End,
+    #[serde(default)]
     pub with: With,
-    pub(crate) faults: fn() -> Vec<Fault>,
+    /// Where codes, words and figures are from.
+    pub source: String,
+    rules: Vec<Rule>,
+}
+
+impl Script {
+    /// How many rules it has.
+    pub fn rules(&self) -> usize {
+        self.rules.len()
+    }
 }
 
 /// How a run under a script ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum End {
-    /// Rehost gets over it alone.
+    /// The client gets over it alone.
     ByItself,
-    /// A person removes the cause and tries the task again.
-    Person,
+    /// A task fails with this code; its hint to the person contains these words. When the cause is removed and the task
+    /// tried again, the run ends well.
+    Person { task: String, code: String, hint: String },
 }
 
 /// The methods with which a script can be played.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum With {
+    #[default]
     All,
     InMageRcm,
     VMwareCbt,
@@ -40,44 +70,12 @@ pub enum With {
 }
 
 /// All scripts, in the order in which an admin meets what they are about.
-pub const SCRIPTS: &[Script] = &[
-    Script {
-        id: "azure-throttled",
-        title: "Azure throttles the subscription",
-        happens: "Five times a request that changes something is refused with 429 for a minute, as if other programs used up the subscription's requests.",
-        admin: "Nothing to do. The task says when Rehost asks again.",
-        end: End::ByItself,
-        with: With::All,
-        faults: || {
-            vec![Fault {
-                service: Service::Arm,
-                method: Some("PUT".into()),
-                path: String::new(),
-                count: 5,
-                kind: FaultKind::Throttle { retry_after: 60 },
-            }]
-        },
-    },
-    Script {
-        id: "lost-answers",
-        title: "Azure accepts, and the answer is lost",
-        happens: "Twice the gateway answers 504 although the request was carried out, then twice the connection breaks after it.",
-        admin: "Nothing to do. Rehost looks before it asks again, and adopts what is there.",
-        end: End::ByItself,
-        with: With::All,
-        faults: || {
-            [FaultKind::LostAnswer, FaultKind::CutAfter]
-                .map(|kind| Fault {
-                    service: Service::Arm,
-                    method: Some("PUT".into()),
-                    path: "/providers/".into(),
-                    count: 2,
-                    kind,
-                })
-                .into()
-        },
-    },
-];
+pub static SCRIPTS: LazyLock<Vec<Script>> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("faults.json")).unwrap_or_else(|e| {
+        tracing::error!(error = %e, "the fault scripts can't be read");
+        vec![]
+    })
+});
 
 /// The script with this id.
 ///
@@ -88,4 +86,436 @@ pub fn script(id: &str) -> Result<&'static Script, LabError> {
         .iter()
         .find(|s| s.id == id)
         .ok_or_else(|| LabError::Fault(id.into()))
+}
+
+/// What happens to the requests that fit.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Rule {
+    service: Service,
+    /// HTTP methods, `PUT|DELETE` (of vCenter: names of SOAP methods); all when absent.
+    #[serde(default)]
+    method: Option<String>,
+    /// The end of the path, ignoring case; `*` stands for one segment. With a slash at the end: a part of the path.
+    #[serde(default)]
+    path: String,
+    /// Lets so many requests pass first.
+    #[serde(default)]
+    skip: u32,
+    ends: Ends,
+    pub effect: Effect,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Ends {
+    /// After so many requests.
+    Hits(u32),
+    /// So many lab minutes after a rule of the script that ends so was first met.
+    Minutes(i64),
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub(crate) enum Effect {
+    /// An error answer; the request isn't carried out. In all texts `{subscription}`, `{scope}`, `{name}`, `{type}`,
+    /// `{action}`, `{client}` and `{principal}` stand for what the request is about.
+    Refuse {
+        status: u16,
+        code: String,
+        message: String,
+        #[serde(default)]
+        retry_after: Option<u64>,
+        /// `additionalInfo` of the error.
+        #[serde(default)]
+        info: Option<Value>,
+        /// The whole body instead: of Entra's shape, or a gateway's page.
+        #[serde(default)]
+        body: Option<Value>,
+    },
+    /// The subscription's bucket for this kind of request is empty, for so many seconds.
+    Throttle { seconds: u64 },
+    /// The request is carried out, then the gateway answers 504.
+    LostAnswer,
+    /// The request is carried out, then the connection breaks.
+    CutAfter,
+    /// The connection breaks before the request is carried out.
+    CutBefore,
+    /// The token that came with the request, and with it every request that brings it again, is refused as expired.
+    ExpireToken,
+    /// All sessions with vCenter end before the request.
+    EndSessions,
+    /// The long-running operation that the request starts ends badly.
+    FailOperation {
+        code: String,
+        message: String,
+        /// Leaves the resource behind as `Failed`, instead of rolling it back.
+        #[serde(default)]
+        leaves_failed: bool,
+    },
+    /// The long-running operation that the request starts stands still half-way for so many minutes.
+    StandStill { minutes: i64 },
+    /// The answer shows other values: by path (`/value/*/properties/health`, `/value/name.value=cores/limit`).
+    Show(BTreeMap<String, Value>),
+    /// Somebody has locked this scope (below the subscription).
+    Lock {
+        scope: String,
+        level: String,
+        notes: String,
+    },
+    /// VMware Tools don't run in this machine.
+    StopTools { vm: String },
+}
+
+/// How a script goes, for the diary and for tests.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Progress {
+    /// Requests that fitted each rule.
+    met: Vec<u32>,
+    /// Requests that each rule has struck.
+    pub struck: Vec<u32>,
+    first: Option<Timestamp>,
+    cured: bool,
+}
+
+/// The script that a lab plays.
+#[derive(Default)]
+pub(crate) struct Trouble {
+    rules: Vec<Rule>,
+    pub progress: Progress,
+    /// The token that counts as expired.
+    pub expired: Option<String>,
+    /// What awaits the operation that the request at hand starts.
+    pub doom: Option<Doom>,
+}
+
+/// What will happen to an operation.
+pub(crate) enum Doom {
+    Fail {
+        code: String,
+        message: String,
+        leaves_failed: bool,
+        before: Box<Before>,
+    },
+    StandStill(SignedDuration),
+}
+
+/// What an operation may have changed, as it was.
+pub(crate) struct Before {
+    resources: BTreeMap<String, Value>,
+    items: BTreeMap<String, Item>,
+}
+
+impl Trouble {
+    pub fn play(rules: Vec<Rule>) -> Self {
+        let n = rules.len();
+        Self {
+            rules,
+            progress: Progress {
+                met: vec![0; n],
+                struck: vec![0; n],
+                ..Progress::default()
+            },
+            ..Self::default()
+        }
+    }
+
+    pub fn of(script: &Script) -> Self {
+        Self::play(script.rules.clone())
+    }
+
+    pub fn effect(&self, rule: usize) -> Option<&Effect> {
+        self.rules.get(rule).map(|r| &r.effect)
+    }
+
+    fn fits(&self, rule: usize, service: Service, method: &str, path: &str) -> bool {
+        let r = &self.rules[rule];
+        r.service == service
+            && r.method
+                .as_deref()
+                .is_none_or(|m| m.split('|').any(|m| m.eq_ignore_ascii_case(method)))
+            && path_fits(&r.path, path)
+    }
+}
+
+fn path_fits(pattern: &str, path: &str) -> bool {
+    let path = path.trim_end_matches('/').to_lowercase();
+    let pattern = pattern.to_lowercase();
+    if pattern.ends_with('/') {
+        return format!("{path}/").contains(&pattern);
+    }
+    let mut have = path.rsplit('/');
+    pattern
+        .rsplit('/')
+        .filter(|p| !p.is_empty())
+        .all(|want| have.next().is_some_and(|h| want == "*" || want == h))
+}
+
+impl World {
+    /// The rules that strike this request, in their order. Of those that take the request's place only the first counts.
+    pub(crate) fn strike(&mut self, service: Service, method: &str, path: &str) -> Vec<usize> {
+        if self.trouble.rules.is_empty() || self.trouble.progress.cured || self.replaying {
+            return vec![];
+        }
+        let now = self.now();
+        if let Some(first) = self.trouble.progress.first {
+            let over = self.trouble.rules.iter().any(|r| match r.ends {
+                Ends::Minutes(m) => plus(first, SignedDuration::from_mins(m)) <= now,
+                Ends::Hits(_) => false,
+            });
+            if over {
+                self.cure_timed();
+            }
+        }
+        let mut struck = vec![];
+        for i in 0..self.trouble.rules.len() {
+            if !self.trouble.fits(i, service, method, path) {
+                continue;
+            }
+            let (skip, ends) = (self.trouble.rules[i].skip, self.trouble.rules[i].ends);
+            let p = &mut self.trouble.progress;
+            p.met[i] += 1;
+            if p.met[i] <= skip || matches!(ends, Ends::Hits(n) if p.struck[i] >= n) {
+                continue;
+            }
+            p.struck[i] += 1;
+            if matches!(ends, Ends::Minutes(_)) {
+                p.first.get_or_insert(now);
+            }
+            struck.push(i);
+        }
+        for i in &struck {
+            self.happen(*i);
+        }
+        struck
+    }
+
+    /// What a rule does to the world itself.
+    pub(crate) fn happen(&mut self, rule: usize) {
+        match self.trouble.effect(rule).cloned() {
+            Some(Effect::Lock { scope, level, notes }) => {
+                let scope = format!("/subscriptions/{}{scope}", self.cloud.subscription);
+                self.cloud
+                    .store(crate::arm::resources::lock(&scope, "fault-script", &level, &notes));
+            }
+            Some(Effect::StopTools { vm }) => self.set_tools(&vm, false),
+            Some(Effect::EndSessions) => self.onprem.sessions.clear(),
+            _ => {}
+        }
+    }
+
+    fn set_tools(&mut self, name: &str, run: bool) {
+        if let Some(vm) = self.onprem.vms.iter_mut().find(|v| v.name == name) {
+            vm.tools_running = run && vm.power == Power::On;
+        }
+    }
+
+    /// People have removed the cause.
+    pub(crate) fn cure(&mut self) {
+        self.cure_timed();
+        self.trouble.progress.cured = true;
+    }
+
+    /// Ends what ends by somebody's doing.
+    fn cure_timed(&mut self) {
+        let effects: Vec<Effect> = self.trouble.rules.iter().map(|r| r.effect.clone()).collect();
+        for (i, effect) in effects.into_iter().enumerate() {
+            if self.trouble.progress.struck[i] == 0 || !matches!(self.trouble.rules[i].ends, Ends::Minutes(_)) {
+                continue;
+            }
+            match effect {
+                Effect::Lock { scope, .. } => {
+                    let scope = format!("/subscriptions/{}{scope}", self.cloud.subscription);
+                    self.cloud
+                        .remove(&crate::arm::resources::lock_id(&scope, "fault-script"));
+                }
+                Effect::StopTools { vm } => self.set_tools(&vm, true),
+                _ => {}
+            }
+        }
+        // From now on they count as used up.
+        for rule in &mut self.trouble.rules {
+            if matches!(rule.ends, Ends::Minutes(_)) {
+                rule.ends = Ends::Hits(0);
+            }
+        }
+    }
+
+    /// Takes up a script where an earlier lab left it.
+    pub(crate) fn resume_trouble(&mut self, progress: Progress) {
+        if progress.struck.len() != self.trouble.rules.len() {
+            return;
+        }
+        self.trouble.progress = progress;
+        for i in 0..self.trouble.rules.len() {
+            let stands = matches!(
+                self.trouble.effect(i),
+                Some(Effect::Lock { .. } | Effect::StopTools { .. })
+            );
+            if stands && self.trouble.progress.struck[i] > 0 && !self.trouble.progress.cured {
+                self.happen(i);
+            }
+        }
+    }
+
+    /// Prepares what awaits the operation that this request starts.
+    pub(crate) fn foredoom(&mut self, rule: usize) {
+        self.trouble.doom = match self.trouble.effect(rule).cloned() {
+            Some(Effect::FailOperation {
+                code,
+                message,
+                leaves_failed,
+            }) => Some(Doom::Fail {
+                code,
+                message,
+                leaves_failed,
+                before: Box::new(Before {
+                    resources: self.cloud.resources.clone(),
+                    items: self.cloud.items.clone(),
+                }),
+            }),
+            Some(Effect::StandStill { minutes }) => Some(Doom::StandStill(SignedDuration::from_mins(minutes))),
+            _ => return,
+        };
+    }
+
+    /// Takes back what the operation did to its resource and to the machines that it works on.
+    pub(crate) fn roll_back(&mut self, operation: &str, resource: Option<&str>, before: &Before, leaves_failed: bool) {
+        let working: Vec<String> = self
+            .cloud
+            .items
+            .iter()
+            .filter(|(_, i)| i.job.as_ref().is_some_and(|(_, op, _)| op == operation))
+            .map(|(k, _)| k.clone())
+            .collect();
+        for key in working {
+            match before.items.get(&key) {
+                Some(item) => self.cloud.items.insert(key, item.clone()),
+                None => self.cloud.items.remove(&key),
+            };
+        }
+        let Some(id) = resource else { return };
+        let key = id.to_lowercase();
+        if leaves_failed {
+            if let Some(r) = self.cloud.get_mut(id) {
+                set_state(r, "Failed");
+            }
+            return;
+        }
+        match before.resources.get(&key) {
+            Some(was) => self.cloud.store(was.clone()),
+            None => crate::arm::forget(self, id),
+        }
+    }
+}
+
+/// Shows other values in an answer.
+pub(crate) fn show(body: &mut Value, values: &BTreeMap<String, Value>) {
+    for (path, value) in values {
+        let parts: Vec<&str> = path.split('/').skip(1).collect();
+        put(body, &parts, value);
+    }
+}
+
+fn put(at: &mut Value, path: &[&str], value: &Value) {
+    let Some((first, rest)) = path.split_first() else {
+        *at = value.clone();
+        return;
+    };
+    match at {
+        Value::Array(all) if *first == "*" => all.iter_mut().for_each(|v| put(v, rest, value)),
+        Value::Array(all) => {
+            // `name.value=cores`: the elements that are so.
+            if let Some((key, wanted)) = first.split_once('=') {
+                let pointer = format!("/{}", key.replace('.', "/"));
+                all.iter_mut()
+                    .filter(|v| v.pointer(&pointer).and_then(Value::as_str) == Some(wanted))
+                    .for_each(|v| put(v, rest, value));
+            } else if let Some(v) = first.parse::<usize>().ok().and_then(|i| all.get_mut(i)) {
+                put(v, rest, value);
+            }
+        }
+        Value::Object(map) => put(map.entry(*first).or_insert(Value::Null), rest, value),
+        Value::Null => {
+            let mut map = Map::new();
+            let mut inner = Value::Null;
+            put(&mut inner, rest, value);
+            map.insert((*first).to_owned(), inner);
+            *at = Value::Object(map);
+        }
+        _ => {}
+    }
+}
+
+/// Fills in what a request is about.
+pub(crate) fn fill(world: &World, method: &str, path: &str, text: &str) -> String {
+    let segs: Vec<String> = path.split('/').filter(|s| !s.is_empty()).map(str::to_owned).collect();
+    let kind = crate::arm::resource_type(&segs).unwrap_or_default();
+    let verb = match method {
+        "GET" | "HEAD" => "read",
+        "DELETE" => "delete",
+        "POST" => "action",
+        _ => "write",
+    };
+    text.replace("{subscription}", &world.cloud.subscription)
+        .replace("{scope}", path)
+        .replace("{name}", last(path))
+        .replace("{type}", &kind)
+        .replace("{action}", &format!("{kind}/{verb}"))
+        .replace("{client}", &world.cloud.client)
+        .replace("{principal}", &world.cloud.principal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_script_is_whole_and_unique() {
+        let all: Vec<Script> = serde_json::from_str(include_str!("faults.json")).unwrap();
+        assert!(all.len() >= 25, "{}", all.len());
+        let mut seen = HashSet::new();
+        for s in &all {
+            assert!(seen.insert(&s.id) && !s.rules.is_empty(), "{}", s.id);
+            assert!(s.id.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{}", s.id);
+            for text in [&s.happens, &s.admin, &s.source] {
+                assert!(text.ends_with('.'), "{}: {text}", s.id);
+            }
+            assert!(!s.title.ends_with('.'), "{}", s.id);
+            let cured = s.rules.iter().any(|r| matches!(r.ends, Ends::Minutes(_)));
+            assert!(
+                cured || s.end == End::ByItself || s.rules.iter().all(|r| r.ends == Ends::Hits(1)),
+                "{}",
+                s.id
+            );
+        }
+    }
+
+    #[test]
+    fn paths_fit_from_their_end() {
+        let mi = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Sql/managedInstances/contoso-sqlmi";
+        assert!(path_fits("managedinstances/*", mi) && path_fits("", mi) && path_fits("/resourceGroups/G/", mi));
+        assert!(!path_fits("managedInstances/*", &format!("{mi}/databases/d")));
+        assert!(path_fits("managedInstances/", &format!("{mi}/databases/d")));
+        assert!(!path_fits("managedInstances/other", mi));
+    }
+
+    #[test]
+    fn other_values_are_shown() {
+        let mut body =
+            json!({"value": [{"name": {"value": "cores"}, "limit": 9}, {"name": {"value": "x"}, "limit": 9}]});
+        show(
+            &mut body,
+            &BTreeMap::from([("/value/name.value=cores/limit".into(), json!(0))]),
+        );
+        assert_eq!(
+            (&body["value"][0]["limit"], &body["value"][1]["limit"]),
+            (&json!(0), &json!(9))
+        );
+        show(&mut body, &BTreeMap::from([("/value/*/p/state".into(), json!("Bad"))]));
+        assert_eq!(body["value"][1]["p"]["state"], "Bad");
+    }
 }

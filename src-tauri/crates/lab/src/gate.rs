@@ -1,4 +1,5 @@
-//! What every request passes on its way in: the clock advances the world, requests are counted, faults and the trap apply.
+//! What every request passes on its way in: the clock advances the world, requests are counted, the fault script and the
+//! trap apply.
 //! The trap holds one chosen request that changes something, before or after it is carried out, so that a test can kill
 //! the client at exactly that moment.
 
@@ -10,7 +11,6 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::LabClock,
     diary::{Diary, Entry},
+    faults::{self, Effect},
     tls::Conn,
-    world::{Shared, World, plus},
+    world::{Shared, World},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,45 +51,13 @@ pub(crate) struct Trap {
     pub held: Option<String>,
 }
 
-/// Something that goes wrong, for the next `count` requests that fit.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Fault {
-    pub service: Service,
-    /// Only requests with this HTTP method; all when absent.
-    pub method: Option<String>,
-    /// Only requests whose path contains this, ignoring case.
-    #[serde(default)]
-    pub path: String,
-    #[serde(default = "one")]
-    pub count: u32,
-    pub kind: FaultKind,
-}
-
-fn one() -> u32 {
-    1
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub(crate) enum FaultKind {
-    /// 429 with `Retry-After`; requests that come earlier are refused as well.
-    Throttle { retry_after: u64 },
-    /// An error answer; the request isn't carried out.
-    Error { status: u16, code: String, message: String },
-    /// The request is carried out, then the gateway answers 504.
-    LostAnswer,
-    /// The request is carried out, then the connection breaks.
-    CutAfter,
-    /// The connection breaks before the request is carried out.
-    CutBefore,
-}
+/// What a fault script does to the request at hand; the resource manager finds it in the request's extensions.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Struck(pub Vec<usize>);
 
 #[derive(Default)]
 struct Traffic {
     trap: Option<Trap>,
-    faults: Vec<Fault>,
-    throttled: Vec<(Fault, jiff::Timestamp)>,
     exchanges: Vec<Value>,
 }
 
@@ -148,10 +117,18 @@ impl Gate {
         self.release.send_modify(|n| *n += 1);
     }
 
-    pub fn set_faults(&self, faults: Vec<Fault>) {
-        let mut t = self.traffic();
-        t.faults = faults;
-        t.throttled.clear();
+    /// People remove the cause of what goes wrong.
+    pub fn cure(&self) {
+        let mut world = self.world();
+        world.cure();
+        self.note(&world);
+    }
+
+    /// Notes in the diary how the fault script goes.
+    fn note(&self, world: &World) {
+        if let Some(diary) = &self.diary {
+            diary.note(&world.trouble.progress);
+        }
     }
 
     pub fn keep(&self, exchange: Value) {
@@ -186,40 +163,6 @@ impl Gate {
         conn.cut();
         StatusCode::SERVICE_UNAVAILABLE.into_response()
     }
-
-    fn fault(&self, service: Service, method: &Method, path: &str) -> Option<FaultKind> {
-        let mut t = self.traffic();
-        if t.faults.is_empty() && t.throttled.is_empty() {
-            return None;
-        }
-        let now = self.clock.now();
-        let path = path.to_lowercase();
-        let fits = |f: &Fault| {
-            f.service == service
-                && f.method
-                    .as_ref()
-                    .is_none_or(|m| m.eq_ignore_ascii_case(method.as_str()))
-                && path.contains(&f.path.to_lowercase())
-        };
-        t.throttled.retain(|(_, until)| *until > now);
-        if let Some((f, until)) = t.throttled.iter().find(|(f, _)| fits(f)) {
-            let _ = f;
-            let left = until.duration_since(now).as_secs().max(1).unsigned_abs();
-            return Some(FaultKind::Throttle { retry_after: left });
-        }
-        let i = t.faults.iter().position(fits)?;
-        let fault = t.faults[i].clone();
-        if fault.count <= 1 {
-            t.faults.remove(i);
-        } else {
-            t.faults[i].count -= 1;
-        }
-        if let FaultKind::Throttle { retry_after } = fault.kind {
-            let until = plus(now, SignedDuration::from_secs(retry_after.min(3600) as i64));
-            t.throttled.push((fault.clone(), until));
-        }
-        Some(fault.kind)
-    }
 }
 
 /// Puts the gate in front of a service.
@@ -242,30 +185,33 @@ async fn pass(gate: Arc<Gate>, service: Service, request: Request, next: Next) -
     };
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let change = change(service, &method, &path, &bytes);
-    gate.world().counters.requests += 1;
-
-    let fault = gate.fault(service, &method, &path);
-    match &fault {
-        Some(FaultKind::Throttle { retry_after }) => {
-            let text = format!("Too many requests. Please retry after {retry_after} seconds.");
-            let mut answer = error(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", &text);
-            answer
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
-            return answer;
+    let verb = match service {
+        Service::VCenter => soap(&bytes).map(|(method, _)| method).unwrap_or_default(),
+        _ => method.to_string(),
+    };
+    let (struck, effects) = {
+        let mut world = gate.world();
+        world.counters.requests += 1;
+        let struck = world.strike(service, &verb, &path);
+        if !struck.is_empty() {
+            gate.note(&world);
         }
-        Some(FaultKind::Error { status, code, message }) => {
-            return error(
-                StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST),
-                code,
-                message,
-            );
+        let effects: Vec<Effect> = struck
+            .iter()
+            .filter_map(|i| world.trouble.effect(*i).cloned())
+            .collect();
+        (struck, effects)
+    };
+    for effect in &effects {
+        match effect {
+            Effect::CutBefore => {
+                conn.cut();
+                return StatusCode::SERVICE_UNAVAILABLE.into_response();
+            }
+            // The resource manager refuses by itself, when it has admitted the request.
+            Effect::Refuse { .. } if service != Service::Arm => return refusal(&gate, &method, &path, effect),
+            _ => {}
         }
-        Some(FaultKind::CutBefore) => {
-            conn.cut();
-            return StatusCode::SERVICE_UNAVAILABLE.into_response();
-        }
-        Some(FaultKind::LostAnswer | FaultKind::CutAfter) | None => {}
     }
     if let Some((verb, object)) = &change
         && gate.trips(&format!("{verb} {object}"), Phase::Before)
@@ -277,10 +223,12 @@ async fn pass(gate: Arc<Gate>, service: Service, request: Request, next: Next) -
         let (at, next) = (world.now(), world.last_number());
         (
             diary,
-            Entry::new(at, next, service, &method, &parts.uri, &parts.headers, &bytes),
+            Entry::new(at, next, service, &method, &parts.uri, &parts.headers, &bytes, &struck),
         )
     });
-    let answer = next.run(Request::from_parts(parts, Body::from(bytes))).await;
+    let mut request = Request::from_parts(parts, Body::from(bytes));
+    request.extensions_mut().insert(Struck(struck));
+    let answer = next.run(request).await;
     if let Some((verb, object)) = &change
         && answer.status().is_success()
     {
@@ -292,18 +240,51 @@ async fn pass(gate: Arc<Gate>, service: Service, request: Request, next: Next) -
             return gate.hold(&conn).await;
         }
     }
-    match fault {
-        Some(FaultKind::LostAnswer) => error(
-            StatusCode::GATEWAY_TIMEOUT,
-            "GatewayTimeout",
-            "The gateway did not receive a response from the service within the specified time period.",
-        ),
-        Some(FaultKind::CutAfter) => {
-            conn.cut();
-            answer
-        }
-        _ => answer,
+    if effects.contains(&Effect::LostAnswer) {
+        let text = "The gateway did not receive a response from the service within the specified time period.";
+        return error(StatusCode::GATEWAY_TIMEOUT, "GatewayTimeout", text);
     }
+    if effects.contains(&Effect::CutAfter) {
+        conn.cut();
+    }
+    answer
+}
+
+/// A refusal of the other services: of Entra and blob storage with their own bodies, of vCenter as its web server says it.
+fn refusal(gate: &Gate, method: &Method, path: &str, effect: &Effect) -> Response {
+    let Effect::Refuse {
+        status,
+        code,
+        message,
+        retry_after,
+        body,
+        ..
+    } = effect
+    else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    let message = faults::fill(&gate.world(), method.as_str(), path, message);
+    let mut answer = match body {
+        Some(Value::String(text)) => (status, text.clone()).into_response(),
+        Some(json) => (status, axum::Json(json.clone())).into_response(),
+        None if path.contains('/') && !code.is_empty() => (
+            status,
+            [
+                (header::CONTENT_TYPE.as_str(), "application/xml"),
+                ("x-ms-error-code", code.as_str()),
+            ],
+            format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"),
+        )
+            .into_response(),
+        None => status.into_response(),
+    };
+    if let Some(seconds) = retry_after {
+        answer
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
+    }
+    answer
 }
 
 fn error(status: StatusCode, code: &str, message: &str) -> Response {
@@ -336,7 +317,8 @@ fn change(service: Service, method: &Method, path: &str, body: &[u8]) -> Option<
     }
 }
 
-fn soap_change(body: &[u8]) -> Option<(String, String)> {
+/// Method and object of a SOAP request.
+fn soap(body: &[u8]) -> Option<(String, String)> {
     use quick_xml::events::Event;
     let text = std::str::from_utf8(body).ok()?;
     let mut reader = quick_xml::Reader::from_str(text);
@@ -362,7 +344,11 @@ fn soap_change(body: &[u8]) -> Option<(String, String)> {
             _ => {}
         }
     }
-    let method = method?;
+    Some((method?, this))
+}
+
+fn soap_change(body: &[u8]) -> Option<(String, String)> {
+    let (method, this) = soap(body)?;
     const READS: [&str; 19] = [
         "Retrieve",
         "Continue",

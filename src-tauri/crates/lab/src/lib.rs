@@ -178,7 +178,11 @@ impl Lab {
         let start = options.start.unwrap_or_else(default_start);
         // While the diary is repeated, time must not run ahead of it.
         let clock = Arc::new(LabClock::new(start, 1, options.skip_idle_over));
-        let world = Shared::new(World::new(options.seed, start, options.people));
+        let mut world = World::new(options.seed, start, options.people);
+        if let Some(script) = script {
+            world.trouble = faults::Trouble::of(script);
+        }
+        let world = Shared::new(world);
         let authority = Authority::new()?;
         let (azure, vcenter) = (
             authority.issue("lab.contoso.com")?,
@@ -249,9 +253,6 @@ impl Lab {
         if let Some(at) = options.resume_at {
             clock.advance_to(at);
         }
-        if let Some(script) = script {
-            gate.set_faults((script.faults)());
-        }
         clock.set_speed(options.speed);
         let mut servers: Vec<_> = services
             .into_iter()
@@ -303,6 +304,16 @@ impl Lab {
 
     pub fn stats(&self) -> Stats {
         self.world.lock().counters.stats()
+    }
+
+    /// People remove the cause of what the fault script lets go wrong.
+    pub fn cure(&self) {
+        self.gate.cure();
+    }
+
+    /// How many requests each rule of the fault script has struck.
+    pub fn struck(&self) -> Vec<u32> {
+        self.world.lock().trouble.progress.struck.clone()
     }
 
     /// Recorded exchanges with the resource manager, oldest first.

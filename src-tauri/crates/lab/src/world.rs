@@ -10,7 +10,7 @@ use std::{
 };
 use uuid::Uuid;
 
-use crate::{cloud::Cloud, onprem::OnPrem, people::People, stats::Counters};
+use crate::{cloud::Cloud, faults::Trouble, onprem::OnPrem, people::People, stats::Counters};
 
 /// The world as the services share it.
 #[derive(Clone)]
@@ -40,6 +40,7 @@ pub struct World {
     pub(crate) cloud: Cloud,
     pub(crate) people: People,
     pub(crate) counters: Counters,
+    pub(crate) trouble: Trouble,
     /// The diary is being repeated: nobody signs in again.
     pub(crate) replaying: bool,
 }
@@ -53,9 +54,10 @@ impl World {
             next: 0,
             events: BTreeMap::new(),
             onprem: OnPrem::smarthotel(seed),
-            cloud: Cloud::contoso(seed, start),
+            cloud: Cloud::contoso(seed),
             people: People::new(people),
             counters: Counters::default(),
+            trouble: Trouble::default(),
             replaying: false,
         };
         crate::people::look(&mut world);

@@ -607,21 +607,21 @@ async fn faults_happen_as_often_as_they_are_asked_for() {
             .unwrap();
         assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
     };
-    set(json!([{"service": "arm", "method": "PUT", "path": "/resourcegroups/", "count": 1, "kind": {"throttle": {"retryAfter": 7}}}])).await;
+    set(json!([{"service": "arm", "method": "PUT", "path": "/resourcegroups/", "ends": {"hits": 1}, "effect": {"throttle": {"seconds": 7}}}])).await;
     let group = json!({"location": "eastus2"});
     let got = az.put("{S}/resourcegroups/G", group.clone()).await;
     assert_eq!((got.status, got.header("retry-after")), (429, Some("7")));
     assert_eq!(az.put("{S}/resourcegroups/G", group.clone()).await.status, 429);
     az.pass_secs(8);
     assert_eq!(az.put("{S}/resourcegroups/G", group.clone()).await.status, 201);
-    set(json!([{"service": "arm", "method": "PUT", "kind": "lostAnswer"}])).await;
+    set(json!([{"service": "arm", "method": "PUT", "ends": {"hits": 1}, "effect": "lostAnswer"}])).await;
     assert_eq!(az.put("{S}/resourcegroups/H", group.clone()).await.status, 504);
     assert_eq!(
         az.put("{S}/resourcegroups/H", group).await.status,
         200,
         "the first one was carried out"
     );
-    set(json!([{"service": "arm", "path": "/tenants", "kind": {"error": {"status": 503, "code": "ServiceUnavailable", "message": "later"}}}])).await;
+    set(json!([{"service": "arm", "path": "/tenants", "ends": {"hits": 1}, "effect": {"refuse": {"status": 503, "code": "ServiceUnavailable", "message": "later"}}}])).await;
     assert_eq!(
         az.call(Method::GET, "/tenants", None).await.code(),
         "ServiceUnavailable"

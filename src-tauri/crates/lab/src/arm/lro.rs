@@ -5,7 +5,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Answer, Refusal, Req, Resp};
-use crate::world::{World, plus};
+use crate::{
+    faults::Doom,
+    world::{World, plus},
+};
 
 /// Where an operation is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub(crate) struct Operation {
     /// The id of what it creates or changes; none when the result is empty.
     pub resource: Option<String>,
     pub ended: Option<Timestamp>,
+    /// From when and for how long it stands still.
+    still: Option<(Timestamp, SignedDuration)>,
     /// Lower-case ids of what nobody else may change meanwhile.
     holds: Vec<String>,
 }
@@ -61,14 +66,33 @@ pub(crate) fn start(
     label: &str,
     finish: impl FnOnce(&mut World) -> Result<(), Refusal> + Send + 'static,
 ) -> String {
-    let id = open(world, style, location, resource);
+    let id = open(world, style, location, resource.clone());
     let wait = world.about(secs, label);
-    let ends = plus(world.now(), wait);
+    let doom = world.trouble.doom.take();
+    let still = match &doom {
+        Some(Doom::StandStill(time)) => Some((plus(world.now(), wait / 2), *time)),
+        _ => None,
+    };
+    let ends = plus(world.now(), wait + still.map_or(SignedDuration::ZERO, |(_, time)| time));
     if let Some(op) = world.cloud.operations.get_mut(&id) {
-        op.ends = Some(ends);
+        (op.ends, op.still) = (Some(ends), still);
     }
     let name = id.clone();
-    let finish: Finish = Box::new(finish);
+    let finish: Finish = match doom {
+        Some(Doom::Fail {
+            code,
+            message,
+            leaves_failed,
+            before,
+        }) => {
+            let operation = id.clone();
+            Box::new(move |w| {
+                w.roll_back(&operation, resource.as_deref(), &before, leaves_failed);
+                Err(Refusal::conflict(&code, message))
+            })
+        }
+        _ => Box::new(finish),
+    };
     world.at(ends, move |w| {
         // An operation may have been ended before its time, for example by deleting what it makes.
         if w.cloud
@@ -95,6 +119,7 @@ pub(crate) fn open(world: &mut World, style: Style, location: &str, resource: Op
         outcome: Outcome::Running,
         resource,
         ended: None,
+        still: None,
         holds: vec![],
     };
     world.cloud.operations.insert(id.clone(), op);
@@ -289,8 +314,14 @@ fn only(headers: Vec<(&'static str, String)>, names: &[&str]) -> Vec<(&'static s
 }
 
 fn percent(world: &World, op: &Operation) -> Option<f64> {
-    let total = op.ends?.duration_since(op.started);
-    let done = world.now().duration_since(op.started);
+    let (mut total, mut done) = (
+        op.ends?.duration_since(op.started),
+        world.now().duration_since(op.started),
+    );
+    if let Some((from, time)) = op.still {
+        let stood = world.now().duration_since(from).clamp(SignedDuration::ZERO, time);
+        (total, done) = (total - time, done - stood);
+    }
     (total > SignedDuration::ZERO).then(|| {
         (done.as_secs_f64() / total.as_secs_f64() * 100.0)
             .floor()

@@ -1,5 +1,5 @@
 //! Azure Resource Manager: one entry, which checks what the real one checks before any provider sees the request (token,
-//! subscription, api-version, throttling), then one module per provider. State is in [`crate::cloud`].
+//! subscription, api-version, throttling, locks, what a fault script refuses), then one module per provider. State is in [`crate::cloud`].
 
 pub(crate) mod compute;
 pub(crate) mod jobs;
@@ -14,7 +14,7 @@ pub(crate) mod throttle;
 mod versions;
 
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, Bytes},
     extract::State,
     http::{HeaderMap, Method, StatusCode, Uri, header},
@@ -24,7 +24,11 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::{gate::Gate, world::World};
+use crate::{
+    faults::{self, Effect},
+    gate::{Gate, Struck},
+    world::World,
+};
 
 /// A request as providers see it.
 pub(crate) struct Req {
@@ -117,6 +121,10 @@ pub(crate) struct Refusal {
     pub code: String,
     pub message: String,
     pub headers: Vec<(&'static str, String)>,
+    /// `additionalInfo` of the error.
+    pub info: Option<Value>,
+    /// The whole body instead; a text is a gateway's page.
+    pub body: Option<Value>,
 }
 
 impl Refusal {
@@ -126,6 +134,8 @@ impl Refusal {
             code: code.into(),
             message: message.into(),
             headers: vec![],
+            info: None,
+            body: None,
         }
     }
 
@@ -152,9 +162,13 @@ impl Refusal {
     }
 
     fn into_resp(self) -> Resp {
+        let mut body = json!({"error": {"code": self.code, "message": self.message}});
+        if let Some(info) = self.info {
+            body["error"]["additionalInfo"] = info;
+        }
         Resp {
             status: self.status,
-            body: Some(json!({"error": {"code": self.code, "message": self.message}})),
+            body: Some(self.body.unwrap_or(body)),
             headers: self.headers,
         }
     }
@@ -166,7 +180,15 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
     Router::new().fallback(handle).with_state(gate)
 }
 
-async fn handle(State(gate): State<Arc<Gate>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn handle(
+    State(gate): State<Arc<Gate>>,
+    struck: Option<Extension<Struck>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let struck = struck.map(|s| s.0).unwrap_or_default();
     let path = uri.path().to_owned();
     let segs: Vec<String> = path
         .split('/')
@@ -202,9 +224,18 @@ async fn handle(State(gate): State<Arc<Gate>>, method: Method, uri: Uri, headers
                 "The request content was invalid and could not be deserialized.",
             ))
         } else {
-            admit(&mut world, &req).and_then(|()| dispatch(&mut world, &req))
+            admit(&mut world, &req)
+                .and_then(|()| trouble(&mut world, &req, &struck))
+                .and_then(|()| ready(&world, &req))
+                .and_then(|()| dispatch(&mut world, &req))
         };
-        let resp = answer.unwrap_or_else(Refusal::into_resp);
+        world.trouble.doom = None;
+        let mut resp = answer.unwrap_or_else(Refusal::into_resp);
+        for rule in &struck.0 {
+            if let (Some(Effect::Show(values)), Some(body)) = (world.trouble.effect(*rule), &mut resp.body) {
+                faults::show(body, values);
+            }
+        }
         (
             throttle::stamp(&mut world, &req, resp),
             request_id,
@@ -217,7 +248,13 @@ async fn handle(State(gate): State<Arc<Gate>>, method: Method, uri: Uri, headers
     respond(&req, resp, request_id)
 }
 
-const JSON: &str = "application/json; charset=utf-8";
+fn content_type(body: &Value) -> &'static str {
+    if body.is_string() {
+        "text/html"
+    } else {
+        "application/json; charset=utf-8"
+    }
+}
 
 fn respond(req: &Req, resp: Resp, request_id: String) -> Response {
     let correlation = req
@@ -234,8 +271,8 @@ fn respond(req: &Req, resp: Resp, request_id: String) -> Response {
     }
     let body = match resp.body {
         Some(v) if req.method != Method::HEAD => {
-            builder = builder.header(header::CONTENT_TYPE, JSON);
-            Body::from(v.to_string())
+            builder = builder.header(header::CONTENT_TYPE, content_type(&v));
+            Body::from(v.as_str().map_or_else(|| v.to_string(), str::to_owned))
         }
         _ => Body::empty(),
     };
@@ -255,8 +292,8 @@ fn exchange(req: &Req, uri: &Uri, base: &str, resp: &Resp) -> Value {
         .iter()
         .map(|(k, v)| ((*k).to_owned(), Value::from(v.as_str())))
         .collect();
-    if resp.body.is_some() {
-        answered.insert("content-type".into(), JSON.into());
+    if let Some(body) = &resp.body {
+        answered.insert("content-type".into(), content_type(body).into());
     }
     json!({
         "liveRequest": {"method": req.method.as_str(), "url": format!("{base}{uri}"), "headers": headers, "body": req.body},
@@ -281,6 +318,9 @@ fn admit(world: &mut World, req: &Req) -> Result<(), Refusal> {
         return Ok(());
     }
     crate::entra::check(world, &req.headers)?;
+    if world.trouble.expired.is_some() && world.trouble.expired.as_deref() == token(req) {
+        return Err(expired(world));
+    }
     if req.low.first().map(String::as_str) == Some("subscriptions")
         && let Some(sub) = req.segs.get(1)
         && !sub.eq_ignore_ascii_case(&world.cloud.subscription)
@@ -292,7 +332,60 @@ fn admit(world: &mut World, req: &Req) -> Result<(), Refusal> {
         ));
     }
     versions::check(req)?;
-    throttle::take(world, req)?;
+    throttle::take(world, req)
+}
+
+fn token(req: &Req) -> Option<&str> {
+    req.headers.get(header::AUTHORIZATION)?.to_str().ok()
+}
+
+fn expired(world: &World) -> Refusal {
+    let text = "The access token expiry UTC time is earlier than current UTC time.";
+    let mut refusal = Refusal::new(401, "ExpiredAuthenticationToken", text);
+    let challenge = format!(
+        "Bearer authorization_uri=\"{}/{}\", error=\"invalid_token\", error_description=\"The access token has expired.\"",
+        world.cloud.authority_url, world.cloud.tenant
+    );
+    refusal.headers.push(("www-authenticate", challenge));
+    refusal
+}
+
+/// What the fault script does to the request.
+fn trouble(world: &mut World, req: &Req, struck: &Struck) -> Result<(), Refusal> {
+    for rule in &struck.0 {
+        match world.trouble.effect(*rule).cloned() {
+            Some(Effect::Refuse {
+                status,
+                code,
+                message,
+                retry_after,
+                info,
+                body,
+            }) => {
+                let fill = |text: &str| faults::fill(world, req.method.as_str(), &req.path, text);
+                let mut refusal = Refusal::new(status, &code, fill(&message));
+                refusal
+                    .headers
+                    .extend(retry_after.map(|s| ("retry-after", s.to_string())));
+                refusal.info = info.and_then(|i| serde_json::from_str(&fill(&i.to_string())).ok());
+                refusal.body = body;
+                return Err(refusal);
+            }
+            Some(Effect::Throttle { seconds }) => return Err(throttle::close(world, req, seconds)),
+            Some(Effect::ExpireToken) => {
+                world.trouble.expired = token(req).map(str::to_owned);
+                return Err(expired(world));
+            }
+            Some(_) => world.foredoom(*rule),
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// What a change needs: no lock in its way, its resource group, a registered provider.
+fn ready(world: &World, req: &Req) -> Result<(), Refusal> {
+    resources::not_locked(world, req)?;
     // Everything inside a resource group needs the group, and a registered provider.
     if let Some(group) = req.group()
         && req.low.len() > 4

@@ -1,0 +1,210 @@
+//! Every fault script: the whole scenario under it ends as the script's data says, and where it ends without the faults.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use engine::{Engine, ProjectFile, RunHandle, RunOptions, TaskState, TaskStatus, event::Outcome};
+use lab::{
+    Lab, Options,
+    faults::{End, SCRIPTS, With},
+};
+use plan::smarthotel;
+use serde_json::Value;
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use support::{LabTime, connections, runner};
+use tokio::sync::OnceCell;
+
+/// Real time that one run may take on a busy computer.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+async fn lab(fault: Option<&str>) -> Lab {
+    Lab::start(Options {
+        skip_idle_over: Some(Duration::ZERO),
+        fault: fault.map(str::to_owned),
+        ..Options::default()
+    })
+    .await
+    .unwrap()
+}
+
+/// Starts the sample against a lab, every gate accepted.
+fn start(lab: &Lab, folder: &Path) -> RunHandle {
+    let a = lab.addresses();
+    let plan = plan::graph::plan(&smarthotel::design(), &a.subscription_id, &plan::Inventory::default()).unwrap();
+    let project = smarthotel::project("p", connections(&a), 1, 1);
+    let file = Arc::new(ProjectFile::create(&folder.join("sample.rehost"), &project).unwrap());
+    let mut options = RunOptions::new("test", "test", "0");
+    options.auto_accept_gates = true;
+    Engine::start(
+        file,
+        Arc::new(plan),
+        runner(&a),
+        Arc::new(LabTime(lab.clock())),
+        options,
+    )
+    .unwrap()
+}
+
+async fn end(run: &RunHandle) -> Outcome {
+    match tokio::time::timeout(PATIENCE, run.finished()).await {
+        Ok(outcome) => outcome.unwrap(),
+        Err(_) => panic!("it hangs: {:#?}", told(run, |t| !t.status.is_settled())),
+    }
+}
+
+fn told(run: &RunHandle, which: impl Fn(&TaskState) -> bool) -> Vec<String> {
+    let words = |t: &TaskState| {
+        let failure = t
+            .failure
+            .as_ref()
+            .map(|f| format!("{} {} | {} | {}", f.code, f.title, f.detail, f.hint));
+        format!("{} {:?} {} {failure:?}", t.address, t.status, t.text)
+    };
+    run.state().tasks.iter().filter(|t| which(t)).map(words).collect()
+}
+
+fn failed(t: &TaskState) -> bool {
+    t.status == TaskStatus::Failed
+}
+
+/// Where the scenario ends when nothing goes wrong.
+async fn unbroken() -> &'static Value {
+    static END: OnceCell<Value> = OnceCell::const_new();
+    END.get_or_init(async || {
+        let (lab, folder) = (lab(None).await, tempfile::tempdir().unwrap());
+        let run = start(&lab, folder.path());
+        assert_eq!(end(&run).await, Outcome::Done, "{:#?}", told(&run, failed));
+        lab.final_state()
+    })
+    .await
+}
+
+/// Plays a script to its end.
+async fn play(id: &str) {
+    let script = lab::faults::script(id).unwrap();
+    let (lab, folder) = (lab(Some(id)).await, tempfile::tempdir().unwrap());
+    let run = start(&lab, folder.path());
+    let first = end(&run).await;
+    let struck = lab.struck();
+    assert!(
+        struck.len() == script.rules() && struck.iter().all(|n| *n > 0),
+        "rules that struck nothing: {struck:?}"
+    );
+    match &script.end {
+        End::ByItself => assert_eq!(first, Outcome::Done, "{:#?}", told(&run, failed)),
+        End::Person { task, code, hint } => {
+            assert_eq!(first, Outcome::Stopped, "nobody was needed");
+            let state = run.state();
+            let all = told(&run, failed);
+            let t = state.task(&task.parse().unwrap()).unwrap();
+            let f = t
+                .failure
+                .as_ref()
+                .unwrap_or_else(|| panic!("{task} has not failed: {all:#?}"));
+            assert_eq!(&f.code, code, "{all:#?}");
+            assert!(f.hint.contains(hint.as_str()), "{hint}: {all:#?}");
+            assert!(!f.title.is_empty() && !f.detail.is_empty());
+            lab.cure();
+            for t in state.tasks.iter().filter(|t| failed(t)) {
+                run.retry(&t.address).await.unwrap();
+            }
+            assert_eq!(end(&run).await, Outcome::Done, "{:#?}", told(&run, failed));
+        }
+    }
+    // What must not be done twice was done once.
+    let twice: Vec<_> = lab
+        .stats()
+        .repeated
+        .into_iter()
+        .filter(|m| {
+            ["/testFailover", "/failoverCommit", "/completeRestore"]
+                .iter()
+                .any(|v| m.path.ends_with(v))
+        })
+        .collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    similar(unbroken().await, &lab.final_state());
+    lab.stop().await;
+}
+
+/// The first place where two states differ, in words.
+fn similar(wanted: &Value, have: &Value) {
+    fn differ(at: &str, a: &Value, b: &Value, out: &mut Vec<String>) {
+        match (a, b) {
+            (Value::Object(x), Value::Object(y)) => {
+                for k in x.keys().chain(y.keys()).collect::<BTreeSet<_>>() {
+                    let none = Value::Null;
+                    differ(
+                        &format!("{at}/{k}"),
+                        x.get(k).unwrap_or(&none),
+                        y.get(k).unwrap_or(&none),
+                        out,
+                    );
+                }
+            }
+            (a, b) if a == b => {}
+            (a, b) => out.push(format!("{at}: {a} != {b}")),
+        }
+    }
+    let mut out = vec![];
+    differ("", wanted, have, &mut out);
+    assert!(out.is_empty(), "the end is another one: {out:#?}");
+}
+
+macro_rules! scripts {
+    ($($name:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                play(&stringify!($name).replace('_', "-")).await;
+            }
+        )*
+
+        #[test]
+        fn every_script_is_played() {
+            let played: BTreeSet<_> = [$(stringify!($name).replace('_', "-")),*].into();
+            let here = |w: With| matches!(w, With::All | With::InMageRcm | With::LogReplay);
+            let all: BTreeSet<_> = SCRIPTS.iter().filter(|s| here(s.with)).map(|s| s.id.clone()).collect();
+            assert_eq!(played, all);
+        }
+    };
+}
+
+scripts! {
+    sign_in_lost
+    token_expired
+    subscription_disabled
+    right_missing
+    registration_denied
+    provider_unregistered
+    policy_denied
+    azure_throttled
+    polls_throttled
+    sql_throttled
+    network_busy
+    lost_answers
+    outage_while_polling
+    clock_skew
+    storage_name_taken
+    instance_name_taken
+    vault_name_taken
+    cores_used_up
+    instance_quota_used_up
+    network_quota_used_up
+    size_not_available
+    instance_create_fails
+    instance_create_stuck
+    network_left_failed
+    mobility_push_fails
+    tools_not_running
+    vcenter_session_lost
+    vcenter_down
+    appliance_down
+    replication_critical
+    restore_blocked
+    no_capacity_at_failover
+    agent_not_ready
+    network_read_only
+    group_locked
+}

@@ -1,0 +1,62 @@
+//! What the tests against a lab share.
+#![allow(clippy::unwrap_used)]
+
+use azure::{Arm, auth};
+use engine::Clock;
+use jiff::Timestamp;
+use lab::LabClock;
+use migration::{Migration, Systems};
+use plan::{
+    Connections,
+    design::{AzureConnection, VCenterConnection},
+};
+use secrets::Secret;
+use std::sync::Arc;
+
+/// The lab's time as the engine's.
+pub struct LabTime(pub Arc<LabClock>);
+
+#[async_trait::async_trait]
+impl Clock for LabTime {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+    async fn sleep_until(&self, until: Timestamp) {
+        self.0.sleep_until(until).await;
+    }
+    fn awake(&self) -> engine::clock::Awake {
+        let guard = self.0.awake();
+        engine::clock::Awake(Some(Box::new(move || drop(guard))))
+    }
+}
+
+pub fn connections(a: &lab::Addresses) -> Connections {
+    Connections {
+        vcenter: VCenterConnection {
+            url: a.vcenter.clone(),
+            user: a.vcenter_user.clone(),
+            thumbprint: a.vcenter_thumbprint.clone(),
+        },
+        azure: AzureConnection {
+            arm_url: a.arm.clone(),
+            authority_url: a.authority.clone(),
+            blob_url: a.blob.clone(),
+            tenant_id: a.tenant_id.clone(),
+            client_id: a.client_id.clone(),
+            subscription_id: a.subscription_id.clone(),
+            ca_pem: a.ca_pem.clone(),
+        },
+    }
+}
+
+/// The tasks' kinds bound to a lab, as a run has them.
+pub fn runner(a: &lab::Addresses) -> Arc<Migration> {
+    let c = connections(a);
+    let credential = auth::client_secret(&c.azure, Secret::new(a.client_secret.clone())).unwrap();
+    Arc::new(Migration::new(Systems {
+        arm: Arm::connect(&c.azure, credential).unwrap(),
+        vcenter: c.vcenter,
+        vcenter_password: Secret::new(a.vcenter_password.clone()),
+        secrets: Arc::new(|name| (name == "mi-admin").then(|| Secret::new("Canary-Adm1n-Passw0rd".to_owned()))),
+    }))
+}
