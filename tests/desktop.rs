@@ -66,9 +66,11 @@ async fn phase(window: &Window) -> String {
     window.attribute("run-screen", "data-phase").await.unwrap_or_default()
 }
 
-async fn choose_speed(window: &Window, speed: u32) {
-    window.click("speed-select").await;
+/// Rehearses the sample at a speed that is not the usual one.
+async fn rehearse_at(window: &Window, speed: u32) {
+    window.click("rehearse-options").await;
     window.click(&format!("speed-{speed}")).await;
+    window.click("rehearse-start").await;
 }
 
 async fn change_speed(window: &Window, speed: u32) {
@@ -113,8 +115,7 @@ async fn the_sample_is_rehearsed_by_clicks_reported_and_reopened() {
     photograph(&window, "home").await;
 
     // Slow enough at first that start and middle can be looked at.
-    choose_speed(&window, 60).await;
-    window.click("rehearse-sample").await;
+    rehearse_at(&window, 60).await;
     window.wait_for("steps").await;
     photograph(&window, "run-start").await;
     window.click("nav-connect").await;

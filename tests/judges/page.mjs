@@ -37,10 +37,11 @@ await page.addInitScript(() => {
 const id = (name) => `[data-testid="${name}"]`;
 const there = (name) => page.waitForSelector(id(name));
 
-/** Judges what is on screen now, in both themes. */
-const judge = async (screen) => {
+/** Judges what is on screen now, in both themes. A dialog is opened in each of them and closed by its Escape key. */
+const judge = async (screen, openDialog) => {
   for (const theme of ["dark", "light"]) {
     if ((await page.evaluate(() => document.documentElement.dataset.theme)) !== theme) await page.click(id("theme-toggle"));
+    await openDialog?.();
     await page.mouse.move(720, 890);
     // Colours fade; axe would measure a contrast that nobody sees.
     await page.waitForTimeout(500);
@@ -57,6 +58,10 @@ const judge = async (screen) => {
     }
     const sideways = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
     if (sideways) result.sideways.push(`${screen} ${theme}`);
+    if (openDialog) {
+      await page.keyboard.press("Escape");
+      await page.waitForSelector('[role="dialog"]', { state: "detached" });
+    }
   }
   for (const jump of await page.evaluate(() => window.jumps.splice(0))) result.jumps.push({ screen, ...jump });
   result.screens.push(screen);
@@ -77,9 +82,16 @@ for (let i = 0; i < 3; i += 1) {
 }
 await judge("home");
 
-await page.click(id("speed-select"));
+await judge("options", async () => {
+  await page.click(id("rehearse-options"));
+  await page.waitForSelector('[data-testid^="fault-"]:not([data-testid="fault-nothing"])');
+});
+
+await page.click(id("rehearse-options"));
+await page.click(id("method-DmsOnline"));
+await page.click(id("method-LogReplay"));
 await page.click(id("speed-500"));
-await page.click(id("rehearse-sample"));
+await page.click(id("rehearse-start"));
 await there("steps");
 await judge("run");
 for (const [screen, sign] of [

@@ -14,6 +14,15 @@ const shots = [
   { name: "home", screen: "#/projects" },
   { name: "home-empty", query: "empty&secrets=memory", screen: "#/projects" },
   {
+    name: "rehearse",
+    screen: "#/projects",
+    act: async (p) => {
+      await click("rehearse-options")(p);
+      await click("method-DmsOnline")(p);
+      await click("fault-azure-throttled")(p);
+    },
+  },
+  {
     name: "connect",
     query: "secrets=memory",
     screen: on("connect"),
@@ -49,6 +58,8 @@ const shots = [
     act: (p) => p.click('[data-address="step-1/managed-instance/contoso-sqlmi"]'),
   },
   { name: "plan-findings", query: "empty", screen: on("plan"), act: click("plan-findings") },
+  { name: "plan-methods", query: "empty", screen: on("plan"), act: click("methods-databaseMethod") },
+  { name: "plan-fixed", screen: on("plan") },
   { name: "plan-picture", query: "empty", screen: on("plan"), act: (p) => p.click('button[role="tab"]:last-of-type') },
   { name: "approve", query: "empty", screen: on("plan"), act: click("plan-approve") },
   { name: "run-start", query: "still&at=start", screen: on("run") },

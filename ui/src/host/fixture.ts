@@ -5,9 +5,11 @@ import data from "./fixture-plan.json";
 import type { ConnectionsView } from "./gen/ConnectionsView";
 import type { Design } from "./gen/Design";
 import type { Exchange } from "./gen/Exchange";
+import type { FaultScript } from "./gen/FaultScript";
 import type { Failure } from "./gen/Failure";
 import type { PlanView } from "./gen/PlanView";
 import type { ProjectView } from "./gen/ProjectView";
+import type { QuotaView } from "./gen/QuotaView";
 import type { RunMessage } from "./gen/RunMessage";
 import type { RunPhase } from "./gen/RunPhase";
 import type { RunState } from "./gen/RunState";
@@ -209,17 +211,26 @@ const connections: ConnectionsView = {
       thumbprint: "5A:0C:91:E4:7B:33:D2:60:18:AF:4E:9B:C7:25:F1:8D:06:B9:72:3C:EE:51:94:0A:D8:67:2F:B3:19:84:C6:7D",
     },
     azure: {
+      cloud: "public",
       armUrl: "https://management.azure.com",
+      audience: "",
       authorityUrl: "https://login.microsoftonline.com",
       blobUrl: "https://{account}.blob.core.windows.net",
+      sqlSuffix: "database.windows.net",
+      portalUrl: "https://portal.azure.com",
+      signIn: "clientSecret",
       tenantId: "c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20",
       clientId: "7d1e4b0c-91f2-4a35-9f0c-2f6f4d0e8c11",
       subscriptionId: "5f3b6c0e-8a51-4c55-9d0a-2f6f1b7f0c11",
+      proxy: { use: "system" },
       caPem: "",
     },
   },
   vcenterPasswordStored: true,
   azureSecretStored: at !== "start",
+  azureProxyPasswordStored: false,
+  azureCertificate: null,
+  azureAccount: null,
 };
 
 const hasRun = query.get("empty") === null;
@@ -314,6 +325,73 @@ const exchange = (task: Task, i: number): Exchange => ({
   correlationId: "1b7f6d3c-52c1-4f6e-a1d8-3f0a7a8cfe21",
 });
 
+const script = (id: string, title: string, happens: string, admin: string, more: Partial<FaultScript> = {}) => ({
+  id,
+  title,
+  happens,
+  admin,
+  byItself: true,
+  replication: null,
+  databaseMethods: [],
+  ...more,
+});
+const faultScripts: FaultScript[] = [
+  script(
+    "azure-throttled",
+    "Azure throttles the subscription",
+    "Five times a request that changes something is refused with 429 for a minute, as if other programs used up the subscription's requests.",
+    "Nothing. The task says when Rehost asks again.",
+  ),
+  script(
+    "lost-answers",
+    "Azure accepts, and the answer is lost",
+    "Twice the gateway answers 504 although the request was carried out, then twice the connection breaks after it.",
+    "Nothing. Rehost looks before it asks again, and adopts what is there.",
+  ),
+  script(
+    "token-expires",
+    "The sign-in expires during the night",
+    "Entra refuses the refresh token after nine hours.",
+    "Sign in again at Connect; the run goes on by itself.",
+    { byItself: false },
+  ),
+  script(
+    "quota",
+    "No quota for the managed instance",
+    "The subscription has no vCores left in East US 2.",
+    "Ask for quota in the portal, then try the task again.",
+    { byItself: false },
+  ),
+  script(
+    "appliance-down",
+    "The replication appliance is down",
+    "The appliance sends no heartbeat for 40 minutes while WEBVM replicates.",
+    "Restart the appliance's VM; replication goes on where it was.",
+    { byItself: false, replication: "InMageRcm" },
+  ),
+  script(
+    "snapshot-fails",
+    "vSphere can't take a snapshot of WEBVM",
+    "Two delta cycles fail because the datastore is full.",
+    "Free space on the datastore; the next cycle is taken by itself.",
+    { byItself: false, replication: "VMwareCbt" },
+  ),
+  script(
+    "restore-blocked",
+    "A backup file can't be restored",
+    "The third log backup is damaged; the restore waits for a good one.",
+    "Take the log backup again with CHECKSUM, then try the task again.",
+    { byItself: false, databaseMethods: ["LogReplay"] },
+  ),
+  script(
+    "runtime-offline",
+    "The integration runtime goes offline",
+    "The self-hosted integration runtime can't reach the share for ten minutes.",
+    "Nothing. DMS goes on uploading when it is back.",
+    { databaseMethods: ["DmsOffline", "DmsOnline"] },
+  ),
+];
+
 const listeners = new Set<(message: RunMessage) => void>();
 const clock = () => ({ now: iso(now), speed });
 const tellPhase = () =>
@@ -327,6 +405,12 @@ const later = <T>(value: T, ms = 60): Promise<T> =>
   new Promise((done) => setTimeout(() => done(structuredClone(value)), ms));
 
 type Handlers = { [C in keyof Commands]: (args: Commands[C][0]) => Commands[C][1] };
+const quota = (
+  kind: QuotaView["kind"],
+  provider: string | null,
+  figures: Pick<QuotaView, "limit" | "remaining" | "perMinute">,
+): QuotaView => ({ subscription: "sub-contoso", kind, provider, waiting: 0, closedUntil: null, ...figures });
+
 const handlers: Handlers = {
   app_info: () => ({
     version: "0.1.0",
@@ -393,26 +477,7 @@ const handlers: Handlers = {
   project_forget: () => null,
   project_get: project,
   project_close: () => null,
-  fault_scripts: () => [
-    {
-      id: "azure-throttled",
-      title: "Azure throttles the subscription",
-      happens: "Other tools use up the requests of the subscription: every third write is refused for a minute.",
-      admin: "Nothing to do. Tasks say when they try again.",
-      byItself: true,
-      replication: null,
-      databaseMethods: [],
-    },
-    {
-      id: "resource-locked",
-      title: "A lock keeps a resource from being deleted",
-      happens: "Somebody puts a CanNotDelete lock on the resource group before the clean-up.",
-      admin: "The task names the lock. Remove it in Azure, then try the task again.",
-      byItself: false,
-      replication: "InMageRcm",
-      databaseMethods: ["LogReplay"],
-    },
-  ],
+  fault_scripts: () => faultScripts,
   rehearse_sample: ({ options }) => {
     speed = options.speed;
     fault = options.fault;
@@ -435,20 +500,22 @@ const handlers: Handlers = {
       ? {
           ok: query.get("changed") === null,
           steps: [
-            { title: "Reach vcenter.contoso.com:443", ok: true, detail: "TLS 1.3, 18 ms", hint: "" },
+            { hop: null, title: "Reach vcenter.contoso.com:443", ok: true, detail: "TLS 1.3, 18 ms", hint: "" },
             ...(query.get("changed") === null
               ? [
-                  { title: "Check the certificate", ok: true, detail: "It is the one that was trusted.", hint: "" },
+                  { hop: null, title: "Check the certificate", ok: true, detail: "It is the one that was trusted.", hint: "" },
                   {
+                    hop: null,
                     title: "Sign in as rehost@vsphere.local",
                     ok: true,
                     detail: "vCenter Server 7.0.3, API 7.0.3.0",
                     hint: "",
                   },
-                  { title: "Read privileges", ok: true, detail: "All 24 that the plan needs are granted.", hint: "" },
+                  { hop: null, title: "Read privileges", ok: true, detail: "All 24 that the plan needs are granted.", hint: "" },
                 ]
               : [
                   {
+                    hop: null,
                     title: "Check the certificate",
                     ok: false,
                     detail: "The server shows another certificate than the trusted one.",
@@ -473,8 +540,12 @@ const handlers: Handlers = {
       : {
           ok: false,
           steps: [
-            { title: "Reach management.azure.com:443", ok: true, detail: "41 ms", hint: "" },
+            { hop: "dns", title: "Find management.azure.com", ok: true, detail: "20.37.158.0", hint: "" },
+            { hop: "tcp", title: "Connect to management.azure.com:443", ok: true, detail: "No proxy is used.", hint: "" },
+            { hop: "tls", title: "Encrypt", ok: true, detail: "The certificate is trusted.", hint: "" },
+            { hop: "resourceManager", title: "Reach Azure Resource Manager", ok: true, detail: "It answered.", hint: "" },
             {
+              hop: "signIn",
               title: "Sign in to tenant c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20",
               ok: false,
               detail: "AADSTS7000222: the client secret has expired.",
@@ -487,6 +558,41 @@ const handlers: Handlers = {
     connections.connections.vcenter.thumbprint = sha256;
     return connections;
   },
+  clouds_list: () => [
+    { name: "Azure", addresses: connections.connections.azure },
+    { name: "Custom", addresses: { ...connections.connections.azure, cloud: "custom", armUrl: "" } },
+  ],
+  cloud_read: ({ connection }) => connection,
+  client_certificate_choose: () => {
+    connections.azureCertificate = {
+      subject: "CN=rehost",
+      thumbprint: "9D420F6BA1C8735ED4029BF716883CE570AD4F21",
+      notAfter: "2027-11-19T00:00:00Z",
+    };
+    return connections;
+  },
+  sign_in_page: () => null,
+  sign_out: () => {
+    connections.azureAccount = null;
+    connections.azureCertificate = null;
+    connections.azureSecretStored = false;
+    return connections;
+  },
+  account_scope: () => ({
+    tenants: [
+      { id: "c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20", name: "Contoso", domain: "contoso.com", problem: null },
+    ],
+    subscriptions: [
+      {
+        id: "5f3b6c0e-8a51-4c55-9d0a-2f6f1b7f0c11",
+        name: "Contoso production",
+        tenantId: "c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20",
+        state: "Enabled",
+        usable: true,
+        reason: "",
+      },
+    ],
+  }),
   inventory_get: () =>
     query.get("empty") !== null
       ? null
@@ -530,6 +636,12 @@ const handlers: Handlers = {
     return task ? Array.from({ length: 6 }, (_, i) => exchange(task, i)) : [];
   },
   task_script: ({ address }) => ({ address, language: "powershell", text: "Write-Output ready" }),
+  azure_quota: () => [
+    quota("reads", null, { limit: 250, remaining: 212, perMinute: 1500 }),
+    quota("writes", null, { limit: 200, remaining: 174, perMinute: 600 }),
+    quota("deletes", null, { limit: 200, remaining: 180, perMinute: 600 }),
+    quota("writes", "microsoft.network", { limit: 1000, remaining: 985, perMinute: 200 }),
+  ],
   set_speed: (args) => {
     speed = args.speed;
     tellPhase();
@@ -559,6 +671,26 @@ export const host: Host = {
       }
       timers.push(setTimeout(() => send({ type: "done", vms: vms.length, millis: 1240 }), 1300));
       return () => timers.forEach(clearTimeout);
+    }
+    if (stream === "sign_in") {
+      const signIn = connections.connections.azure.signIn;
+      if (signIn === "browser") send({ type: "browser", url: "https://login.microsoftonline.com/", opened: true });
+      if (signIn === "deviceCode")
+        send({ type: "deviceCode", url: "https://microsoft.com/devicelogin", code: "F4QK9Z2LM" });
+      let left = 900;
+      const timer = setInterval(() => send({ type: "waiting", secondsLeft: left-- }), 1000);
+      const end = setTimeout(() => {
+        clearInterval(timer);
+        connections.azureAccount = {
+          user: "admin@contoso.com",
+          tenantId: "c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20",
+        };
+        send({ type: "signedIn", connections });
+      }, 5000);
+      return () => {
+        clearInterval(timer);
+        clearTimeout(end);
+      };
     }
     send({ type: "snapshot", plan: view, state: run(), clock: clock() });
     const listener = (message: RunMessage) => send(message);

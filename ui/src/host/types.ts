@@ -1,7 +1,10 @@
 // The seam between the window and whatever executes its commands: Tauri, the development harness, or recorded data.
 // Nothing outside src/host knows which of them it talks to.
+import type { AccountScope } from "./gen/AccountScope";
 import type { AppInfo } from "./gen/AppInfo";
+import type { AzureConnection } from "./gen/AzureConnection";
 import type { CloseQuestion } from "./gen/CloseQuestion";
+import type { CloudView } from "./gen/CloudView";
 import type { ConnectionKind } from "./gen/ConnectionKind";
 import type { Connections } from "./gen/Connections";
 import type { ConnectionsView } from "./gen/ConnectionsView";
@@ -17,9 +20,11 @@ import type { ProjectSummary } from "./gen/ProjectSummary";
 import type { ProjectView } from "./gen/ProjectView";
 import type { RehearsalOptions } from "./gen/RehearsalOptions";
 import type { ReplicationMethod } from "./gen/ReplicationMethod";
+import type { QuotaView } from "./gen/QuotaView";
 import type { RunMessage } from "./gen/RunMessage";
 import type { RunState } from "./gen/RunState";
 import type { SavedReport } from "./gen/SavedReport";
+import type { SignInMessage } from "./gen/SignInMessage";
 import type { UiError } from "./gen/UiError";
 
 type InProject = { project: string };
@@ -38,16 +43,22 @@ export type Commands = {
   project_close: [InProject, null];
   fault_scripts: [Nothing, FaultScript[]];
   rehearse_sample: [{ options: RehearsalOptions }, ProjectView];
-  methods_set: [
-    InProject & { replication: ReplicationMethod; databaseMethod: DatabaseMethod },
-    ProjectView,
-  ];
+  methods_set: [InProject & { replication: ReplicationMethod; databaseMethod: DatabaseMethod }, ProjectView];
   connection_save: [
-    InProject & { kind: ConnectionKind; connections: Connections; secret: string | null },
+    InProject & { kind: ConnectionKind; connections: Connections; secret: string | null; proxyPassword?: string | null },
     ConnectionsView,
   ];
   connection_test: [InProject & { kind: ConnectionKind }, ConnectionTest];
   certificate_trust: [InProject & { sha256: string }, ConnectionsView];
+  clouds_list: [Nothing, CloudView[]];
+  /** Fills the empty addresses of a custom cloud from what its resource manager says; saves nothing. */
+  cloud_read: [InProject & { connection: AzureConnection }, AzureConnection];
+  /** Asks for a PEM or PFX file; null when the dialog was closed. */
+  client_certificate_choose: [InProject & { password: string | null }, ConnectionsView | null];
+  /** Opens the page of the sign-in that goes on once more. */
+  sign_in_page: [InProject, null];
+  sign_out: [InProject, ConnectionsView];
+  account_scope: [InProject, AccountScope];
   inventory_get: [InProject, Inventory | null];
   plan_get: [InProject, PlanView];
   run_start: [InProject & { planHash: string }, RunState];
@@ -59,6 +70,7 @@ export type Commands = {
   gate_decide: [OfTask & { accept: boolean; note: string }, null];
   task_exchanges: [OfTask, Exchange[]];
   task_script: [OfTask, FilledScript];
+  azure_quota: [InProject, QuotaView[]];
   set_speed: [InProject & { speed: number }, null];
   report_save: [InProject, SavedReport | null];
   close_question: [Nothing, CloseQuestion];
@@ -68,6 +80,8 @@ export type Commands = {
 /** Commands that answer with a stream of messages. */
 export type Streams = {
   inventory_read: [InProject, InventoryMessage];
+  /** Signs in as the saved connection says. Ending the stream cancels it. */
+  sign_in: [InProject, SignInMessage];
   run_subscribe: [InProject, RunMessage];
 };
 

@@ -1,4 +1,5 @@
-//! The lab's time as an [`engine::Clock`]: of a lab in this process, and of one in another.
+//! The lab's time as an [`engine::Clock`]: of a lab in this process, and of one in another; and a run's time for the
+//! limits of Azure.
 
 use engine::clock::{Awake, Clock};
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +22,20 @@ impl Clock for LocalTime {
     fn awake(&self) -> Awake {
         let guard = self.0.awake();
         Awake(Some(Box::new(move || drop(guard))))
+    }
+}
+
+/// A run's clock as the time in which Azure's limits refill.
+pub(crate) struct RunTime(pub(crate) Arc<dyn Clock>);
+
+#[async_trait::async_trait]
+impl azure::limits::Time for RunTime {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    async fn sleep_until(&self, until: Timestamp) {
+        self.0.sleep_until(until).await;
     }
 }
 

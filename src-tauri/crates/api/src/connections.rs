@@ -16,7 +16,14 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SecretName {
     Vcenter,
+    /// The application's client secret.
     Azure,
+    /// The application's certificate with its private key, PEM.
+    AzureCertificate,
+    /// What keeps a person signed in.
+    AzureAccount,
+    /// Of an explicit proxy.
+    AzureProxy,
     /// Password of the managed instance's administrator; made by Rehost.
     MiAdmin,
 }
@@ -27,6 +34,9 @@ impl SecretName {
         let name = match self {
             Self::Vcenter => "vcenter",
             Self::Azure => "azure",
+            Self::AzureCertificate => "azure-certificate",
+            Self::AzureAccount => "azure-account",
+            Self::AzureProxy => "azure-proxy",
             Self::MiAdmin => "mi-admin",
         };
         format!("{project_id}/{name}")
@@ -42,7 +52,8 @@ impl From<ConnectionKind> for SecretName {
     }
 }
 
-/// Saves one kind of connection. The other kind stays as it is. `secret`: none = leave as stored, empty = forget.
+/// Saves one kind of connection. The other kind stays as it is. `secret` (vCenter's password, the client secret) and
+/// `proxy_password`: none = leave as stored, empty = forget.
 ///
 /// # Errors
 /// Fails for an address that is none, during a live run, or when the file or the keyring refuses.
@@ -52,6 +63,7 @@ pub async fn connection_save(
     kind: ConnectionKind,
     connections: Connections,
     secret: Option<Typed>,
+    proxy_password: Option<Typed>,
 ) -> Result<ConnectionsView, UiError> {
     let open = app.opened(&project)?;
     open.not_live("The connections can't be changed")?;
@@ -63,9 +75,13 @@ pub async fn connection_save(
         ConnectionKind::Vcenter => p.connections.vcenter = checked.vcenter,
         ConnectionKind::Azure => p.connections.azure = checked.azure,
     })?;
-    if let Some(Typed(secret)) = secret {
+    for (name, typed) in [
+        (SecretName::from(kind), secret),
+        (SecretName::AzureProxy, proxy_password),
+    ] {
+        let Some(Typed(secret)) = typed else { continue };
         let store = app.store_of(&open).await;
-        let key = SecretName::from(kind).key(&open.project().id);
+        let key = name.key(&open.project().id);
         if secret.expose().is_empty() {
             store.delete(&key).await?;
         } else {
@@ -114,6 +130,9 @@ pub(crate) async fn view(app: &App, open: &Open) -> Result<ConnectionsView, UiEr
     Ok(ConnectionsView {
         vcenter_password_stored: stored(SecretName::Vcenter).await,
         azure_secret_stored: stored(SecretName::Azure).await,
+        azure_proxy_password_stored: stored(SecretName::AzureProxy).await,
+        azure_certificate: None,
+        azure_account: None,
         connections: open.project().connections,
     })
 }
@@ -126,6 +145,7 @@ fn check_vcenter(mut connections: Connections) -> Result<Connections, UiError> {
 }
 
 fn check_azure(mut connections: Connections) -> Result<Connections, UiError> {
+    connections.azure = azure::clouds::settled(connections.azure);
     let c = &mut connections.azure;
     let public = azure::clouds::public();
     c.arm_url = address("Resource manager address", &c.arm_url, &public.arm_url)?;
@@ -182,6 +202,7 @@ type Stored = Result<Option<Secret<String>>, SecretError>;
 
 fn failed(title: &str, detail: impl Into<String>, hint: impl Into<String>) -> ConnectionStep {
     ConnectionStep {
+        hop: None,
         title: title.into(),
         ok: false,
         detail: detail.into(),
@@ -234,6 +255,7 @@ async fn test_vcenter(connection: &VCenterConnection, stored: Stored) -> Connect
     };
     if !trusted {
         test.steps.push(ConnectionStep {
+            hop: None,
             title: format!("Reach {}", connection.url),
             ok: true,
             detail: "It answers.".into(),
@@ -267,6 +289,7 @@ async fn test_vcenter(connection: &VCenterConnection, stored: Stored) -> Connect
         Ok(password) => {
             let steps = vsphere::check_connection(connection, &password, Arc::new(NoTrace)).await;
             test.steps.extend(steps.into_iter().map(|s| ConnectionStep {
+                hop: None,
                 title: s.title,
                 ok: s.ok,
                 detail: s.detail,
@@ -319,6 +342,7 @@ async fn test_azure(connection: &AzureConnection, stored: Stored) -> ConnectionT
         Ok(credential) => {
             let steps = azure::check_connection(connection, credential, Arc::new(NoTrace)).await;
             test.steps.extend(steps.into_iter().map(|s| ConnectionStep {
+                hop: None,
                 title: s.title,
                 ok: s.ok,
                 detail: s.detail,

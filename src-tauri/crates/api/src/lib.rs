@@ -20,6 +20,7 @@ mod router;
 pub mod run;
 pub mod saved;
 pub mod settings;
+pub mod sign_in;
 mod table;
 pub mod wire;
 

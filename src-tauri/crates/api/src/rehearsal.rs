@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use lab::{Addresses, Lab, LabError, Options, Ports, faults::With};
 use plan::{
     Connections, DatabaseMethod, Project, ReplicationMethod,
-    design::{AzureConnection, VCenterConnection},
+    design::{AzureConnection, Cloud, VCenterConnection},
     smarthotel,
 };
 use secrets::Secret;
@@ -443,6 +443,7 @@ fn connections(lab: &Addresses) -> Connections {
             thumbprint: lab.vcenter_thumbprint.clone(),
         },
         azure: AzureConnection {
+            cloud: Cloud::Custom,
             arm_url: lab.arm.clone(),
             authority_url: lab.authority.clone(),
             blob_url: lab.blob.clone(),
@@ -450,6 +451,7 @@ fn connections(lab: &Addresses) -> Connections {
             client_id: lab.client_id.clone(),
             subscription_id: lab.subscription_id.clone(),
             ca_pem: lab.ca_pem.clone(),
+            ..AzureConnection::default()
         },
     }
 }

@@ -1,7 +1,7 @@
 //! From a command's name and JSON arguments to its function and back. Made from the table in `table.rs`.
 
-use crate::{App, Typed, connections, inventory, projects, rehearsal, run, saved, settings, wire::*};
-use plan::{Address, Connections, DatabaseMethod, ReplicationMethod};
+use crate::{App, Typed, connections, inventory, projects, rehearsal, run, saved, settings, sign_in, wire::*};
+use plan::{Address, Connections, DatabaseMethod, ReplicationMethod, design::AzureConnection};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::sync::Arc;
@@ -66,11 +66,12 @@ mod functions {
         projects::{methods_set, project_close, project_forget, project_get, project_new, project_open, projects_list},
         rehearsal::{fault_scripts, rehearse_sample, set_speed},
         run::{
-            close_question, close_window, gate_decide, plan_get, run_cancel, run_continue, run_pause, run_resume,
-            run_start, run_subscribe, task_exchanges, task_retry, task_script,
+            azure_quota, close_question, close_window, gate_decide, plan_get, run_cancel, run_continue, run_pause,
+            run_resume, run_start, run_subscribe, task_exchanges, task_retry, task_script,
         },
         saved::report_save,
         settings::{app_info, set_theme},
+        sign_in::{account_scope, client_certificate_choose, cloud_read, clouds_list, sign_in, sign_in_page, sign_out},
     };
 }
 

@@ -2,10 +2,13 @@
 
 use crate::{
     App, Open, Sink,
+    clocks::RunTime,
     connections::SecretName,
     projects::newest_run,
     rehearsal::{self, World},
-    wire::{ClockView, CloseQuestion, FilledScript, PlanView, RunMessage, RunPhase, RunState, TaskState, UiError},
+    wire::{
+        ClockView, CloseQuestion, FilledScript, PlanView, QuotaView, RunMessage, RunPhase, RunState, TaskState, UiError,
+    },
 };
 use azure::Arm;
 use engine::{Clock, CommandError, Engine, EngineError, RunHandle, RunOptions, SystemClock, project as on_disk};
@@ -30,6 +33,8 @@ pub(crate) struct Live {
     plan: Arc<PlanView>,
     world: Option<Arc<World>>,
     migration: Arc<Migration>,
+    /// The run's client of Azure: whatever else asks Azure during the run stays within the same limits.
+    arm: Arm,
 }
 
 impl Live {
@@ -192,15 +197,17 @@ async fn go(
         }
     }
     let credential = azure::auth::client_secret(&project.connections.azure, client_secret)?;
+    let clock = world
+        .as_ref()
+        .map_or_else(|| Arc::new(SystemClock) as Arc<dyn Clock>, |w| w.clock());
+    let limits = azure::Limits::new(Arc::new(RunTime(clock.clone())));
+    let arm = Arm::connect(&project.connections.azure, credential)?.limited(limits);
     let migration = Arc::new(Migration::new(Systems {
-        arm: Arm::connect(&project.connections.azure, credential)?,
+        arm: arm.clone(),
         vcenter: project.connections.vcenter.clone(),
         vcenter_password,
         secrets: Arc::new(move |name: &str| known.get(name).cloned()),
     }));
-    let clock = world
-        .as_ref()
-        .map_or_else(|| Arc::new(SystemClock) as Arc<dyn Clock>, |w| w.clock());
     let options = RunOptions {
         version: env!("CARGO_PKG_VERSION").into(),
         rehearsal: project.rehearsal,
@@ -222,6 +229,7 @@ async fn go(
         plan: Arc::new(view),
         world,
         migration,
+        arm,
     });
     let state = live.state();
     open.set_live(live);
@@ -477,6 +485,16 @@ pub async fn task_exchanges(app: &Arc<App>, project: String, address: Address) -
     Ok(open.file.exchanges(&run, &address)?)
 }
 
+/// What is left of Azure's limits on requests, as the run sees them; empty while nothing was run.
+///
+/// # Errors
+/// Fails when the project isn't open.
+pub async fn azure_quota(app: &Arc<App>, project: String) -> Result<Vec<QuotaView>, UiError> {
+    let open = app.opened(&project)?;
+    let quota = open.followed().map(|live| live.arm.quota()).unwrap_or_default();
+    Ok(quota.into_iter().map(QuotaView::from).collect())
+}
+
 /// The script of a person's task with its secrets filled in, to be shown or copied on request.
 ///
 /// # Errors
@@ -628,8 +646,13 @@ async fn filled(app: &Arc<App>, open: &Open, plan: &Plan, template: &str) -> Res
             .secret(open, SecretName::Azure)
             .await?
             .ok_or_else(|| missing("Azure client secret"))?;
-        let credential = azure::auth::client_secret(&project.connections.azure, secret)?;
-        let arm = Arm::connect(&project.connections.azure, credential)?;
+        let arm = match open.followed() {
+            Some(live) => live.arm.clone(),
+            None => {
+                let credential = azure::auth::client_secret(&project.connections.azure, secret)?;
+                Arm::connect(&project.connections.azure, credential)?
+            }
+        };
         for (name, account, container) in signatures {
             let issued = facts.get(&format!("sas.{name}")).ok_or_else(not_issued)?;
             let text = |key: &str| issued.get(key).and_then(|v| v.as_str()).ok_or_else(not_issued);

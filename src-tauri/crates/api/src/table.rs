@@ -19,9 +19,16 @@ macro_rules! commands {
             command fault_scripts() -> Vec<FaultScript>;
             command rehearse_sample(options: RehearsalOptions) -> ProjectView;
             command methods_set(project: String, replication: ReplicationMethod, database_method: DatabaseMethod) -> ProjectView;
-            command connection_save(project: String, kind: ConnectionKind, connections: Connections, secret: Option<Typed>) -> ConnectionsView;
+            command connection_save(project: String, kind: ConnectionKind, connections: Connections, secret: Option<Typed>, proxy_password: Option<Typed>) -> ConnectionsView;
             command connection_test(project: String, kind: ConnectionKind) -> ConnectionTest;
             command certificate_trust(project: String, sha256: String) -> ConnectionsView;
+            command clouds_list() -> Vec<CloudView>;
+            command cloud_read(project: String, connection: AzureConnection) -> AzureConnection;
+            command client_certificate_choose(project: String, password: Option<Typed>) -> Option<ConnectionsView>;
+            stream sign_in(project: String) -> SignInMessage;
+            command sign_in_page(project: String) -> ();
+            command sign_out(project: String) -> ConnectionsView;
+            command account_scope(project: String) -> AccountScope;
             command inventory_get(project: String) -> Option<Inventory>;
             stream inventory_read(project: String) -> InventoryMessage;
             command plan_get(project: String) -> PlanView;
@@ -35,6 +42,7 @@ macro_rules! commands {
             command gate_decide(project: String, address: Address, accept: bool, note: String) -> ();
             command task_exchanges(project: String, address: Address) -> Vec<Exchange>;
             command task_script(project: String, address: Address) -> FilledScript;
+            command azure_quota(project: String) -> Vec<QuotaView>;
             command set_speed(project: String, speed: u32) -> ();
             command report_save(project: String) -> Option<SavedReport>;
             command close_question() -> CloseQuestion;

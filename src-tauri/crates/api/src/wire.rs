@@ -2,7 +2,9 @@
 //! as they are; these are the rest. All of it is generated into TypeScript.
 
 pub use engine::{RunPhase, RunState, TaskState, TaskStatus};
-use plan::{Address, Connections, DatabaseMethod, Design, Plan, ReplicationMethod, Vm, diagram::Diagram};
+use plan::{
+    Address, Connections, DatabaseMethod, Design, Plan, ReplicationMethod, Vm, design::AzureConnection, diagram::Diagram,
+};
 use serde::{Deserialize, Serialize};
 
 /// An error as people see it. `code` is a closed set, see [`ErrorCode`].
@@ -182,7 +184,112 @@ pub struct InventorySummary {
 pub struct ConnectionsView {
     pub connections: Connections,
     pub vcenter_password_stored: bool,
+    /// A client secret, for sign-in with [`plan::design::SignIn::ClientSecret`].
     pub azure_secret_stored: bool,
+    pub azure_proxy_password_stored: bool,
+    /// The stored client certificate; none when there is none.
+    pub azure_certificate: Option<ClientCertificateView>,
+    /// Who is signed in by browser or device code; none when nobody is.
+    pub azure_account: Option<AccountView>,
+}
+
+/// The certificate with which an application signs in. Its private key never crosses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct ClientCertificateView {
+    pub subject: String,
+    /// SHA-1, upper-case hex without colons, as the portal shows it.
+    pub thumbprint: String,
+    /// RFC 3339. A certificate past it is refused.
+    pub not_after: String,
+}
+
+/// Who has signed in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct AccountView {
+    /// `admin@contoso.com`
+    pub user: String,
+    /// The tenant in which the account signed in.
+    pub tenant_id: String,
+}
+
+/// Messages of a sign-in. The last one is `SignedIn` or `Failed`. To cancel, end the stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[ts(export)]
+pub enum SignInMessage {
+    /// The person signs in in the browser. `opened` is false when no browser could be opened: then the person copies
+    /// `url` into a browser of this computer.
+    Browser {
+        url: String,
+        opened: bool,
+    },
+    /// The person opens `url` in any browser, on any computer, and enters `code`.
+    DeviceCode {
+        url: String,
+        code: String,
+    },
+    /// Once a second while the person is at it.
+    Waiting {
+        seconds_left: u32,
+    },
+    SignedIn {
+        connections: ConnectionsView,
+    },
+    Failed {
+        error: UiError,
+    },
+}
+
+/// A tenant (directory) of the account.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct TenantView {
+    pub id: String,
+    pub name: String,
+    /// `contoso.com`
+    pub domain: String,
+    /// Why its subscriptions can't be listed (multi-factor authentication, conditional access, consent…); none = they are.
+    pub problem: Option<UiError>,
+}
+
+/// A subscription of the account, in any of its tenants.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct SubscriptionView {
+    pub id: String,
+    pub name: String,
+    pub tenant_id: String,
+    /// Azure's word: `Enabled`, `Warned`, `PastDue`, `Disabled`, `Deleted`.
+    pub state: String,
+    /// Only then can it be chosen.
+    pub usable: bool,
+    /// Why it can't be chosen, or a warning about one that can; empty = nothing to say.
+    pub reason: String,
+}
+
+/// What the account sees: all its tenants, and the subscriptions of all of them, the usable ones first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct AccountScope {
+    pub tenants: Vec<TenantView>,
+    pub subscriptions: Vec<SubscriptionView>,
+}
+
+/// A cloud to choose from, with a connection that holds its addresses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct CloudView {
+    pub name: String,
+    /// Only `cloud` and the addresses are filled in; of a custom cloud, only `cloud`.
+    pub addresses: AzureConnection,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
@@ -208,12 +315,37 @@ pub struct ConnectionTest {
 #[serde(rename_all = "camelCase")]
 #[ts(export)]
 pub struct ConnectionStep {
+    /// Which hop on the way to Azure; none for vCenter.
+    pub hop: Option<Hop>,
     /// `Reach vcenter.contoso.com:443`, `Check the certificate`, `Sign in`…
     pub title: String,
     pub ok: bool,
     pub detail: String,
     /// What to do when it failed.
     pub hint: String,
+}
+
+/// A hop on the way to Azure, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum Hop {
+    /// What is entered, and what is in the keyring.
+    Settings,
+    /// The name of the proxy, or without one that of Azure, is found.
+    Dns,
+    /// The proxy lets the connection pass.
+    Proxy,
+    /// The network connection itself, without a proxy.
+    Tcp,
+    /// The encrypted connection and its certificate.
+    Tls,
+    /// Azure Resource Manager answers.
+    ResourceManager,
+    /// Entra gives a token.
+    SignIn,
+    Subscription,
+    Rights,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
@@ -285,6 +417,57 @@ pub enum RunMessage {
         state: RunState,
         clock: ClockView,
     },
+}
+
+/// What Azure counts apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum QuotaKind {
+    Reads,
+    Writes,
+    Deletes,
+}
+
+/// What is left of one of Azure's limits on requests. Rehost keeps below them by itself; this is for showing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct QuotaView {
+    /// Subscription id; empty for requests about the tenant.
+    pub subscription: String,
+    pub kind: QuotaKind,
+    /// The provider whose own limit this is; null for the resource manager's.
+    pub provider: Option<String>,
+    /// The documented limit: requests that may be sent at once.
+    pub limit: u32,
+    /// Requests that may be sent now.
+    pub remaining: u32,
+    /// Requests that come back in a minute.
+    pub per_minute: u32,
+    /// Requests that wait in line.
+    pub waiting: u32,
+    /// RFC 3339, in the run's time: Azure asked for a pause until then.
+    pub closed_until: Option<String>,
+}
+
+impl From<azure::Quota> for QuotaView {
+    fn from(q: azure::Quota) -> Self {
+        Self {
+            subscription: q.subscription,
+            kind: match q.kind {
+                azure::limits::Kind::Reads => QuotaKind::Reads,
+                azure::limits::Kind::Writes => QuotaKind::Writes,
+                azure::limits::Kind::Deletes => QuotaKind::Deletes,
+            },
+            provider: q.provider,
+            limit: q.limit,
+            remaining: q.remaining,
+            per_minute: q.per_minute,
+            waiting: q.waiting,
+            closed_until: q.closed_until.map(|t| t.to_string()),
+        }
+    }
 }
 
 /// A saved file.

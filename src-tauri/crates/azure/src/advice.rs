@@ -184,12 +184,20 @@ const TABLE: &[Row] = &[
     Row("RunCommandExecutionInProgress", "Another command runs in the virtual machine", "A machine runs one action command at a time.", "Wait until it ends, then retry."),
 
     // Data Migration Service.
-    Row("2007", "The cut-over failed or was cancelled", "CutoverFailedOrCancelled.", "Look at the migration's details, then start the cut-over again."),
-    Row("2009", "The restore failed", "MigrationRestoreFailed: a missing TDE certificate, a newer source version, full storage, a broken log chain, or a storage firewall.", "Azure's message names the cause; correct it and start the migration again."),
-    Row("2012", "The source cannot be reached", "TestConnectionFailed.", "Check name, port and login of the source, and the integration runtime's network."),
-    Row("2014", "The integration runtime is not online", "IntegrationRuntimeIsNotOnline.", "Start the service \"Integration Runtime\" on its computer."),
-    Row("2030", "The managed instance is not ready", "AzureSQLManagedInstanceNotReady.", "Wait until it is Ready in the portal, then retry."),
-    Row("2049", "The file share cannot be read", "FileShareTestConnectionFailed: wrong account, or the integration runtime is on the share's own host.", "Check the share's path and account, from another computer than the share's."),
+    // Codes: learn.microsoft.com, known issues of the Azure SQL migration extension (2023-04).
+    Row("2007", "The cut-over failed or was cancelled", "CutoverFailedOrCancelled: a backup was still being restored, or the target database was dropped or changed meanwhile.", "Look in the portal at the migration's details. When the target database is gone, retry the task that starts the migration; otherwise cut over again."),
+    Row("2009", "The restore failed", "MigrationRestoreFailed: a missing TDE certificate, a source newer than the managed instance, full storage, a broken log chain, backups of several databases in one folder, or a storage firewall.", "Azure's message names the cause. The database administrator corrects it (for TDE: copy the certificate to the managed instance), then retry."),
+    Row("2012", "The source SQL Server cannot be reached", "TestConnectionFailed: the integration runtime cannot sign in there.", "Check the server's name, port 1433 and the login in Design; on the integration runtime's computer: sqlcmd -S SERVER -U LOGIN. Then retry."),
+    Row("2014", "The integration runtime is not online", "IntegrationRuntimeIsNotOnline: its computer is off, or cannot reach Azure.", "On its computer, start the service \"Integration Runtime Service\" (DIAHostService) and allow outbound 443; then retry."),
+    Row("2030", "The managed instance is not ready", "AzureSQLManagedInstanceNotReady: it is being created, changed or is stopped.", "Wait until the portal shows it Ready, then retry."),
+    Row("2033", "The copy of the data failed", "SqlDataCopyFailed: the transfer from the source broke off.", "Check the network between integration runtime, source and Azure, then retry the task that starts the migration."),
+    Row("2038", "The migration completed while it was being cancelled", "MigrationCompletedDuringCancel: the cancellation came too late.", "The database is online on the managed instance. Drop it there if you want to go back."),
+    Row("2039", "The migration cannot be started again in this state", "MigrationRetryNotAllowed: a migration of this database is still running, or did not end in a state that allows it.", "Cancel it in the portal (the migration service > Migrations), wait until it is Canceled, then retry."),
+    Row("2040", "The service has given up waiting", "MigrationTimeoutWaitingForRetry: an error was not corrected within 8 hours.", "Correct the error that the migration's details name, then retry the task that starts it: it begins from the first backup."),
+    Row("2043", "The container for the uploaded backups cannot be created", "CreateContainerFailed: the account key is wrong or was rotated, or a firewall or policy of the storage account refuses.", "Portal, storage account > Networking and Configuration: allow access with the account key; then retry."),
+    Row("2049", "The file share cannot be read", "FileShareTestConnectionFailed: wrong path or account, or the integration runtime is on the computer that holds the share.", "Check path and account in Design; on the integration runtime's computer: net use \\\\SERVER\\share /user:ACCOUNT. Then retry."),
+    Row("2056", "Source and target do not fit", "SqlInfoValidationFailed: another collation, a database that is not on the source, or one of this name on the managed instance already.", "Azure's message names it. Correct the design, or drop the database on the managed instance; then retry."),
+    Row("Ext_RestoreSettingsError", "The backups cannot be restored as asked", "The container cannot be read (403: key, identity or firewall; or its name is not found), or the named file is not the last backup.", "Check the account's key or the identity's role Storage Blob Data Reader, the storage firewall, and that nothing was put into the container after the last backup; then retry."),
 
     // Entra. Descriptions: learn.microsoft.com/entra/identity-platform/reference-error-codes.
     Row("AADSTS7000215", "The client secret is wrong", "Entra does not know this secret for the application. Often the secret's ID was copied instead of its value.", "Create a new one and copy its Value: portal > Microsoft Entra ID > App registrations > the application > Certificates & secrets > New client secret. Enter it in Connections > Azure."),
@@ -277,6 +285,27 @@ impl AzureError {
                 hint: "Correct it in Connections > Azure.".into(),
             },
         }
+    }
+}
+
+/// Says in words what a service reported inside an answer, such as the failure of a migration.
+pub fn of_code(code: &str, message: &str) -> Advice {
+    let says = match (message.trim(), code) {
+        ("", code) => format!("Azure reports {code}."),
+        (said, "") => format!("Azure says: {said}"),
+        (said, code) => format!("Azure says: {said} [{code}]"),
+    };
+    match row(code) {
+        Some(Row(_, title, why, fix)) => Advice {
+            title: (*title).into(),
+            detail: format!("{why} {says}"),
+            hint: (*fix).into(),
+        },
+        None => Advice {
+            title: "The service could not go on".into(),
+            detail: says,
+            hint: by_status(400).replace("{name}", "the resource"),
+        },
     }
 }
 

@@ -1,8 +1,9 @@
 //! The client of Azure Resource Manager.
 
 use crate::{
-    AzureError, Operation, Polled, TokenCredential, auth, clouds,
-    error::{Origin, Page, read},
+    AzureError, ErrorClass, Network, Operation, Polled, TokenCredential, auth, clouds,
+    error::{Origin, Page, read, typed},
+    limits::{Limits, Priority, Quota},
     operation::relative,
     redact::Known,
     transport::{self, Answer, Call},
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use plan::{ResourceId, Trace, design::AzureConnection};
 use reqwest::{Client, Method};
 use secrets::Secret;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{
     collections::HashSet,
@@ -21,10 +23,12 @@ use std::{
 use url::Url;
 use uuid::Uuid;
 
-/// A client of one subscription's resource manager. Cheap to clone; all clones share connections and tokens.
+/// A client of one subscription's resource manager. Cheap to clone; all clones share connections, tokens and limits.
 #[derive(Clone)]
 pub struct Arm {
     shared: Arc<Shared>,
+    limits: Limits,
+    priority: Priority,
     trace: Option<Arc<dyn Trace>>,
     correlation: String,
 }
@@ -66,10 +70,22 @@ impl Arm {
     /// # Errors
     /// Fails when an address or the certificate authority of the connection is unusable.
     pub fn connect(c: &AzureConnection, credential: Arc<dyn TokenCredential>) -> Result<Self, AzureError> {
+        Self::through(&Network::of(c, None)?, c, credential)
+    }
+
+    /// The same through a given network: for a proxy that wants a password.
+    ///
+    /// # Errors
+    /// See [`Arm::connect`].
+    pub fn through(
+        network: &Network,
+        c: &AzureConnection,
+        credential: Arc<dyn TokenCredential>,
+    ) -> Result<Self, AzureError> {
         let connection = clouds::complete(c);
         let base = clouds::address("resource manager address", &connection.arm_url)?;
         let shared = Shared {
-            http: transport::client(&connection.ca_pem, &base)?,
+            http: network.client(&base)?,
             scope: clouds::scope(&connection),
             base,
             connection,
@@ -79,6 +95,8 @@ impl Arm {
         };
         Ok(Self {
             shared: Arc::new(shared),
+            limits: Limits::default(),
+            priority: Priority::New,
             trace: None,
             correlation: Uuid::new_v4().to_string(),
         })
@@ -88,10 +106,32 @@ impl Arm {
     #[must_use]
     pub fn traced(&self, trace: Arc<dyn Trace>) -> Self {
         Self {
-            shared: self.shared.clone(),
             trace: Some(trace),
             correlation: Uuid::new_v4().to_string(),
+            ..self.clone()
         }
+    }
+
+    /// Returns the same client within these limits: those of another client of the same account, or limits in another
+    /// time than the computer's.
+    #[must_use]
+    pub fn limited(&self, limits: Limits) -> Self {
+        Self { limits, ..self.clone() }
+    }
+
+    /// Returns the same client for looking after running operations: its requests go before new work when requests have
+    /// to wait. [`Arm::poll`] does so by itself.
+    #[must_use]
+    pub fn following(&self) -> Self {
+        Self {
+            priority: Priority::Following,
+            ..self.clone()
+        }
+    }
+
+    /// Tells what is left of Azure's limits.
+    pub fn quota(&self) -> Vec<Quota> {
+        self.limits.quota(self.shared.connection.subscription_id.trim())
     }
 
     /// Removes a secret from everything that this client (and its clones) shows from now on. Passwords in request
@@ -126,7 +166,7 @@ impl Arm {
     /// # Errors
     /// Fails as all requests do; [`AzureError::is_not_found`] tells that it is not there.
     pub async fn get(&self, id: &ResourceId) -> Result<Value, AzureError> {
-        self.get_path(id.as_str()).await
+        self.read(id).await
     }
 
     /// Reads a resource that may be absent.
@@ -134,10 +174,7 @@ impl Arm {
     /// # Errors
     /// Fails as all requests do, but not when the resource (or its group) is absent.
     pub async fn get_opt(&self, id: &ResourceId) -> Result<Option<Value>, AzureError> {
-        match self.get(id).await {
-            Err(e) if e.is_not_found() => Ok(None),
-            other => other.map(Some),
-        }
+        self.read_opt(id).await
     }
 
     /// Reads a path with query, from `/`. The api-version of the path's type is added unless one is given.
@@ -145,6 +182,41 @@ impl Arm {
     /// # Errors
     /// Fails as all requests do.
     pub async fn get_path(&self, path_and_query: &str) -> Result<Value, AzureError> {
+        self.read_path(path_and_query).await
+    }
+
+    /// Reads a whole collection, page by page.
+    ///
+    /// # Errors
+    /// Fails as all requests do; and when a page names a next one on another host, or one that was read already.
+    pub async fn list(&self, collection: &ResourceId) -> Result<Vec<Value>, AzureError> {
+        self.read_all(collection).await
+    }
+
+    /// Reads a resource as one of the types of this crate's provider modules.
+    ///
+    /// # Errors
+    /// As [`Arm::get`]; and when the answer has another shape, with the place in the document.
+    pub async fn read<T: DeserializeOwned>(&self, id: &ResourceId) -> Result<T, AzureError> {
+        self.read_path(id.as_str()).await
+    }
+
+    /// Reads a resource that may be absent as a type.
+    ///
+    /// # Errors
+    /// As [`Arm::get_opt`]; and when the answer has another shape.
+    pub async fn read_opt<T: DeserializeOwned>(&self, id: &ResourceId) -> Result<Option<T>, AzureError> {
+        match self.read(id).await {
+            Err(e) if e.is_not_found() => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Reads a path with query as a type.
+    ///
+    /// # Errors
+    /// As [`Arm::get_path`]; and when the answer has another shape.
+    pub async fn read_path<T: DeserializeOwned>(&self, path_and_query: &str) -> Result<T, AzureError> {
         let url = self.url(path_and_query)?;
         let answer = self.send(Method::GET, url.clone(), None).await?;
         self.judged("GET", &url, &answer, |origin| {
@@ -157,11 +229,11 @@ impl Arm {
         })
     }
 
-    /// Reads a whole collection, page by page.
+    /// Reads a whole collection, page by page, as a type.
     ///
     /// # Errors
-    /// Fails as all requests do; and when a page names a next one on another host, or one that was read already.
-    pub async fn list(&self, collection: &ResourceId) -> Result<Vec<Value>, AzureError> {
+    /// As [`Arm::list`]; and when an entry has another shape.
+    pub async fn read_all<T: DeserializeOwned>(&self, collection: &ResourceId) -> Result<Vec<T>, AzureError> {
         let mut url = self.url(collection.as_str())?;
         let mut seen = HashSet::new();
         let mut all = Vec::new();
@@ -172,7 +244,7 @@ impl Arm {
                 if !answer.is_success() {
                     return Err(origin.refusal(&answer));
                 }
-                let mut page: Page = origin.json(&answer)?;
+                let mut page: Page<T> = origin.json(&answer)?;
                 let next = page.next_link.take().filter(|l| !l.is_empty());
                 let next = next.map(|l| relative(&l, &self.shared.base, origin)).transpose()?;
                 Ok((page, next))
@@ -189,6 +261,29 @@ impl Arm {
                 });
             }
         }
+    }
+
+    /// Calls an action that answers at once (`listKeys`, `checkNameAvailability` …) and reads its answer as a type.
+    ///
+    /// # Errors
+    /// As [`Arm::post`]; and when the answer has another shape, or Azure made a long operation of it.
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        id: &ResourceId,
+        verb: &str,
+        body: Option<&Value>,
+    ) -> Result<T, AzureError> {
+        let started = self.post(id, verb, body).await?;
+        let shown = self.shared.known.text(&format!("{id}/{verb}"));
+        let origin = Origin {
+            method: "POST",
+            url: &shown,
+            known: &self.shared.known,
+        };
+        let answer = started
+            .body
+            .ok_or_else(|| origin.parse_error(String::new(), format!("the answer ({}) is empty", started.status)))?;
+        typed(answer).map_err(|(path, message)| origin.parse_error(path, message))
     }
 
     /// Creates or replaces a resource.
@@ -251,7 +346,7 @@ impl Arm {
     /// itself failed is [`Polled::Failed`].
     pub async fn poll(&self, operation: &Operation) -> Result<Polled, AzureError> {
         let url = self.joined(operation.poll_url())?;
-        let answer = self.send(Method::GET, url.clone(), None).await?;
+        let answer = self.following().send(Method::GET, url.clone(), None).await?;
         let polled = self.judged("GET", &url, &answer, |origin| {
             operation.judge(&self.shared.base, &answer, origin)
         })?;
@@ -336,7 +431,22 @@ impl Arm {
         if let Some(value) = call.headers.get_mut("authorization") {
             value.set_sensitive(true);
         }
-        transport::send(&self.shared.http, call, &self.shared.known, self.trace()).await
+        let pass = self.limits.admit(self.priority, &method, call.url.path()).await;
+        let answer = transport::send(&self.shared.http, call, &self.shared.known, self.trace()).await?;
+        let refusal = matches!(answer.status, 429 | 503).then(|| {
+            let origin = Origin {
+                method: "",
+                url: "",
+                known: &self.shared.known,
+            };
+            origin.refusal(&answer)
+        });
+        let throttled = refusal.as_ref().and_then(|e| match e.class() {
+            ErrorClass::Throttled(seconds) => Some((e.code(), seconds)),
+            _ => None,
+        });
+        pass.answered(&answer.headers, throttled);
+        Ok(answer)
     }
 
     pub(crate) async fn token(&self, refused: Option<Secret<String>>) -> Result<Secret<String>, AzureError> {

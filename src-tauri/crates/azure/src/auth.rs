@@ -59,7 +59,7 @@ pub fn client_secret(c: &AzureConnection, secret: Secret<String>) -> Result<Arc<
         }
     }
     let entra = Arc::new(Entra {
-        http: transport::client(&connection.ca_pem, &authority)?,
+        http: crate::Network::of(&connection, None)?.client(&authority)?,
         known: Known::default(),
     });
     entra.known.learn(secret.expose());
@@ -246,7 +246,10 @@ mod tests {
         Mock::given(any()).respond_with(template).mount(&server).await;
         let url = azure_core::http::Url::parse(&server.uri()).unwrap();
         let entra = Entra {
-            http: transport::client("", &url).unwrap(),
+            http: crate::Network::of(&AzureConnection::default(), None)
+                .unwrap()
+                .client(&url)
+                .unwrap(),
             known: Known::default(),
         };
         entra.known.learn("CANARY-secret");

@@ -4,8 +4,9 @@ use crate::{
     redact::Known,
     transport::{Answer, content_type},
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
+use std::fmt;
 
 /// Everything that this crate fails with. Holds no secret.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -406,19 +407,35 @@ fn not_json(answer: &Answer) -> Option<String> {
 /// Reads JSON; the failure is the path inside the document and what was expected there.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, (String, String)> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(&mut json).map_err(|e| {
+    let value = at_path(&mut json)?;
+    json.end().map_err(|e| (String::new(), unlike(&e)))?;
+    Ok(value)
+}
+
+/// Reads a document as a type; the failure is as that of [`read`].
+pub(crate) fn typed<T: DeserializeOwned>(document: Value) -> Result<T, (String, String)> {
+    at_path(document)
+}
+
+fn at_path<'de, T, D>(json: D) -> Result<T, (String, String)>
+where
+    T: DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    serde_path_to_error::deserialize(json).map_err(|e| {
         let path = e.path().to_string();
-        (
-            if path == "." { String::new() } else { path },
-            format!("the answer is not what it should be: {}", e.inner()),
-        )
+        (if path == "." { String::new() } else { path }, unlike(e.inner()))
     })
+}
+
+fn unlike(e: &impl fmt::Display) -> String {
+    format!("the answer is not what it should be: {e}")
 }
 
 /// One page of a list.
 #[derive(Deserialize)]
-pub(crate) struct Page {
-    pub value: Vec<Value>,
+pub(crate) struct Page<T> {
+    pub value: Vec<T>,
     #[serde(rename = "nextLink", default)]
     pub next_link: Option<String>,
 }
@@ -565,7 +582,7 @@ mod tests {
             )]
             .into_iter()
             .collect();
-            origin.json::<Page>(&Answer {
+            origin.json::<Page<Value>>(&Answer {
                 status: 200,
                 headers,
                 body: body.to_owned().into(),

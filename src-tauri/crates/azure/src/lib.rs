@@ -4,10 +4,10 @@
 //! Why not a library: nothing on offer knows Azure's long-running operations as data that survives a restart, leaves
 //! retrying to the caller (the engine writes each attempt into its journal), and says in words what a person can do.
 //!
-//! Three rules hold everywhere. Nothing here retries or sleeps: an error names its [`ErrorClass`] and the engine
-//! decides. (One exception: a request that Azure refused because the token had expired is sent again with a new one; a
-//! refused request changed nothing.) A token goes to the resource manager's host only. Nothing that leaves this crate,
-//! trace, log or error, holds a secret (see [`redact`]).
+//! Three rules hold everywhere. Nothing here retries: an error names its [`ErrorClass`] and the engine decides. (One
+//! exception: a request that Azure refused because the token had expired is sent again with a new one; a refused request
+//! changed nothing.) What may have to wait is the first sending, for room in Azure's [`limits`]. A token goes to the
+//! resource manager's host only. Nothing that leaves this crate, trace, log or error, holds a secret (see [`redact`]).
 //!
 //! Knows the nouns of `plan` and the type of `secrets`, nothing above. Begin with [`Arm`], then [`Operation`].
 
@@ -18,6 +18,7 @@ mod blobs;
 mod check;
 pub mod clouds;
 mod error;
+pub mod limits;
 mod operation;
 pub mod redact;
 pub mod rights;
@@ -31,4 +32,6 @@ pub use azure_core::credentials::TokenCredential;
 pub use blobs::{BlobItem, Blobs};
 pub use check::{Step, check_connection};
 pub use error::{ApiError, AzureError, Detail, ErrorClass, NetworkKind};
+pub use limits::{Limits, Quota};
 pub use operation::{Operation, Polled};
+pub use transport::Network;

@@ -2,16 +2,22 @@
 //! sign-in and by the blobs, so that all three see the same network.
 
 use crate::{AzureError, NetworkKind, clouds, redact::Known};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
+use hyper_util::client::proxy::matcher::Matcher;
 use jiff::Timestamp;
-use plan::{Exchange, Trace};
+use plan::{
+    Exchange, Trace,
+    design::{AzureConnection, Proxy},
+};
 use reqwest::{
     Client, Method,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
+use secrets::Secret;
 use std::{
     error::Error as _,
-    io,
+    fmt, io,
     time::{Duration, Instant},
 };
 use url::Url;
@@ -22,37 +28,138 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(180);
 /// A page of Azure's longest lists has a few MiB. More is not an answer of Azure.
 pub(crate) const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
 
-/// Builds the client for a host. Trusts what the operating system trusts, and the authorities in `ca_pem`; goes through
-/// the system's proxy, except to this computer itself.
-///
-/// # Errors
-/// Fails when `ca_pem` holds no certificate.
-pub(crate) fn client(ca_pem: &str, host: &Url) -> Result<Client, AzureError> {
-    let wrong = |message: String| AzureError::Config {
-        field: "certificate authority".into(),
-        message,
-    };
-    let mut builder = Client::builder()
-        .user_agent(concat!("rehost/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_LIMIT)
-        .timeout(REQUEST_LIMIT)
-        .redirect(reqwest::redirect::Policy::none());
-    if !ca_pem.trim().is_empty() {
-        let certificates = reqwest::Certificate::from_pem_bundle(ca_pem.as_bytes())
-            .map_err(|e| wrong(format!("the text is not a PEM certificate: {e}")))?;
-        if certificates.is_empty() {
-            return Err(wrong(
-                "the text holds no PEM certificate (-----BEGIN CERTIFICATE-----)".into(),
-            ));
+/// How this computer reaches Azure: the proxy, and whom it trusts. The operating system's trust store always counts; the
+/// connection's authorities are added to it.
+#[derive(Clone)]
+pub struct Network {
+    proxy: Proxy,
+    /// Of an explicit proxy with a user name.
+    password: Option<Secret<String>>,
+    ca_pem: String,
+}
+
+/// A proxy on the way to a host.
+pub(crate) struct Via {
+    pub url: Url,
+    /// Value of `Proxy-Authorization`.
+    pub authorization: Option<HeaderValue>,
+    /// Who says so, for people.
+    pub source: &'static str,
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network")
+            .field("proxy", &self.proxy)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Network {
+    /// Takes proxy and authorities of a connection, and the explicit proxy's password. No I/O.
+    ///
+    /// # Errors
+    /// Fails when the proxy's address is none.
+    pub fn of(c: &AzureConnection, proxy_password: Option<Secret<String>>) -> Result<Self, AzureError> {
+        if let Proxy::Explicit { url, .. } = &c.proxy {
+            proxy_url(url)?;
         }
-        builder = builder.tls_certs_merge(certificates);
+        Ok(Self {
+            proxy: c.proxy.clone(),
+            password: proxy_password,
+            ca_pem: c.ca_pem.clone(),
+        })
     }
-    if clouds::is_loopback(host) {
-        builder = builder.no_proxy();
+
+    /// Builds the client for a host.
+    ///
+    /// # Errors
+    /// Fails when the authority's PEM holds no certificate, or the proxy's address is none.
+    pub(crate) fn client(&self, host: &Url) -> Result<Client, AzureError> {
+        let wrong = |message: String| AzureError::Config {
+            field: "certificate authority".into(),
+            message,
+        };
+        let mut builder = Client::builder()
+            .user_agent(concat!("rehost/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_LIMIT)
+            .timeout(REQUEST_LIMIT)
+            .redirect(reqwest::redirect::Policy::none());
+        if !self.ca_pem.trim().is_empty() {
+            let certificates = reqwest::Certificate::from_pem_bundle(self.ca_pem.as_bytes())
+                .map_err(|e| wrong(format!("the text is not a PEM certificate: {e}")))?;
+            if certificates.is_empty() {
+                return Err(wrong(
+                    "the text holds no PEM certificate (-----BEGIN CERTIFICATE-----)".into(),
+                ));
+            }
+            builder = builder.tls_certs_merge(certificates);
+        }
+        match &self.proxy {
+            // What the operating system says about proxies is not meant for this computer itself.
+            Proxy::System if clouds::is_loopback(host) => builder = builder.no_proxy(),
+            Proxy::System => {}
+            Proxy::Direct => builder = builder.no_proxy(),
+            Proxy::Explicit { url, user } => {
+                let url = proxy_url(url)?;
+                let mut proxy = reqwest::Proxy::all(url).map_err(|e| no_proxy(cause(&e)))?;
+                if !user.is_empty() {
+                    proxy = proxy.basic_auth(user, self.password.as_ref().map_or("", |p| p.expose()));
+                }
+                builder = builder.proxy(proxy);
+            }
+        }
+        builder
+            .build()
+            .map_err(|e| wrong(format!("the HTTPS client could not be prepared: {}", cause(&e))))
     }
-    builder
-        .build()
-        .map_err(|e| wrong(format!("the HTTPS client could not be prepared: {}", cause(&e))))
+
+    /// The proxy on the way to a host, if any: the one that [`Self::client`] goes through.
+    pub(crate) fn via(&self, host: &Url) -> Option<Via> {
+        match &self.proxy {
+            Proxy::Direct => None,
+            Proxy::System if clouds::is_loopback(host) => None,
+            Proxy::System => {
+                let found = Matcher::from_system().intercept(&host.as_str().parse().ok()?)?;
+                Some(Via {
+                    url: Url::parse(&found.uri().to_string()).ok()?,
+                    authorization: found.basic_auth().cloned(),
+                    source: "as this computer's settings say",
+                })
+            }
+            Proxy::Explicit { url, user } => {
+                let password = self.password.as_ref().map_or("", |p| p.expose());
+                let mut basic =
+                    HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))).ok()?;
+                basic.set_sensitive(true);
+                Some(Via {
+                    url: proxy_url(url).ok()?,
+                    authorization: (!user.is_empty()).then_some(basic),
+                    source: "as the connection says",
+                })
+            }
+        }
+    }
+}
+
+fn no_proxy(message: String) -> AzureError {
+    AzureError::Config {
+        field: "proxy".into(),
+        message,
+    }
+}
+
+/// Reads a proxy's address: `http://proxy.contoso.com:8080`.
+fn proxy_url(value: &str) -> Result<Url, AzureError> {
+    let url = Url::parse(value.trim()).map_err(|e| no_proxy(format!("`{value}` is not a web address: {e}")))?;
+    let good = matches!(url.scheme(), "http" | "https") && url.host().is_some();
+    if good && url.username().is_empty() && url.password().is_none() {
+        return Ok(url);
+    }
+    // A password may stand in it: it is not repeated.
+    Err(no_proxy(
+        "it must be an address like http://proxy.contoso.com:8080; user and password have fields of their own".into(),
+    ))
 }
 
 /// One request.
@@ -320,12 +427,52 @@ mod tests {
         assert_eq!(answer(&[]).retry_after(), None);
     }
 
+    fn network(c: AzureConnection) -> Result<Network, AzureError> {
+        Network::of(&c, Some("CANARY-proxy-password".into()))
+    }
+
     #[test]
     fn a_bad_authority_is_a_clear_error() {
         let host = Url::parse("https://a").unwrap();
+        let client = |pem: &str| {
+            network(AzureConnection {
+                ca_pem: pem.into(),
+                ..AzureConnection::default()
+            })
+            .unwrap()
+            .client(&host)
+        };
         for pem in ["x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
-            assert!(matches!(client(pem, &host), Err(AzureError::Config { .. })), "{pem}");
+            assert!(matches!(client(pem), Err(AzureError::Config { .. })), "{pem}");
         }
-        assert!(client("", &host).is_ok());
+        assert!(client("").is_ok());
+    }
+
+    #[test]
+    fn the_proxy_is_the_one_that_was_chosen() {
+        let through = |proxy: Proxy| {
+            network(AzureConnection {
+                proxy,
+                ..AzureConnection::default()
+            })
+        };
+        let explicit = |url: &str| Proxy::Explicit {
+            url: url.into(),
+            user: "u".into(),
+        };
+        let host = Url::parse("https://127.0.0.1:1/").unwrap();
+        assert!(through(Proxy::Direct).unwrap().via(&host).is_none());
+        assert!(through(Proxy::System).unwrap().via(&host).is_none());
+        let chosen = through(explicit(" http://proxy:8080 ")).unwrap();
+        let via = chosen.via(&host).unwrap();
+        assert_eq!(
+            (host_of(&via.url).as_str(), via.authorization.is_some()),
+            ("proxy:8080", true)
+        );
+        assert!(!format!("{chosen:?} {:?}", via.authorization).contains("CANARY"));
+        for bad in ["proxy:8080", "socks5://proxy", "", "http://u:CANARY@proxy"] {
+            let e = through(explicit(bad)).unwrap_err();
+            assert!(!e.to_string().contains("CANARY"), "{e}");
+        }
     }
 }

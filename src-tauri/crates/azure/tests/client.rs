@@ -59,7 +59,7 @@ fn connection(server: &MockServer) -> AzureConnection {
         tenant_id: "t".into(),
         client_id: "c".into(),
         subscription_id: "s".into(),
-        ca_pem: String::new(),
+        ..AzureConnection::default()
     }
 }
 

@@ -38,6 +38,7 @@ fn connection(lab: &lab::Lab) -> AzureConnection {
         client_id: a.client_id,
         subscription_id: a.subscription_id,
         ca_pem: a.ca_pem,
+        ..AzureConnection::default()
     }
 }
 

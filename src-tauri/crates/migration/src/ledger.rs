@@ -17,10 +17,13 @@ impl Look for Ledger {
         let mut left = Vec::new();
         for entry in ctx.ledger() {
             let id = ResourceId::new(entry.resource.clone());
-            // What lies inside something that stays, stays with it.
+            // What lies inside something that stays, stays with it; but not what another provider has hung onto it.
             let stays = keep.iter().any(|k| {
                 let (k, e) = (k.as_str().to_ascii_lowercase(), id.as_str().to_ascii_lowercase());
-                e == k || (k.contains("/providers/") && e.starts_with(&format!("{k}/")) && !e.contains("/runcommands/"))
+                let inside = e.strip_prefix(&format!("{k}/"));
+                e == k
+                    || (k.contains("/providers/")
+                        && inside.is_some_and(|rest| !rest.starts_with("providers/") && !rest.contains("runcommands/")))
             }) || is_provider_link(&id);
             if stays {
                 kept.push(id.name().to_owned());

@@ -12,6 +12,7 @@
 mod arm;
 mod checks;
 mod database;
+mod dms;
 mod ledger;
 mod run_command;
 mod storage;
@@ -113,6 +114,12 @@ impl Runner for Migration {
             }
             Action::StartLogReplay { .. } | Action::FollowLogReplay { .. } | Action::CompleteLogReplay { .. } => {
                 Arc::new(database::LogReplay(links))
+            }
+            Action::StartDms { .. } => Arc::new(dms::Start(links)),
+            Action::CutOverDms { .. } => Arc::new(dms::CutOver(links)),
+            Action::RemoveRuntime { .. } => Arc::new(dms::RemoveRuntime(links)),
+            Action::FollowDms { .. } | Action::CheckRuntime { .. } | Action::CheckClassicDms => {
+                Arc::new(checks::Check(dms::Watch(links)))
             }
             Action::RunCommand { .. } => Arc::new(run_command::RunCommand(links)),
             Action::CheckBoot { .. } => Arc::new(checks::Check(run_command::Boot(links))),

@@ -1,7 +1,8 @@
 //! SAS, backups in the container, key rotation.
 //!
 //! A SAS is never stored. What is recorded is how it was made (permissions, start, expiry, a hash of the key), so that
-//! the same SAS can be signed again whenever it is needed, in this process or a later one.
+//! the same SAS can be signed again whenever it is needed, in this process or a later one. The hash of a key that has
+//! signed a SAS or was handed to a service is kept as well: it must be another one at the end.
 
 use crate::{Links, words};
 use azure::Blobs;
@@ -21,7 +22,7 @@ const AGAIN_SECS: u32 = 60;
 
 pub(crate) struct Storage {
     links: Arc<Links>,
-    /// The SAS as it was before the key was rotated, to prove that it is refused.
+    /// A SAS signed with the key before it was rotated, to prove that it is refused.
     old: Mutex<Option<Secret<String>>>,
 }
 
@@ -58,6 +59,7 @@ impl Storage {
                 key_hash: hash(&key),
             }
         });
+        note_key(ctx, account, "key1", &key);
         let sas = made.sign(account, container, &key)?;
         let blobs = Blobs::new(&self.links.arm).traced(ctx.trace());
         let listed = refused(blobs.list(account.name(), container, "", &sas).await)?;
@@ -94,16 +96,7 @@ impl Storage {
             return Err(words::misplaced(&ctx.task));
         };
         let key = key(&self.links, ctx, account, "key1").await?;
-        let now = ctx.clock.now();
-        let sas = azure::sas::service_sas(
-            account.name(),
-            container,
-            &key,
-            "rl",
-            second(now - SKEW),
-            second(now + SignedDuration::from_hours(1)),
-        )
-        .map_err(words::azure)?;
+        let sas = for_an_hour(ctx, account, container, &key)?;
         let blobs = Blobs::new(&self.links.arm).traced(ctx.trace());
         let mut found = blobs
             .list(account.name(), container, "", &sas)
@@ -128,21 +121,22 @@ impl Storage {
         let Action::RotateKey {
             account,
             key: name,
-            sas,
             container,
         } = &ctx.task.action
         else {
             return Err(words::misplaced(&ctx.task));
         };
         let key = key(&self.links, ctx, account, name).await?;
-        let Some(made) = Made::recorded(ctx, sas) else {
-            return Ok(Observed::NotNeeded("No SAS was signed with this key.".into()));
+        let Some(used) = ctx.fact(&key_fact(account, name)) else {
+            return Ok(Observed::NotNeeded(
+                "Nothing was signed with this key, and nobody was given it.".into(),
+            ));
         };
-        if made.key_hash != hash(&key) {
+        if used != &hash(&key) {
             return Ok(Observed::Matches);
         }
-        *self.old.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.sign(account, container, &key)?);
-        Ok(Observed::Differs("the key that signed the SAS is still valid".into()))
+        *self.old.lock().unwrap_or_else(PoisonError::into_inner) = Some(for_an_hour(ctx, account, container, &key)?);
+        Ok(Observed::Differs("the key that was used is still valid".into()))
     }
 }
 
@@ -174,14 +168,16 @@ impl TaskKind for Storage {
         let Action::RotateKey {
             account,
             key: name,
-            sas,
             container,
         } = &ctx.task.action
         else {
             return Ok(());
         };
         let now = key(&self.links, ctx, account, name).await?;
-        if Made::recorded(ctx, sas).is_some_and(|m| m.key_hash == hash(&now)) {
+        if ctx
+            .fact(&key_fact(account, name))
+            .is_some_and(|used| used == &hash(&now))
+        {
             return Err(Failure::of(
                 FailureClass::Conflict,
                 "KeyNotRotated",
@@ -195,13 +191,13 @@ impl TaskKind for Storage {
             if !refused(blobs.list(account.name(), container, "", &old).await)? {
                 return Err(Failure::of(
                     FailureClass::Conflict,
-                    "SasStillValid",
-                    "The old SAS is still accepted",
+                    "KeyStillValid",
+                    "The old key is still accepted",
                     "A rotated key can take a moment until all front ends know it.",
                     "Rehost tries again.",
                 ));
             }
-            ctx.evidence("The old SAS is refused.");
+            ctx.evidence("A SAS that is signed with the old key is refused.");
         }
         ctx.evidence(format!("{name} of {} was rotated.", account.name()));
         Ok(())
@@ -272,7 +268,39 @@ pub(crate) async fn recorded_sas(
     made.sign(account, container, &key)
 }
 
-async fn key(links: &Links, ctx: &Ctx, account: &ResourceId, name: &str) -> Result<Secret<String>, Failure> {
+/// Name of the fact that holds the hash of the key when it was first used.
+fn key_fact(account: &ResourceId, key: &str) -> String {
+    format!("key.{}.{key}", account.name())
+}
+
+/// Keeps in mind which key was used, so that its rotation can be proved.
+pub(crate) fn note_key(ctx: &Ctx, account: &ResourceId, name: &str, key: &Secret<String>) {
+    let fact = key_fact(account, name);
+    if ctx.fact(&fact).is_none() {
+        ctx.set_fact(fact, hash(key));
+    }
+}
+
+/// A SAS to read and list, for Rehost's own looks.
+fn for_an_hour(
+    ctx: &Ctx,
+    account: &ResourceId,
+    container: &str,
+    key: &Secret<String>,
+) -> Result<Secret<String>, Failure> {
+    let now = ctx.clock.now();
+    azure::sas::service_sas(
+        account.name(),
+        container,
+        key,
+        "rl",
+        second(now - SKEW),
+        second(now + SignedDuration::from_hours(1)),
+    )
+    .map_err(words::azure)
+}
+
+pub(crate) async fn key(links: &Links, ctx: &Ctx, account: &ResourceId, name: &str) -> Result<Secret<String>, Failure> {
     let answer = links
         .arm(ctx)
         .post(account, "listKeys", None)

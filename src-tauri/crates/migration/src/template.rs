@@ -100,12 +100,13 @@ pub fn secret_names(plan: &Plan) -> BTreeSet<String> {
     for task in plan.tasks() {
         // Scripts for people are filled on request and need nothing stored.
         let text = match &task.action {
-            Action::Put { body, .. } => body.to_string(),
+            Action::Put { body, .. } | Action::StartDms { body, .. } => body.to_string(),
             Action::RunCommand { parameters, .. } => parameters.iter().map(|p| p.value.as_str()).collect(),
             _ => continue,
         };
         for name in text.split("${").skip(1).filter_map(|r| r.split('}').next()) {
-            if let Some(secret) = name.strip_prefix("secret:") {
+            // The account's key is asked for when it is needed.
+            if let Some(secret) = name.strip_prefix("secret:").filter(|s| *s != "account-key") {
                 names.insert(secret.to_owned());
             } else if name.starts_with("connection:") {
                 names.insert("mi-admin".to_owned());
@@ -130,5 +131,13 @@ mod tests {
     fn sample_needs_only_the_administrator() {
         let plan = plan::graph::plan(&plan::smarthotel::design(), "s", &plan::Inventory::default()).unwrap();
         assert_eq!(secret_names(&plan).into_iter().collect::<Vec<_>>(), vec!["mi-admin"]);
+        let mut design = plan::smarthotel::design();
+        design.database_method = plan::DatabaseMethod::DmsOnline;
+        design.dms.source = plan::BackupSource::Share;
+        let plan = plan::graph::plan(&design, "s", &plan::Inventory::default()).unwrap();
+        assert_eq!(
+            secret_names(&plan).into_iter().collect::<Vec<_>>(),
+            vec!["backup-share", "mi-admin", "sql-source"]
+        );
     }
 }

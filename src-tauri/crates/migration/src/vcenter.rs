@@ -256,6 +256,22 @@ impl TaskKind for OnPremises {
                     )),
                 }
             }
+            Action::CheckReported { vm, key } => {
+                let published = self.required(&vc, vm).await?.readiness.unwrap_or_default();
+                let first = format!("reported.{vm}");
+                let Some(before) = ctx.fact(&first).and_then(Value::as_str) else {
+                    // Whatever is published already may stem from an earlier run.
+                    ctx.set_fact(first, published);
+                    return not_yet(format!("{vm} has not reported yet"));
+                };
+                match readiness(&published, key) {
+                    Some(v) if readiness(before, key) != Some(v) => {
+                        ctx.evidence(format!("{vm} reports {key}={v}."));
+                        Ok(Observed::Matches)
+                    }
+                    _ => not_yet(format!("{vm} has not reported yet")),
+                }
+            }
             Action::ShutDownVm { vm } => {
                 let now = self.required(&vc, vm).await?;
                 ctx.set_fact(identity(vm), now.moref.as_str());

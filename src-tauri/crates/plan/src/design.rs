@@ -28,6 +28,51 @@ pub enum DatabaseMethod {
     DmsOnline,
 }
 
+/// Where Azure Database Migration Service takes the backups from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
+#[ts(export)]
+pub enum BackupSource {
+    /// The backup account's container, into which SQL Server writes them itself.
+    #[default]
+    Blob,
+    /// An SMB share on-premises, from which a self-hosted integration runtime uploads them.
+    Share,
+}
+
+/// Under this name the password of [`DmsDesign::sql_user`] lies in the secret store.
+pub const SQL_SECRET: &str = "sql-source";
+/// Under this name the password of [`DmsDesign::share_user`] lies in the secret store.
+pub const SHARE_SECRET: &str = "backup-share";
+
+/// What only Azure Database Migration Service needs. Without meaning for Log Replay Service.
+///
+/// A container is read with the account's key, because that needs nothing prepared and no right to assign roles; the key
+/// is rotated in step 8. With [`DmsDesign::identity`] no secret at all leaves this computer, which is better where an
+/// owner can prepare it. A share always needs the key: the service's target location takes nothing else.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase", default)]
+#[ts(export)]
+pub struct DmsDesign {
+    /// Name of the `sqlMigrationServices` resource.
+    pub service: String,
+    pub source: BackupSource,
+    /// Resource id of a user-assigned identity that reads the container; empty = by the account's key.
+    pub identity: String,
+    /// Object (principal) id of that identity, to which the right to read is assigned.
+    pub identity_principal: String,
+    /// `\\SERVER\share\folder`, a folder for this database alone.
+    pub share_path: String,
+    /// `DOMAIN\user` that reads the share.
+    pub share_user: String,
+    /// Computer on which the integration runtime is installed; not the one that holds the share.
+    pub runtime_host: String,
+    /// The source SQL Server as the integration runtime reaches it, and a login in it.
+    pub sql_server: String,
+    pub sql_user: String,
+    /// Accept a certificate of the source SQL Server that no authority signed.
+    pub sql_trust_certificate: bool,
+}
+
 /// Addresses of the systems and the *names* of their secrets in the secret store; never a secret itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ts_rs::TS)]
 #[serde(rename_all = "camelCase", default)]
@@ -48,19 +93,79 @@ pub struct VCenterConnection {
     pub thumbprint: String,
 }
 
+/// One of Microsoft's clouds. Its addresses are in the crate `azure`, and nowhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum Cloud {
+    #[default]
+    Public,
+    UsGovernment,
+    /// Operated by 21Vianet.
+    China,
+    /// Azure Stack Hub, a sovereign cloud or a rehearsal: all addresses are in the connection.
+    Custom,
+}
+
+/// How Rehost signs in to Entra.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum SignIn {
+    /// A person, in the browser of this computer.
+    Browser,
+    /// A person, in a browser anywhere: for jump hosts.
+    DeviceCode,
+    /// Whoever has signed in with `az login` on this computer.
+    AzureCli,
+    /// An application (service principal) with a client secret.
+    #[default]
+    ClientSecret,
+    /// An application with a certificate.
+    ClientCertificate,
+    /// The identity of the Azure machine that Rehost runs on; a client ID names a user-assigned one.
+    ManagedIdentity,
+}
+
+/// How this computer reaches Azure.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "use", rename_all = "camelCase")]
+#[ts(export)]
+pub enum Proxy {
+    /// As the operating system says; environment variables on Linux.
+    #[default]
+    System,
+    /// None.
+    Direct,
+    /// `http://proxy.contoso.com:8080`. With a user name, the password is in the secret store.
+    Explicit { url: String, user: String },
+}
+
+/// Where Azure is and how Rehost signs in. An empty address is the cloud's own.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ts_rs::TS)]
 #[serde(rename_all = "camelCase", default)]
 #[ts(export)]
 pub struct AzureConnection {
+    pub cloud: Cloud,
     /// Resource manager, `https://management.azure.com` in the public cloud.
     pub arm_url: String,
+    /// What a token is asked for, when that is not the resource manager's address (Azure Stack Hub).
+    pub audience: String,
     /// Entra authority, `https://login.microsoftonline.com` in the public cloud.
     pub authority_url: String,
     /// `{account}` is replaced by the storage account's name: `https://{account}.blob.core.windows.net`.
     pub blob_url: String,
+    /// End of the host names of SQL servers, `database.windows.net` in the public cloud.
+    pub sql_suffix: String,
+    /// The portal, for links.
+    pub portal_url: String,
+    pub sign_in: SignIn,
+    /// Empty for a person: the account's home tenant.
     pub tenant_id: String,
+    /// The application. Empty for a person: the public client that Microsoft's own development tools use.
     pub client_id: String,
     pub subscription_id: String,
+    pub proxy: Proxy,
     /// PEM of an additional certificate authority; empty = platform trust only.
     pub ca_pem: String,
 }
@@ -114,6 +219,8 @@ pub struct Design {
     pub appliance: String,
     pub replication: ReplicationMethod,
     pub database_method: DatabaseMethod,
+    #[serde(default)]
+    pub dms: DmsDesign,
     /// Days for which the powered-off source VMs are kept.
     pub keep_source_days: u16,
     /// Rule pack's id, `current`.
@@ -140,6 +247,23 @@ pub struct ManagedInstanceDesign {
     /// GiB, a multiple of 32.
     pub storage_gib: u32,
     pub admin_login: String,
+}
+
+impl Design {
+    /// Whether Azure Database Migration Service restores the database.
+    pub fn uses_dms(&self) -> bool {
+        self.database_method != DatabaseMethod::LogReplay
+    }
+
+    /// Whether the backups go over an SMB share and an integration runtime.
+    pub fn from_share(&self) -> bool {
+        self.uses_dms() && self.dms.source == BackupSource::Share
+    }
+
+    /// Id of the identity that reads the container instead of the account's key.
+    pub fn reading_identity(&self) -> Option<&str> {
+        Some(self.dms.identity.as_str()).filter(|i| self.uses_dms() && !self.from_share() && !i.is_empty())
+    }
 }
 
 /// Everything that one project file holds besides plans, inventory and journal.

@@ -47,6 +47,7 @@ pub enum NodeKind {
     Subnet,
     ManagedInstance,
     Storage,
+    MigrationService,
     Vault,
     Dns,
 }

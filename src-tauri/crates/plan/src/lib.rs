@@ -17,7 +17,9 @@ pub mod smarthotel;
 pub mod task;
 
 pub use address::{Address, ResourceId};
-pub use design::{Connections, DatabaseMethod, Design, Project, ReplicationMethod};
+pub use design::{BackupSource, Connections, DatabaseMethod, Design, DmsDesign, Project, ReplicationMethod};
 pub use exchange::{Exchange, Trace};
 pub use inventory::{Inventory, Vm};
-pub use task::{Action, Actor, Condition, Duration, Expect, Fact, Finding, Follow, Plan, Script, Severity, Step, Task};
+pub use task::{
+    Action, Actor, Condition, DmsUntil, Duration, Expect, Fact, Finding, Follow, Plan, Script, Severity, Step, Task,
+};

@@ -2,7 +2,7 @@
 //! which pack it was judged. `tutorial-2018` judges a design as the 2018 tutorial would, for comparison; it never runs.
 
 use crate::{
-    design::Design,
+    design::{DatabaseMethod, Design},
     inventory::Vm,
     task::{Finding, Severity},
 };
@@ -199,7 +199,77 @@ impl Pack {
                 );
             }
         }
+        self.judge_dms(d, &mut out);
         out
+    }
+
+    /// Judges what Azure Database Migration Service would refuse late. Numbers are the service's error codes.
+    /// Source: learn.microsoft.com, known issues of the Azure SQL migration extension (2023-04).
+    fn judge_dms(&self, d: &Design, out: &mut Vec<Finding>) {
+        if !d.uses_dms() {
+            return;
+        }
+        let dms = &d.dms;
+        let mut needed = vec![("the name of the service", &dms.service)];
+        if d.from_share() {
+            needed.extend([
+                ("the path of the share", &dms.share_path),
+                ("the account that reads the share", &dms.share_user),
+                ("the computer of the integration runtime", &dms.runtime_host),
+            ]);
+        }
+        if d.reading_identity().is_some() {
+            needed.push(("the object id of the identity", &dms.identity_principal));
+        } else {
+            needed.extend([
+                ("the name of the source SQL Server", &dms.sql_server),
+                ("the login in the source SQL Server", &dms.sql_user),
+            ]);
+        }
+        let missing: Vec<&str> = needed
+            .iter()
+            .filter(|(_, value)| value.trim().is_empty())
+            .map(|(what, _)| *what)
+            .collect();
+        if !missing.is_empty() {
+            out.push(self.finding(
+                "dms-incomplete",
+                Severity::Blocking,
+                &d.database,
+                "Database Migration Service lacks settings".into(),
+                format!("Enter {} in Design.", missing.join(", ")),
+            ));
+        }
+        let mut unc = dms.share_path.strip_prefix(r"\\").unwrap_or_default().split('\\');
+        let (server, share) = (unc.next().unwrap_or_default(), unc.next().unwrap_or_default());
+        if d.from_share() && !dms.share_path.is_empty() && (server.is_empty() || share.is_empty()) {
+            out.push(self.finding(
+                "dms-share-path",
+                Severity::Blocking,
+                &dms.share_path,
+                "The share's path is not one of the network".into(),
+                r"The integration runtime reaches it as \\SERVER\share\folder. Correct it in Design.".into(),
+            ));
+        }
+        let short = |name: &str| name.split('.').next().unwrap_or_default().to_ascii_lowercase();
+        if d.from_share() && !server.is_empty() && short(server) == short(&dms.runtime_host) {
+            out.push(self.finding(
+                "dms-runtime-host",
+                Severity::Blocking,
+                &dms.runtime_host,
+                "The integration runtime is on the computer that holds the share".into(),
+                "The service refuses that (error 2049). Install the integration runtime on another computer and name it in Design.".into(),
+            ));
+        }
+        if d.database_method == DatabaseMethod::DmsOffline {
+            out.push(self.finding(
+                "dms-offline-downtime",
+                Severity::Information,
+                &d.database,
+                "The whole restore lies in the change window".into(),
+                "An offline migration begins when the last backup is there, so the application is down until full backup and logs are restored. With DMS online or Log Replay Service only the tail of the log is left to restore in the window.".into(),
+            ));
+        }
     }
 
     /// Judges one machine against the support rules for replication. Sizes come from the inventory's second pass when

@@ -94,8 +94,77 @@ pub fn tail_backup(database: &str, account: &str, container: &str) -> String {
     format!(
         "USE [master];\nALTER DATABASE {db} SET SINGLE_USER WITH ROLLBACK IMMEDIATE;\nBACKUP LOG {db}\n    TO URL = {to}\n    WITH NORECOVERY, COMPRESSION, CHECKSUM;\n",
         db = name(database),
-        to = text(&format!("{url}/{database}_tail.trn")),
+        to = text(&format!("{url}/{}", tail_name(database))),
     )
+}
+
+/// Runs T-SQL on the local instance as the person who is signed in, then tells vCenter, as the readiness script does. What
+/// is published is the time, so that a report of an earlier run is not taken for a new one.
+fn to_share(sql: &str, key: &str) -> String {
+    format!(
+        r#"$ErrorActionPreference = 'Stop'
+$sql = @'
+{sql}'@
+$sql | sqlcmd -S . -E -b
+if ($LASTEXITCODE -ne 0) {{ throw "The backup failed: sqlcmd ended with $LASTEXITCODE." }}
+$tools = Join-Path $env:ProgramFiles 'VMware\VMware Tools\vmtoolsd.exe'
+$line = "$(& $tools --cmd 'info-get guestinfo.rehost.readiness' 2>$null)"
+$found = @($line.Split(';') | Where-Object {{ $_ -and $_ -notlike '{key}=*' }})
+$found += '{key}=' + [DateTime]::UtcNow.ToString('yyyyMMddHHmmss')
+& $tools --cmd "info-set guestinfo.rehost.readiness $($found -join ';')"
+"Published: $($found -join ';')"
+"#
+    )
+}
+
+fn file(share: &str, name: &str) -> String {
+    text(&format!("{}\\{name}", share.trim_end_matches('\\')))
+}
+
+/// Recovery model and full backup to the share.
+pub fn full_backup_to_share(database: &str, share: &str) -> String {
+    let sql = format!(
+        "ALTER DATABASE {db} SET RECOVERY FULL;\nGO\nBACKUP DATABASE {db}\n    TO DISK = {to}\n    WITH INIT, COMPRESSION, CHECKSUM, STATS = 5;\nGO\n",
+        db = name(database),
+        to = file(share, &format!("{database}_full_01.bak")),
+    );
+    to_share(&sql, "full")
+}
+
+/// One log backup to the share, whose file name holds the time.
+pub fn log_backup_to_share(database: &str, share: &str) -> String {
+    let sql = format!(
+        "DECLARE @file nvarchar(400) = {prefix} + FORMAT(SYSUTCDATETIME(), 'yyyyMMddHHmmss') + N'.trn';\nBACKUP LOG {db}\n    TO DISK = @file\n    WITH COMPRESSION, CHECKSUM;\nGO\n",
+        prefix = file(share, &format!("{database}_log_")),
+        db = name(database),
+    );
+    to_share(&sql, "log")
+}
+
+/// The last log backup, to the share; it leaves the source in RESTORING.
+pub fn tail_backup_to_share(database: &str, share: &str) -> String {
+    let sql = format!(
+        "USE [master];\nALTER DATABASE {db} SET SINGLE_USER WITH ROLLBACK IMMEDIATE;\nBACKUP LOG {db}\n    TO DISK = {to}\n    WITH NORECOVERY, COMPRESSION, CHECKSUM;\nGO\n",
+        db = name(database),
+        to = file(share, &tail_name(database)),
+    );
+    to_share(&sql, "tail")
+}
+
+/// File name of the tail-log backup.
+pub fn tail_name(database: &str) -> String {
+    format!("{database}_tail.trn")
+}
+
+/// Registers an installed integration runtime with the service. The key is a placeholder, filled when a person copies it.
+pub fn register_runtime() -> String {
+    r#"$found = Get-ChildItem "$env:ProgramFiles\Microsoft Integration Runtime" -Recurse -Filter dmgcmd.exe | Select-Object -First 1
+if (-not $found) { throw 'Install Microsoft Integration Runtime first.' }
+& $found.FullName -RegisterNewNode '${secret:runtime-key}'
+& $found.FullName -Start
+'Registered. The key works until the service is deleted: close this window.'
+"#
+    .to_owned()
 }
 
 /// Enables Remote Desktop and its firewall rules, sets the SAN policy, counts pending updates, publishes the result.
@@ -212,6 +281,23 @@ mod tests {
         assert!(sql.contains("BACKUP DATABASE [Odd]]'name]"), "{sql}");
         assert!(sql.contains("/Odd]''name_full_01.bak'"), "{sql}");
         assert!(mobility_account("o'neill").contains("$account = 'o''neill'"));
+    }
+
+    #[test]
+    fn backups_to_a_share_are_checked_and_reported() {
+        let share = r"\\FILES\it's here\";
+        for (script, file) in [
+            (
+                full_backup_to_share("db", share),
+                r"N'\\FILES\it''s here\db_full_01.bak'",
+            ),
+            (tail_backup_to_share("db", share), r"N'\\FILES\it''s here\db_tail.trn'"),
+            (log_backup_to_share("db", share), r"N'\\FILES\it''s here\db_log_'"),
+        ] {
+            for part in [file, "CHECKSUM", "COMPRESSION", "guestinfo.rehost.readiness"] {
+                assert!(script.contains(part), "{part} is missing in {script}");
+            }
+        }
     }
 
     #[test]

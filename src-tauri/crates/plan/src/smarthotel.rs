@@ -1,6 +1,6 @@
 //! The SmartHotel sample: Contoso's two-tier travel application, with the names of the 2018 scenario.
 
-use crate::design::{Connections, Design, ManagedInstanceDesign, Project};
+use crate::design::{Connections, Design, DmsDesign, ManagedInstanceDesign, Project};
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 
@@ -68,6 +68,15 @@ pub fn design() -> Design {
         appliance: "ASR-APPLIANCE".into(),
         replication: Default::default(),
         database_method: Default::default(),
+        dms: DmsDesign {
+            service: "ContosoDMS".into(),
+            share_path: r"\\CONTOSOFILE\SmartHotelDB".into(),
+            share_user: r"CONTOSO\svc-backup".into(),
+            runtime_host: "CONTOSOIR".into(),
+            sql_server: "SQLVM".into(),
+            sql_user: "svc-dms".into(),
+            ..DmsDesign::default()
+        },
         keep_source_days: 30,
         rule_pack: crate::rules::CURRENT.id.into(),
     }

@@ -253,12 +253,45 @@ pub enum Action {
         database: ResourceId,
         last_file_fact: String,
     },
-    /// Regenerates a storage key; SAS signed with it must be refused afterwards.
+    /// Regenerates a storage key that has signed a SAS or was handed to a service; the old one must be refused
+    /// afterwards.
     RotateKey {
         account: ResourceId,
         container: String,
         key: String,
-        sas: String,
+    },
+    /// Looks for instances of the retired Azure Database Migration Service (classic). They are named, and left alone.
+    CheckClassicDms,
+    /// The integration runtime of a database migration service is online.
+    CheckRuntime {
+        service: ResourceId,
+    },
+    /// Takes the integration runtime's computers out of the service.
+    RemoveRuntime {
+        service: ResourceId,
+    },
+    /// A script on the machine has published `key` with another value than at the run's first look at that machine.
+    CheckReported {
+        vm: String,
+        key: String,
+    },
+    /// Starts a migration by Azure Database Migration Service. `body` may hold `${secret:account-key}`, the first key
+    /// of `account`.
+    StartDms {
+        migration: ResourceId,
+        account: ResourceId,
+        #[ts(type = "unknown")]
+        body: Value,
+    },
+    /// Follows the migration.
+    FollowDms {
+        migration: ResourceId,
+        until: DmsUntil,
+    },
+    /// Cuts over an online migration after `last_file` was restored.
+    CutOverDms {
+        migration: ResourceId,
+        last_file: String,
     },
     /// vCenter answers, and its version is supported.
     CheckVCenter {
@@ -346,6 +379,21 @@ pub enum Action {
     CheckLedger {
         keep: Vec<ResourceId>,
     },
+}
+
+/// How far a migration by Azure Database Migration Service must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "is", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[ts(export)]
+pub enum DmsUntil {
+    /// The full backup is restored.
+    FullBackup,
+    /// A log backup is restored as well, and none waits.
+    LogBackup,
+    /// This file is restored, and none waits.
+    File { name: String },
+    /// The migration has succeeded.
+    Succeeded,
 }
 
 /// A parameter of a run command; protected ones are never shown by Azure.

@@ -7,10 +7,8 @@ import {
   DialogContent,
   DialogSurface,
   DialogTitle,
-  Dropdown,
   Field,
   Input,
-  Option,
   Skeleton,
   SkeletonItem,
   Spinner,
@@ -21,15 +19,17 @@ import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useProject } from "../../app/project";
-import { DEFAULT_SPEED, SPEEDS } from "../../app/speeds";
-import { count, dateTime } from "../../design/format";
+import { dateTime } from "../../design/format";
 import { ErrorCard, Notice } from "../../design/ErrorCard";
 import { StatusIcon } from "../../design/StatusIcon";
 import { useCommand, useHost } from "../../host";
 import type { Screen } from "../../app/view";
 import type { ProjectView } from "../../host/gen/ProjectView";
 import type { ProjectSummary } from "../../host/gen/ProjectSummary";
+import type { RehearsalOptions } from "../../host/gen/RehearsalOptions";
 import type { UiError } from "../../host/gen/UiError";
+import { USUAL } from "./options";
+import { RehearseDialog } from "./RehearseDialog";
 import s from "./home.module.css";
 
 /** What the program was started for is done once, not again at each visit. */
@@ -50,7 +50,7 @@ export default function Home() {
   const rehearse = useCommand("rehearse_sample");
   const open = useCommand("project_open");
   const forget = useCommand("project_forget");
-  const [speed, setSpeed] = useState<number>(DEFAULT_SPEED);
+  const [choosing, setChoosing] = useState(false);
   const [naming, setNaming] = useState(false);
   const start = info?.start;
   const { mutate: rehearseNow } = rehearse;
@@ -62,8 +62,10 @@ export default function Home() {
       rehearseNow({ options: start.options }, { onSuccess: (project) => show(project.path, "run") });
     } else openNow({ path: start.path }, { onSuccess: (project) => show(project.path, entry(project)) });
   }, [start, rehearseNow, openNow, show]);
-  const failure = [rehearse.error, open.error, forget.error].find((e) => e && e.code !== "cancelled");
-  const speedWord = (n: number) => t("home.speed", { n: count(n) });
+  const failure = [choosing ? null : rehearse.error, open.error, forget.error].find((e) => e && e.code !== "cancelled");
+  const rehearseWith = (options: RehearsalOptions) => {
+    if (!rehearse.isPending) rehearse.mutate({ options }, { onSuccess: (project) => show(project.path, "run") });
+  };
   const openPath = (path: string | null) =>
     open.mutate({ path }, { onSuccess: (project) => show(project.path, entry(project)) });
   return (
@@ -81,33 +83,22 @@ export default function Home() {
               icon={rehearse.isPending ? <Spinner size="tiny" /> : <PlayRegular />}
               data-testid="rehearse-sample"
               disabledFocusable={rehearse.isPending}
-              onClick={() => {
-                if (rehearse.isPending) return;
-                rehearse.mutate(
-                  { options: { speed, replication: "InMageRcm", databaseMethod: "LogReplay", fault: null } },
-                  { onSuccess: (project) => show(project.path, "run") },
-                );
-              }}
+              onClick={() => rehearseWith(USUAL)}
             >
               {t(rehearse.isPending ? "home.rehearsing" : "home.rehearse")}
             </Button>
-            <div className={s.speed}>
-              <label id="speed-label">{t("home.speedLabel")}</label>
-              <Dropdown
-                aria-labelledby="speed-label"
-                data-testid="speed-select"
-                className={s.speedBox}
-                value={speedWord(speed)}
-                selectedOptions={[String(speed)]}
-                onOptionSelect={(_, data) => setSpeed(Number(data.optionValue))}
-              >
-                {SPEEDS.map((n) => (
-                  <Option key={n} value={String(n)} text={speedWord(n)} data-testid={`speed-${n}`}>
-                    {speedWord(n)}
-                  </Option>
-                ))}
-              </Dropdown>
-            </div>
+            <Button
+              appearance="subtle"
+              className={s.quiet}
+              data-testid="rehearse-options"
+              disabledFocusable={rehearse.isPending}
+              onClick={() => {
+                rehearse.reset();
+                setChoosing(true);
+              }}
+            >
+              {t("home.options")}
+            </Button>
           </div>
         </section>
 
@@ -203,6 +194,13 @@ export default function Home() {
           </ul>
         </section>
       </div>
+      <RehearseDialog
+        open={choosing}
+        busy={rehearse.isPending}
+        error={rehearse.error}
+        onRehearse={rehearseWith}
+        onClose={() => setChoosing(false)}
+      />
       <NewProject open={naming} onClose={() => setNaming(false)} />
     </div>
   );

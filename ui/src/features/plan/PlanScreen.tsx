@@ -29,6 +29,7 @@ import type { PlanView } from "../../host/gen/PlanView";
 import type { Severity } from "../../host/gen/Severity";
 import type { Task } from "../../host/gen/Task";
 import type { UiError } from "../../host/gen/UiError";
+import { MethodStrip } from "../methods/MethodStrip";
 import { DiagramPane } from "../run/DiagramPane";
 import { hasEnded } from "../run/RunControls";
 import { remaining, schedule } from "../run/estimate";
@@ -100,6 +101,7 @@ export default function PlanScreen() {
           </Button>
         )}
       </div>
+      <MethodStrip project={project} computing={query.isFetching} />
       <TabList selectedValue={view} onTabSelect={(_, data) => setView(data.value as View)} className={s.tabs}>
         <Tab value="tasks">{t("plan.tasks")}</Tab>
         <Tab value="findings" data-testid="plan-findings">

@@ -1,6 +1,6 @@
 import { FluentProvider } from "@fluentui/react-components";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { render, screen } from "@testing-library/react";
+import { render, screen, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, it, vi } from "vitest";
 import { ProjectContext, type ProjectContextValue } from "../../app/project";
@@ -30,7 +30,7 @@ const model = (...states: ReturnType<typeof state>[]) => recorded(view, run(stat
 const waiting = () =>
   model(state("step-1/vm/test", { status: "done", evidence }), state(gate.address, { status: "needsPerson" }));
 
-function show(run: RunModel, node: React.ReactNode, call: Host["call"] = vi.fn()) {
+function framed(run: RunModel, node: React.ReactNode, call: Host["call"] = vi.fn()) {
   const host: Host = { call, stream: () => () => undefined, onCloseAsked: () => () => undefined };
   const project = {
     project: { path: "/p.rehost" },
@@ -38,16 +38,18 @@ function show(run: RunModel, node: React.ReactNode, call: Host["call"] = vi.fn()
     run,
     live: true,
   } as unknown as ProjectContextValue;
-  return render(
+  return (
     <FluentProvider theme={lightTheme}>
       <HostProvider value={host}>
         <QueryClientProvider client={new QueryClient()}>
           <ProjectContext value={project}>{node}</ProjectContext>
         </QueryClientProvider>
       </HostProvider>
-    </FluentProvider>,
+    </FluentProvider>
   );
 }
+
+const show = (...framing: Parameters<typeof framed>) => render(framed(...framing));
 
 it("says what to decide, why it is safe, and offers exactly that", async () => {
   const decide = vi.fn();
@@ -67,11 +69,15 @@ it("says that nothing is needed when nothing is", () => {
   expect(screen.queryByRole("button")).toBeNull();
 });
 
-it("shows the proofs before the decision, and sends it with its note", async () => {
+it("shows the proofs, sends the decision with its note, and stays until the run shows it", async () => {
   const call = vi.fn().mockResolvedValue(null);
-  const close = vi.fn();
-  const m = waiting();
-  show(m, <GateDialog run={m} project="/p.rehost" address={gate.address} onClose={close} />, call as Host["call"]);
+  const dialog = (m: RunModel) =>
+    framed(
+      m,
+      <GateDialog run={m} project="/p.rehost" address={gate.address} onClose={vi.fn()} />,
+      call as Host["call"],
+    );
+  const { rerender } = render(dialog(waiting()));
   expect(await screen.findByText("It answers HTTP 200")).toBeInTheDocument();
   await userEvent.type(screen.getByTestId("gate-note"), "CHG-1");
   await userEvent.click(screen.getByTestId("gate-reject"));
@@ -81,7 +87,9 @@ it("shows the proofs before the decision, and sends it with its note", async () 
     accept: false,
     note: "CHG-1",
   });
-  expect(close).toHaveBeenCalled();
+  expect(screen.getByTestId("gate-accept")).toBeDisabled();
+  rerender(dialog(model(state("step-1/vm/test", { status: "done" }), state(gate.address, { status: "rejected" }))));
+  await waitFor(() => expect(screen.queryByTestId("gate-accept")).toBeNull());
 });
 
 it("walks the steps with the keyboard", async () => {

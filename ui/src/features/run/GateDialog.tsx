@@ -20,6 +20,7 @@ import { markOf } from "../../design/mark";
 import { numberOf, type RunModel, taskOf } from "./model";
 import s from "./run.module.css";
 
+/** Made anew (by its key) for each time that it is opened. */
 type Props = { run: RunModel; project: string; address: string | null; onClose: () => void };
 
 export function GateDialog({ run, project, address, onClose }: Props) {
@@ -28,14 +29,12 @@ export function GateDialog({ run, project, address, onClose }: Props) {
   const [note, setNote] = useState("");
   const found = address === null ? undefined : taskOf(run.plan.plan, address);
   const gate = found?.task.action.do === "gate" ? found.task.action : undefined;
-  const open = gate !== undefined;
-  const close = () => {
-    setNote("");
-    decide.reset();
-    onClose();
-  };
+  // Open until the run shows the decision: before that the banner would ask for it again.
+  const waits = address !== null && run.tasks.get(address)?.status === "needsPerson";
+  const open = gate !== undefined && (waits || !decide.isSuccess);
+  const busy = decide.isPending || decide.isSuccess;
   const answer = (accept: boolean) => {
-    if (address !== null) decide.mutate({ project, address, accept, note }, { onSuccess: close });
+    if (address !== null) decide.mutate({ project, address, accept, note });
   };
   const before = (found?.task.after ?? []).flatMap((a) => {
     const state = run.tasks.get(a);
@@ -43,7 +42,7 @@ export function GateDialog({ run, project, address, onClose }: Props) {
     return state && task ? [{ task, state }] : [];
   });
   return (
-    <Dialog open={open} modalType="alert" onOpenChange={(_, data) => data.open || close()}>
+    <Dialog open={open} modalType="alert" onOpenChange={(_, data) => data.open || busy || onClose()}>
       <DialogSurface className={s.wide}>
         {gate && found ? (
           <DialogBody>
@@ -92,18 +91,13 @@ export function GateDialog({ run, project, address, onClose }: Props) {
               {decide.error ? <ErrorCard error={decide.error} /> : null}
             </DialogContent>
             <DialogActions fluid>
-              <Button onClick={close} data-testid="gate-later">
+              <Button onClick={onClose} disabled={busy} data-testid="gate-later">
                 {t("gate.later")}
               </Button>
-              <Button data-testid="gate-reject" disabled={decide.isPending} onClick={() => answer(false)}>
+              <Button data-testid="gate-reject" disabled={busy} onClick={() => answer(false)}>
                 {t("gate.reject")}
               </Button>
-              <Button
-                appearance="primary"
-                data-testid="gate-accept"
-                disabled={decide.isPending}
-                onClick={() => answer(true)}
-              >
+              <Button appearance="primary" data-testid="gate-accept" disabled={busy} onClick={() => answer(true)}>
                 {t("gate.accept")}
               </Button>
             </DialogActions>

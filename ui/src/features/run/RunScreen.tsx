@@ -22,6 +22,11 @@ export default function RunScreen() {
   const [chosen, setChosen] = useState<string | null>(null);
   const [drawer, setDrawer] = useState(false);
   const [deciding, setDeciding] = useState<string | null>(null);
+  const [asked, setAsked] = useState(0);
+  const decide = (address: string) => {
+    setDeciding(address);
+    setAsked(asked + 1);
+  };
 
   if (error) {
     return (
@@ -63,7 +68,7 @@ export default function RunScreen() {
   return (
     <div className={s.screen} data-testid="run-screen" data-phase={run.run.phase}>
       <h1 className="hidden">{t("run.title", { application: run.plan.plan.application })}</h1>
-      <Banner run={run} live={live} onShow={select} onDecide={setDeciding} />
+      <Banner run={run} live={live} onShow={select} onDecide={decide} />
       {streamError ? (
         <div className={s.streamError}>
           <ErrorCard error={streamError} onRetry={reload} />
@@ -85,7 +90,7 @@ export default function RunScreen() {
               project={project.path}
               address={address}
               onSelect={select}
-              onDecide={setDeciding}
+              onDecide={decide}
               onClose={() => {
                 setDrawer(false);
                 setChosen(null);
@@ -94,7 +99,7 @@ export default function RunScreen() {
           ) : null}
         </div>
       </div>
-      <GateDialog run={run} project={project.path} address={deciding} onClose={() => setDeciding(null)} />
+      <GateDialog key={asked} run={run} project={project.path} address={deciding} onClose={() => setDeciding(null)} />
     </div>
   );
 }

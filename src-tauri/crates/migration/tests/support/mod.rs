@@ -45,6 +45,7 @@ pub fn connections(a: &lab::Addresses) -> Connections {
             client_id: a.client_id.clone(),
             subscription_id: a.subscription_id.clone(),
             ca_pem: a.ca_pem.clone(),
+            ..AzureConnection::default()
         },
     }
 }

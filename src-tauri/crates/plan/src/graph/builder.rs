@@ -3,12 +3,13 @@
 use super::derive::derive;
 pub(super) use crate::{
     address::{Address, ResourceId},
-    design::Design,
+    design::{DatabaseMethod, Design, SHARE_SECRET, SQL_SECRET},
     rules::Pack,
     scripts,
-    task::{Action, Actor, Condition, Duration, Expect, Fact, Follow, Is, Parameter, Script, Step, Task},
+    task::{Action, Actor, Condition, DmsUntil, Duration, Expect, Fact, Follow, Is, Parameter, Script, Step, Task},
 };
 pub(super) use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 pub(super) const NOT_PUBLISHED: &str = "assumed, Microsoft publishes no figure";
 pub(super) const NETWORK: &str = "Microsoft.Network/virtualNetworks";
@@ -135,6 +136,20 @@ pub(super) fn gate(question: &str, accept: &str, reject: &str, safe: &str) -> Ac
     }
 }
 
+/// A task that the scenario names and the chosen way does not need.
+pub(super) fn not_needed(step: u8, kind: &str, name: &str, title: &str, reason: &str) -> T {
+    task(
+        step,
+        kind,
+        name,
+        title,
+        "Is part of the 2018 scenario.",
+        Action::NotNeeded { reason: reason.into() },
+    )
+    .why("The scenario did it; today's method does not need it.")
+    .secs(0, 0, "nothing is done")
+}
+
 pub(super) fn fact(name: &str, pointer: &str) -> Fact {
     Fact {
         name: name.into(),
@@ -178,6 +193,44 @@ impl<'a> Builder<'a> {
     }
     pub(super) fn database(&self) -> ResourceId {
         self.mi().child("databases", &self.d.database)
+    }
+    pub(super) fn dms(&self) -> ResourceId {
+        self.failover
+            .resource("Microsoft.DataMigration/sqlMigrationServices", &self.d.dms.service)
+    }
+    /// The migration of the database: an extension of the managed instance.
+    pub(super) fn migration(&self) -> ResourceId {
+        self.mi()
+            .resource("Microsoft.DataMigration/databaseMigrations", &self.d.database)
+    }
+    /// The right of the reading identity on the backups. Its name is a GUID that follows from what it is for.
+    pub(super) fn reading_right(&self) -> ResourceId {
+        let account = self.account(&self.d.backup_account);
+        let digest = Sha256::digest(format!("{account}|{}", self.d.dms.identity_principal).to_ascii_lowercase());
+        let hex = hex::encode(&digest[..16]);
+        let guid = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
+        account.resource("Microsoft.Authorization/roleAssignments", &guid)
+    }
+    /// Tasks after which the database waits for nothing but the change window.
+    pub(super) fn database_ready(&self) -> Vec<String> {
+        let d = self.d;
+        match d.database_method {
+            DatabaseMethod::LogReplay | DatabaseMethod::DmsOnline => vec!["6/restore/logs".into()],
+            DatabaseMethod::DmsOffline => {
+                let mut all = vec![
+                    "6/person/log-backup".into(),
+                    format!("1/managed-instance/{}", d.mi.name),
+                    format!("2/dms/{}", d.dms.service),
+                ];
+                if d.from_share() {
+                    all.push("2/person/integration-runtime".into());
+                }
+                if d.reading_identity().is_some() {
+                    all.push(format!("2/role-assignment/{}", self.reading_right().name()));
+                }
+                all
+            }
+        }
     }
     pub(super) fn vault(&self) -> ResourceId {
         self.failover.resource(VAULT, &self.d.vault)

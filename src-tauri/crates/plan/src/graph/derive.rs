@@ -122,6 +122,47 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             format!("{}/completeRestore/action", kind(database)),
             format!("POST {}/{}/completeRestore", kind(database), database.name()),
         ),
+        Action::CheckClassicDms => one(
+            "Microsoft.DataMigration/services/read".into(),
+            "GET Microsoft.DataMigration/services".into(),
+        ),
+        Action::CheckRuntime { service } => (
+            vec![
+                format!("azure:{}/read", kind(service)),
+                format!("azure:{}/listMonitoringData/action", kind(service)),
+            ],
+            vec![
+                format!("GET {}{}", kind(service), name(service)),
+                format!("POST {}{}/listMonitoringData", kind(service), name(service)),
+            ],
+        ),
+        Action::RemoveRuntime { service } => one(
+            format!("{}/deleteNode/action", kind(service)),
+            format!("POST {}{}/deleteNode", kind(service), name(service)),
+        ),
+        Action::StartDms {
+            migration,
+            account,
+            body,
+        } => {
+            let (mut rights, mut calls) = one(
+                format!("{}/write", kind(migration)),
+                format!("PUT {}{}", kind(migration), name(migration)),
+            );
+            if body.to_string().contains("${secret:account-key}") {
+                rights.push(format!("azure:{}/listKeys/action", kind(account)));
+                calls.insert(0, format!("POST {}{}/listKeys", kind(account), name(account)));
+            }
+            (rights, calls)
+        }
+        Action::FollowDms { migration, .. } => one(
+            format!("{}/read", kind(migration)),
+            format!("GET {}{}", kind(migration), name(migration)),
+        ),
+        Action::CutOverDms { migration, .. } => one(
+            format!("{}/cutover/action", kind(migration)),
+            format!("POST {}{}/cutover", kind(migration), name(migration)),
+        ),
         Action::RunCommand { vm, name, .. } => one(
             format!("{}/runCommands/write", kind(vm)),
             format!("PUT {}/{}/runCommands/{name}", kind(vm), vm.name()),
@@ -133,7 +174,9 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
         Action::CheckVCenter { .. } | Action::CheckVm { .. } | Action::CheckVmRuns { .. } => {
             vc(&["System.Read"], "RetrievePropertiesEx")
         }
-        Action::CheckReadiness { .. } | Action::CheckPower { .. } => vc(&["System.Read"], "RetrievePropertiesEx"),
+        Action::CheckReadiness { .. } | Action::CheckReported { .. } | Action::CheckPower { .. } => {
+            vc(&["System.Read"], "RetrievePropertiesEx")
+        }
         Action::EnsureRole { .. } => vc(&["Authorization.ModifyRoles"], "AddAuthorizationRole"),
         Action::RemoveRole { .. } => vc(&["Authorization.ModifyRoles"], "RemoveAuthorizationRole"),
         Action::CheckPrincipal { .. } => vc(&["System.View"], "RetrieveUserGroups"),

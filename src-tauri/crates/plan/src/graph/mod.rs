@@ -28,7 +28,7 @@ pub use picture::diagram;
 
 use crate::{
     address::Address,
-    design::{DatabaseMethod, Design, ReplicationMethod},
+    design::{Design, ReplicationMethod},
     inventory::Inventory,
     rules::{self, Pack},
     task::{Finding, Plan, Severity},
@@ -49,8 +49,6 @@ pub enum PlanError {
     RulesNotRunnable(String),
     #[error("replication method {0} is not available in this version; choose InMageRcm in Design")]
     Replication(String),
-    #[error("database method {0} is not available in this version; choose Log Replay Service in Design")]
-    Database(String),
     #[error("the subscription id is missing; choose a subscription in Connections")]
     NoSubscription,
     #[error("task {task} waits for {after}, which is not in the plan")]
@@ -72,9 +70,6 @@ pub fn plan(design: &Design, subscription: &str, inventory: &Inventory) -> Resul
     }
     if design.replication != ReplicationMethod::InMageRcm {
         return Err(PlanError::Replication(format!("{:?}", design.replication)));
-    }
-    if design.database_method != DatabaseMethod::LogReplay {
-        return Err(PlanError::Database(format!("{:?}", design.database_method)));
     }
     if subscription.trim().is_empty() {
         return Err(PlanError::NoSubscription);
@@ -164,6 +159,7 @@ fn findings(d: &Design, pack: &Pack, inventory: &Inventory) -> Vec<Finding> {
 mod tests {
     use super::*;
     use crate::{
+        design::{BackupSource, DatabaseMethod, DmsDesign},
         inventory::Vm,
         smarthotel,
         task::{Action, Actor, Task},
@@ -188,6 +184,185 @@ mod tests {
 
     fn sample() -> Plan {
         plan(&smarthotel::design(), SUB, &inventory()).unwrap()
+    }
+
+    /// The sample with each way in which the database can go.
+    fn designs() -> Vec<Design> {
+        let mut all = vec![smarthotel::design()];
+        for database_method in [DatabaseMethod::DmsOffline, DatabaseMethod::DmsOnline] {
+            for (source, identity) in [
+                (BackupSource::Blob, ""),
+                (
+                    BackupSource::Blob,
+                    "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/reader",
+                ),
+                (BackupSource::Share, ""),
+            ] {
+                let mut d = smarthotel::design();
+                d.database_method = database_method;
+                d.dms.source = source;
+                d.dms.identity = identity.into();
+                d.dms.identity_principal = if identity.is_empty() {
+                    ""
+                } else {
+                    "22222222-0000-0000-0000-000000000000"
+                }
+                .into();
+                all.push(d);
+            }
+        }
+        all
+    }
+
+    fn plans() -> Vec<(Design, Plan)> {
+        designs()
+            .into_iter()
+            .map(|d| (d.clone(), plan(&d, SUB, &inventory()).unwrap()))
+            .collect()
+    }
+
+    fn body(p: &Plan) -> &serde_json::Value {
+        p.tasks()
+            .find_map(|t| match &t.action {
+                Action::StartDms { body, .. } => Some(&body["properties"]),
+                _ => None,
+            })
+            .unwrap()
+    }
+
+    /// Whether `later` can start only after `earlier` is done.
+    fn behind(p: &Plan, later: &str, earlier: &str) -> bool {
+        let mut open = vec![later.parse::<Address>().unwrap()];
+        let mut seen = HashSet::new();
+        while let Some(a) = open.pop() {
+            if a.as_str() == earlier {
+                return true;
+            }
+            if seen.insert(a.clone()) {
+                open.extend(p.task(&a).unwrap().after.iter().cloned());
+            }
+        }
+        false
+    }
+
+    #[test]
+    fn no_way_lets_the_source_change_after_its_last_backup() {
+        for (d, p) in plans() {
+            let start = if d.uses_dms() {
+                "step-6/migration/SmartHotelDB"
+            } else {
+                "step-6/log-replay/SmartHotelDB"
+            };
+            let offline = d.database_method == DatabaseMethod::DmsOffline;
+            let end = if offline {
+                "step-6/restore/all"
+            } else {
+                "step-6/complete/SmartHotelDB"
+            };
+            for (later, earlier) in [
+                ("step-6/person/tail-backup", "step-6/check-stopped/WEBVM"),
+                ("step-6/check-stopped/WEBVM", "step-7/gate/cutover"),
+                (end, "step-6/person/tail-backup"),
+                ("step-6/check-database/SmartHotelDB", end),
+                ("step-7/gate/cutover", "step-1/managed-instance/contoso-sqlmi"),
+                ("step-7/gate/cutover", "step-6/person/log-backup"),
+            ] {
+                assert!(
+                    behind(&p, later, earlier),
+                    "{later} must wait for {earlier}: {:?}",
+                    d.database_method
+                );
+            }
+            assert_eq!(behind(&p, start, "step-6/person/tail-backup"), offline);
+            assert_eq!(behind(&p, "step-7/gate/cutover", start), !offline);
+            if d.uses_dms() {
+                assert!(behind(&p, "step-7/gate/cutover", "step-2/dms/ContosoDMS"));
+            }
+            assert_eq!(
+                d.from_share(),
+                p.task(&Address::new(2, "person", "integration-runtime")).is_some()
+            );
+        }
+    }
+
+    #[test]
+    fn a_migration_is_started_with_the_body_of_the_reference() {
+        for (d, p) in plans().into_iter().filter(|(d, _)| d.uses_dms()) {
+            let b = body(&p);
+            assert_eq!(
+                (b["kind"].as_str(), b["sourceDatabaseName"].as_str()),
+                (Some("SqlMi"), Some("SmartHotelDB"))
+            );
+            let last = if d.from_share() {
+                "SmartHotelDB_tail.trn"
+            } else {
+                "${db.tailBackup}"
+            };
+            let offline = serde_json::json!({ "offline": true, "lastBackupName": last });
+            assert_eq!(
+                b.get("offlineConfiguration"),
+                (d.database_method == DatabaseMethod::DmsOffline).then_some(&offline)
+            );
+            let text = b.to_string();
+            assert_eq!(text.contains("${secret:account-key}"), d.reading_identity().is_none());
+            assert_eq!(text.contains("${secret:sql-source}"), d.reading_identity().is_none());
+            assert_eq!(text.contains("${secret:backup-share}"), d.from_share());
+            assert_eq!(
+                b.pointer("/backupConfiguration/targetLocation/accountKey").is_some(),
+                d.from_share()
+            );
+            assert_eq!(
+                b.pointer("/backupConfiguration/sourceLocation/azureBlob/authType")
+                    .and_then(|v| v.as_str()),
+                d.reading_identity().map(|_| "ManagedIdentity")
+            );
+        }
+    }
+
+    #[test]
+    fn each_way_is_another_plan() {
+        let hashes: HashSet<_> = plans().into_iter().map(|(_, p)| p.hash()).collect();
+        assert_eq!(hashes.len(), designs().len());
+    }
+
+    #[test]
+    fn a_file_without_settings_for_dms_opens_and_is_told_what_lacks() {
+        let mut old = serde_json::to_value(smarthotel::design()).unwrap();
+        old.as_object_mut().unwrap().remove("dms");
+        let mut d: Design = serde_json::from_value(old).unwrap();
+        assert_eq!(d.dms, DmsDesign::default());
+        assert_eq!(plan(&d, SUB, &inventory()).unwrap().findings, vec![]);
+        d.database_method = DatabaseMethod::DmsOnline;
+        d.dms.source = BackupSource::Share;
+        let p = plan(&d, SUB, &inventory()).unwrap();
+        assert!(
+            p.findings
+                .iter()
+                .any(|f| f.rule == "dms-incomplete" && f.severity == Severity::Blocking)
+        );
+    }
+
+    #[test]
+    fn what_dms_refuses_late_is_found_early() {
+        let rules = |change: &dyn Fn(&mut DmsDesign)| -> Vec<String> {
+            let mut d = smarthotel::design();
+            d.database_method = DatabaseMethod::DmsOnline;
+            d.dms.source = BackupSource::Share;
+            change(&mut d.dms);
+            plan(&d, SUB, &inventory())
+                .unwrap()
+                .findings
+                .into_iter()
+                .map(|f| f.rule)
+                .collect()
+        };
+        assert_eq!(rules(&|_| {}), Vec::<String>::new());
+        assert_eq!(
+            rules(&|d| d.runtime_host = "contosofile.contoso.com".into()),
+            ["dms-runtime-host"]
+        );
+        assert_eq!(rules(&|d| d.share_path = r"C:\backup".into()), ["dms-share-path"]);
+        assert_eq!(rules(&|d| d.sql_user = " ".into()), ["dms-incomplete"]);
     }
 
     #[test]
@@ -246,8 +421,7 @@ mod tests {
 
     #[test]
     fn every_task_says_what_why_and_how_to_get_back() {
-        let p = sample();
-        for t in p.tasks() {
+        for t in plans().iter().flat_map(|(_, p)| p.tasks()) {
             for (what, text) in [
                 ("title", &t.title),
                 ("what", &t.what),
@@ -266,20 +440,28 @@ mod tests {
                 assert!(!instructions.is_empty(), "{} tells the person nothing", t.address);
             }
         }
-        assert!(p.tasks().any(|t| t.no_return));
+        assert!(plans().iter().all(|(_, p)| p.tasks().any(|t| t.no_return)));
     }
 
     #[test]
     fn every_fact_used_is_recorded_by_an_earlier_task() {
-        let p = sample();
+        for (_, p) in plans() {
+            facts_come_first(&p);
+        }
+    }
+
+    fn facts_come_first(p: &Plan) {
         let mut before: HashMap<&Address, HashSet<&Address>> = HashMap::new();
-        for _ in 0..p.tasks().count() {
+        // Until nothing is added any more.
+        let mut grows = true;
+        while grows {
+            grows = false;
             for t in p.tasks() {
                 let mut all: HashSet<&Address> = t.after.iter().collect();
                 for a in &t.after {
                     all.extend(before.get(a).into_iter().flatten().copied());
                 }
-                before.insert(&t.address, all);
+                grows |= before.insert(&t.address, all.clone()) != Some(all);
             }
         }
         let records = |t: &Task| -> Vec<String> {
@@ -308,14 +490,20 @@ mod tests {
 
     #[test]
     fn nodes_of_tasks_are_in_the_diagram() {
-        let d = diagram(&smarthotel::design(), &inventory());
+        for (d, p) in plans() {
+            nodes_are_drawn(&d, &p);
+        }
+    }
+
+    fn nodes_are_drawn(design: &Design, p: &Plan) {
+        let d = diagram(design, &inventory());
         let known: HashSet<_> = d
             .nodes
             .iter()
             .map(|n| &n.id)
             .chain(d.edges.iter().map(|e| &e.id))
             .collect();
-        for t in sample().tasks() {
+        for t in p.tasks() {
             for n in &t.nodes {
                 let quiet = n.starts_with("subnet/");
                 assert!(
@@ -336,8 +524,7 @@ mod tests {
 
     #[test]
     fn rights_and_calls_name_real_types() {
-        let p = sample();
-        for t in p.tasks() {
+        for t in plans().iter().flat_map(|(_, p)| p.tasks()) {
             for text in t.rights.iter().chain(&t.calls) {
                 assert!(
                     !text.contains("${") && !text.contains('?') || text.contains("comp=list"),
@@ -346,6 +533,7 @@ mod tests {
                 );
             }
         }
+        let p = sample();
         let protect = p.task(&Address::new(5, "protect", "WEBVM")).unwrap();
         let item = "Microsoft.RecoveryServices/vaults/replicationFabrics/replicationProtectionContainers/replicationProtectedItems";
         assert_eq!(protect.rights, [format!("azure:{item}/write")]);

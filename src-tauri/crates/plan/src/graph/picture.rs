@@ -104,6 +104,26 @@ pub fn diagram(d: &Design, inventory: &Inventory) -> Diagram {
         false,
         false,
     );
+    if d.from_share() {
+        node(
+            "share/backups".into(),
+            NodeKind::Storage,
+            "Backup share",
+            d.dms.share_path.clone(),
+            on.clone(),
+            true,
+            true,
+        );
+        node(
+            format!("runtime/{}", d.dms.runtime_host),
+            NodeKind::Appliance,
+            "Integration runtime",
+            d.dms.runtime_host.clone(),
+            on.clone(),
+            false,
+            false,
+        );
+    }
     node(
         "dc/contosodc1".into(),
         NodeKind::DomainController,
@@ -240,6 +260,17 @@ pub fn diagram(d: &Design, inventory: &Inventory) -> Diagram {
         false,
         false,
     );
+    if d.uses_dms() {
+        node(
+            format!("dms/{}", d.dms.service),
+            NodeKind::MigrationService,
+            "Database Migration Service",
+            d.dms.service.clone(),
+            az.clone(),
+            false,
+            false,
+        );
+    }
     let servers = d
         .dns
         .iter()
@@ -264,65 +295,84 @@ pub fn diagram(d: &Design, inventory: &Inventory) -> Diagram {
         label: label.into(),
     };
     let mi_net = net(&d.mi.network);
-    Diagram {
-        nodes,
-        edges: vec![
+    let store = format!("storage/{}", d.backup_account);
+    let sql = format!("vm/{}", d.sql_vm);
+    let runtime = format!("runtime/{}", d.dms.runtime_host);
+    let mut backups = if d.from_share() {
+        vec![
+            edge("flow/backup", sql, "share/backups".into(), EdgeKind::Flow, "backups"),
             edge(
-                "flow/replication",
-                format!("vm/{}", d.web_vm),
-                format!("appliance/{}", d.appliance),
-                EdgeKind::Flow,
-                "changes",
-            ),
-            edge(
-                "flow/vault",
-                format!("appliance/{}", d.appliance),
-                format!("vault/{}", d.vault),
-                EdgeKind::Flow,
-                "replication",
-            ),
-            edge(
-                "flow/backup",
-                format!("vm/{}", d.sql_vm),
-                format!("storage/{}", d.backup_account),
+                "flow/share",
+                "share/backups".into(),
+                runtime.clone(),
                 EdgeKind::Flow,
                 "backups",
             ),
-            edge(
-                "flow/restore",
-                format!("storage/{}", d.backup_account),
-                format!("mi/{}", d.mi.name),
-                EdgeKind::Flow,
-                "restore",
-            ),
-            edge(
-                "link/vpn",
-                "vpn/onprem".into(),
-                "gateway/hub".into(),
-                EdgeKind::Link,
-                "site-to-site VPN",
-            ),
-            edge(
-                "link/hub-prod",
-                net(&d.hub_network),
-                net(&d.prod_network),
-                EdgeKind::Link,
-                "peering",
-            ),
-            edge(
-                &format!("link/{}-{}", d.mi.network, d.hub_network),
-                mi_net.clone(),
-                net(&d.hub_network),
-                EdgeKind::Link,
-                "peering",
-            ),
-            edge(
-                &format!("link/{}-{}", d.mi.network, d.prod_network),
-                mi_net,
-                net(&d.prod_network),
-                EdgeKind::Link,
-                "peering",
-            ),
-        ],
+            edge("flow/upload", runtime, store, EdgeKind::Flow, "upload"),
+        ]
+    } else {
+        vec![edge("flow/backup", sql, store, EdgeKind::Flow, "backups")]
+    };
+    if d.uses_dms() {
+        backups.push(edge(
+            "link/dms",
+            format!("dms/{}", d.dms.service),
+            format!("mi/{}", d.mi.name),
+            EdgeKind::Link,
+            "steers the restore",
+        ));
     }
+    let mut edges = vec![
+        edge(
+            "flow/replication",
+            format!("vm/{}", d.web_vm),
+            format!("appliance/{}", d.appliance),
+            EdgeKind::Flow,
+            "changes",
+        ),
+        edge(
+            "flow/vault",
+            format!("appliance/{}", d.appliance),
+            format!("vault/{}", d.vault),
+            EdgeKind::Flow,
+            "replication",
+        ),
+        edge(
+            "flow/restore",
+            format!("storage/{}", d.backup_account),
+            format!("mi/{}", d.mi.name),
+            EdgeKind::Flow,
+            "restore",
+        ),
+        edge(
+            "link/vpn",
+            "vpn/onprem".into(),
+            "gateway/hub".into(),
+            EdgeKind::Link,
+            "site-to-site VPN",
+        ),
+        edge(
+            "link/hub-prod",
+            net(&d.hub_network),
+            net(&d.prod_network),
+            EdgeKind::Link,
+            "peering",
+        ),
+        edge(
+            &format!("link/{}-{}", d.mi.network, d.hub_network),
+            mi_net.clone(),
+            net(&d.hub_network),
+            EdgeKind::Link,
+            "peering",
+        ),
+        edge(
+            &format!("link/{}-{}", d.mi.network, d.prod_network),
+            mi_net,
+            net(&d.prod_network),
+            EdgeKind::Link,
+            "peering",
+        ),
+    ];
+    edges.splice(2..2, backups);
+    Diagram { nodes, edges }
 }

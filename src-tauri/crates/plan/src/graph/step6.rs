@@ -1,194 +1,432 @@
-//! Step 6: backup, Log Replay Service, database cutover.
+//! Step 6: backup, restore, database cutover.
+//!
+//! The order is the same whatever restores: the source is backed up while the application runs; the failover of the web
+//! machine shuts the application down; only then the tail of the log is backed up, with NORECOVERY, so that nothing can
+//! be written to the source after it; and the target opens only after exactly that file was restored. So no transaction
+//! can be lost between source and target.
+//!
+//! * Log Replay Service and Database Migration Service *online* restore full and log backups before the window; in it
+//!   only the tail is left. The cutover is refused unless the tail was restored and nothing waits.
+//! * Database Migration Service *offline* must be told the last file's name at its start, and takes no file that comes
+//!   later. So it starts after the tail-log backup, inside the window: longer downtime (a finding says so), no loss.
 
 use super::builder::*;
 
 impl Builder<'_> {
     pub(super) fn step6(&self) -> Step {
         let d = self.d;
-        let account = self.account(&d.backup_account);
-        let sql_node = format!("vm/{}", d.sql_vm);
-        let store = format!("storage/{}", d.backup_account);
         let mi_node = format!("mi/{}", d.mi.name);
-        let flow = [store.clone(), mi_node.clone(), "flow/restore".to_owned()];
-        let blobs = |suffix: &str, fact: &str| Action::CheckBlobs {
-            account: account.clone(),
-            container: d.backup_container.clone(),
-            suffix: suffix.into(),
-            min: 1,
-            fact: fact.into(),
+        let mut flow = vec![
+            format!("storage/{}", d.backup_account),
+            mi_node.clone(),
+            "flow/restore".to_owned(),
+        ];
+        if d.uses_dms() {
+            flow.push(format!("dms/{}", d.dms.service));
+        }
+        let offline = d.database_method == DatabaseMethod::DmsOffline;
+        let restore = |name: &str, title: &str, what: &str, action: Action| {
+            task(6, "restore", name, title, what, action).nodes(&flow)
         };
-        let follow = |until: &str| Action::FollowLogReplay {
-            database: self.database(),
-            until_fact: until.into(),
-        };
-        step(
-            6,
-            "Migrate the database",
-            vec![
-                task(
-                    6,
-                    "person",
-                    "full-backup",
-                    &format!("Back up {} to Azure", d.database),
-                    "Waits until a full backup has arrived in the container.",
-                    blobs("_full_01.bak", "db.fullBackup"),
-                )
-                .after(&["2/sas/backup"])
-                .why("Log Replay Service restores backups; it never takes one itself.")
-                .secs(2280, 86_400, "depends on the database's size; assumed for 42 GB")
-                .back("Delete the backups in the container; the source is unchanged.")
-                .person(
-                    "database administrator",
-                    &[
-                        format!("Sign in to {} with SQL Server Management Studio as a member of sysadmin.", d.sql_vm),
-                        format!("Make sure that {} uses the FULL recovery model.", d.database),
-                        "Copy the script (it holds a SAS, handle it as a password) and run it. CHECKSUM and COMPRESSION are required.".into(),
-                        "Schedule the log backup of the script every 15 minutes until the cutover.".into(),
-                    ],
-                    Some(Script {
-                        language: "sql".into(),
-                        run_on: d.sql_vm.clone(),
-                        text: scripts::full_backup(&d.database, &d.backup_account, &d.backup_container),
-                    }),
-                )
-                .nodes(&[sql_node.clone(), store.clone(), "flow/backup".into()]),
-                task(
-                    6,
-                    "log-replay",
-                    &d.database,
-                    "Start Log Replay Service",
-                    &format!("Starts restoring {} from the container onto {}.", d.database, d.mi.name),
-                    Action::StartLogReplay {
-                        database: self.database(),
-                        location: d.location.clone(),
-                        account: account.clone(),
-                        container: d.backup_container.clone(),
-                        sas: "restore".into(),
-                    },
-                )
-                .after(&["6/person/full-backup", "2/sas/restore", &format!("1/managed-instance/{}", d.mi.name)])
-                .why("It replays full and log backups as they arrive, until the cutover.")
-                .secs(30, 300, NOT_PUBLISHED)
-                .back("Stop the restore and delete the database on the managed instance. The source is untouched.")
-                .nodes(&flow),
-                task(
-                    6,
-                    "restore",
+
+        let mut tasks = vec![self.full_backup()];
+        if !offline {
+            tasks.push(self.start().after(&["6/person/full-backup"]).nodes(&flow));
+            tasks.push(
+                restore(
                     "full",
                     "Restore the full backup",
                     "Follows the restore until the full backup is on the managed instance.",
-                    follow("db.fullBackup"),
+                    self.follow(DmsUntil::FullBackup),
                 )
-                .after(&[&format!("6/log-replay/{}", d.database)])
+                .after(&[&self.start_address()])
                 .why("The long part is done before the change window.")
                 .secs(2100, 3600, "depends on the database's size; assumed for 42 GB")
-                .back("Stop the restore and delete the database on the managed instance.")
-                .nodes(&flow),
-                task(
-                    6,
-                    "person",
-                    "log-backup",
-                    "Log backups arrive",
-                    "Waits for the first log backup in the container.",
-                    blobs(".trn", "db.logBackup"),
+                .back("Stop the restore and delete the database on the managed instance."),
+            );
+        }
+        tasks.push(self.log_backup());
+        if !offline {
+            tasks.push(
+                restore(
+                    "logs",
+                    "Replay the log backups",
+                    "Follows the restore until the first log backup is replayed.",
+                    self.follow(DmsUntil::LogBackup),
                 )
-                .after(&["6/person/full-backup"])
-                .why("With logs shipped continuously, the cutover needs only the tail.")
-                .secs(900, 3600, "a log backup every 15 minutes")
-                .person(
-                    "database administrator",
-                    &[
-                        "Let the log backup of the script run every 15 minutes (SQL Server Agent job).".into(),
-                        "Don't run other log backups of this database: they would break the chain.".into(),
-                    ],
-                    Some(Script {
-                        language: "sql".into(),
-                        run_on: d.sql_vm.clone(),
-                        text: scripts::log_backup(&d.database, &d.backup_account, &d.backup_container),
-                    }),
+                .after(&["6/restore/full", "6/person/log-backup"])
+                .why("It proves that the log chain is unbroken before the change window.")
+                .secs(120, 900, NOT_PUBLISHED),
+            );
+        }
+        tasks.push(
+            task(
+                6,
+                "check-stopped",
+                &d.web_vm,
+                "The web site on-premises is stopped",
+                &format!("Waits until the failover has shut down {} in vCenter.", d.web_vm),
+                Action::CheckPower {
+                    vm: d.web_vm.clone(),
+                    state: "poweredOff".into(),
+                },
+            )
+            .after(&["7/gate/cutover"])
+            .why("Nothing may write to the database after the last backup.")
+            .secs(240, 900, "shutdown is the failover's first part")
+            .nodes(&[format!("vm/{}", d.web_vm)]),
+        );
+        tasks.push(self.tail_backup().after(&[
+            &format!("6/check-stopped/{}", d.web_vm),
+            if offline {
+                "6/person/log-backup"
+            } else {
+                "6/restore/logs"
+            },
+        ]));
+        let online = "Changes made on the managed instance from now on are lost when going back to the source.";
+        let last = if offline {
+            tasks.push(self.start().after(&["6/person/tail-backup"]).nodes(&flow));
+            tasks.push(
+                restore(
+                    "all",
+                    "Restore all backups",
+                    "Follows the migration to its end: the database comes online on the managed instance.",
+                    self.follow(DmsUntil::Succeeded),
                 )
-                .nodes(&[sql_node.clone(), store.clone(), "flow/backup".into()]),
-                task(6, "restore", "logs", "Replay the log backups", "Follows the restore until the first log backup is replayed.", follow("db.logBackup"))
-                    .after(&["6/restore/full", "6/person/log-backup"])
-                    .why("It proves that the log chain is unbroken before the change window.")
-                    .secs(120, 900, NOT_PUBLISHED)
-                    .nodes(&flow),
-                task(
-                    6,
-                    "check-stopped",
-                    &d.web_vm,
-                    "The web site on-premises is stopped",
-                    &format!("Waits until the failover has shut down {} in vCenter.", d.web_vm),
-                    Action::CheckPower { vm: d.web_vm.clone(), state: "poweredOff".into() },
+                .after(&[&self.start_address()])
+                .why("An offline migration restores full backup, logs and tail in one go, and ends by itself.")
+                .secs(2700, 5400, "depends on the database's size; assumed for 42 GB")
+                .back(online)
+                .no_return(),
+            );
+            "6/restore/all".to_owned()
+        } else {
+            tasks.push(
+                restore(
+                    "tail",
+                    "Replay the tail-log backup",
+                    "Follows the restore until the last file is replayed.",
+                    self.follow(DmsUntil::File { name: self.tail() }),
                 )
-                .after(&["7/gate/cutover"])
-                .why("Nothing may write to the database after the last backup.")
-                .secs(240, 900, "shutdown is the failover's first part")
-                .nodes(&[format!("vm/{}", d.web_vm)]),
-                task(
-                    6,
-                    "person",
-                    "tail-backup",
-                    "Take the tail-log backup",
-                    "Waits until the last log backup has arrived in the container.",
-                    blobs("_tail.trn", "db.tailBackup"),
-                )
-                .after(&[&format!("6/check-stopped/{}", d.web_vm), "6/restore/logs"])
-                .why("It holds the last transactions and leaves the source in RESTORING, so that nobody writes to it by mistake.")
-                .secs(180, 3600, "a person's time")
-                .back(&format!("RESTORE DATABASE [{}] WITH RECOVERY brings the source back to life.", d.database))
-                .person(
-                    "database administrator",
-                    &[
-                        "Stop the scheduled log backups.".into(),
-                        "Copy the script and run it now: it backs up the tail of the log WITH NORECOVERY.".into(),
-                    ],
-                    Some(Script {
-                        language: "sql".into(),
-                        run_on: d.sql_vm.clone(),
-                        text: scripts::tail_backup(&d.database, &d.backup_account, &d.backup_container),
-                    }),
-                )
-                .nodes(&[sql_node, store, "flow/backup".into()]),
-                task(6, "restore", "tail", "Replay the tail-log backup", "Follows the restore until the last file is replayed.", follow("db.tailBackup"))
-                    .after(&["6/person/tail-backup"])
-                    .why("The cutover is refused before the last backup is restored.")
-                    .secs(120, 900, NOT_PUBLISHED)
-                    .nodes(&flow),
-                task(
-                    6,
-                    "complete",
-                    &d.database,
-                    "Cut over the database",
-                    "Ends Log Replay Service; the database comes online on the managed instance.",
-                    Action::CompleteLogReplay { database: self.database(), last_file_fact: "db.tailBackup".into() },
-                )
-                .after(&["6/restore/tail"])
-                .why("Until then the database can't be read or written.")
-                .secs(120, 600, NOT_PUBLISHED)
-                .back("Changes made on the managed instance from now on are lost when going back to the source.")
-                .no_return()
-                .nodes(&flow),
-                task(
-                    6,
-                    "check-database",
-                    &d.database,
-                    &format!("{} is online", d.database),
-                    "Reads the database on the managed instance.",
-                    Action::Check {
-                        id: self.database(),
-                        condition: vec![Expect::equal("/properties/status", "Online")],
-                        absent: false,
-                        wait: true,
-                        facts: vec![],
-                        follow: Follow::Operation,
-                        otherwise: "The database is not online yet.".into(),
+                .after(&["6/person/tail-backup"])
+                .why("The cutover is refused before the last backup is restored.")
+                .secs(120, 900, NOT_PUBLISHED),
+            );
+            let (what, action) = if d.uses_dms() {
+                (
+                    "Tells the service that the last file was restored; the database comes online on the managed instance.",
+                    Action::CutOverDms {
+                        migration: self.migration(),
+                        last_file: self.tail(),
                     },
                 )
-                .after(&[&format!("6/complete/{}", d.database)])
-                .why("The scenario verifies that the target database exists on the instance.")
-                .nodes(&[mi_node]),
+            } else {
+                (
+                    "Ends Log Replay Service; the database comes online on the managed instance.",
+                    Action::CompleteLogReplay {
+                        database: self.database(),
+                        last_file_fact: "db.tailBackup".into(),
+                    },
+                )
+            };
+            tasks.push(
+                task(6, "complete", &d.database, "Cut over the database", what, action)
+                    .after(&["6/restore/tail"])
+                    .why("Until then the database can't be read or written.")
+                    .secs(120, 600, NOT_PUBLISHED)
+                    .back(online)
+                    .no_return()
+                    .nodes(&flow),
+            );
+            format!("6/complete/{}", d.database)
+        };
+        tasks.push(
+            task(
+                6,
+                "check-database",
+                &d.database,
+                &format!("{} is online", d.database),
+                "Reads the database on the managed instance.",
+                Action::Check {
+                    id: self.database(),
+                    condition: vec![Expect::equal("/properties/status", "Online")],
+                    absent: false,
+                    wait: true,
+                    facts: vec![],
+                    follow: Follow::Operation,
+                    otherwise: "The database is not online yet.".into(),
+                },
+            )
+            .after(&[&last])
+            .why("The scenario verifies that the target database exists on the instance.")
+            .nodes(&[mi_node]),
+        );
+        step(6, "Migrate the database", tasks)
+    }
+
+    /// File name of the tail-log backup: what arrived in the container, or what the script writes to the share.
+    fn tail(&self) -> String {
+        if self.d.from_share() {
+            scripts::tail_name(&self.d.database)
+        } else {
+            "${db.tailBackup}".into()
+        }
+    }
+
+    fn follow(&self, until: DmsUntil) -> Action {
+        if self.d.uses_dms() {
+            return Action::FollowDms {
+                migration: self.migration(),
+                until,
+            };
+        }
+        let until_fact = match until {
+            DmsUntil::FullBackup => "db.fullBackup",
+            DmsUntil::LogBackup => "db.logBackup",
+            DmsUntil::File { .. } | DmsUntil::Succeeded => "db.tailBackup",
+        };
+        Action::FollowLogReplay {
+            database: self.database(),
+            until_fact: until_fact.into(),
+        }
+    }
+
+    fn start_address(&self) -> String {
+        let kind = if self.d.uses_dms() { "migration" } else { "log-replay" };
+        format!("6/{kind}/{}", self.d.database)
+    }
+
+    /// The task that starts the restore.
+    fn start(&self) -> T {
+        let d = self.d;
+        let instance = format!("1/managed-instance/{}", d.mi.name);
+        let started = if d.uses_dms() {
+            let started = task(
+                6,
+                "migration",
+                &d.database,
+                "Start the database migration",
+                &format!("Tells {} to restore {} onto {}.", d.dms.service, d.database, d.mi.name),
+                Action::StartDms {
+                    migration: self.migration(),
+                    account: self.account(&d.backup_account),
+                    body: self.migration_body(),
+                },
+            )
+            .after(&[
+                &instance,
+                &format!("2/dms/{}", d.dms.service),
+                &format!("2/storage/{}", d.backup_account),
+            ])
+            .back("Cancel the migration and delete its record; the half-restored database goes with it. The source is untouched.");
+            let started = if d.from_share() {
+                started.after(&["2/person/integration-runtime"])
+            } else {
+                started
+            };
+            match d.reading_identity() {
+                Some(_) => started.after(&[&format!("2/role-assignment/{}", self.reading_right().name())]),
+                None => started,
+            }
+        } else {
+            task(
+                6,
+                "log-replay",
+                &d.database,
+                "Start Log Replay Service",
+                &format!("Starts restoring {} from the container onto {}.", d.database, d.mi.name),
+                Action::StartLogReplay {
+                    database: self.database(),
+                    location: d.location.clone(),
+                    account: self.account(&d.backup_account),
+                    container: d.backup_container.clone(),
+                    sas: "restore".into(),
+                },
+            )
+            .after(&["2/sas/restore", &instance])
+            .back("Stop the restore and delete the database on the managed instance. The source is untouched.")
+        };
+        let why = if d.database_method == DatabaseMethod::DmsOffline {
+            "It must be told the last file's name, and takes no file that comes later."
+        } else {
+            "It replays full and log backups as they arrive, until the cutover."
+        };
+        started.why(why).secs(30, 300, NOT_PUBLISHED)
+    }
+
+    /// What starts the migration; the same as in Microsoft's examples of 2023-07-15-preview (share) and 2025-06-30
+    /// (container and identity).
+    fn migration_body(&self) -> Value {
+        let d = self.d;
+        let account = self.account(&d.backup_account);
+        let key = "${secret:account-key}";
+        let backups = if d.from_share() {
+            json!({ "sourceLocation": { "fileShare": { "path": d.dms.share_path, "username": d.dms.share_user,
+                    "password": format!("${{secret:{SHARE_SECRET}}}") } },
+                "targetLocation": { "storageAccountResourceId": account, "accountKey": key } })
+        } else {
+            let mut blob = json!({ "storageAccountResourceId": account, "blobContainerName": d.backup_container });
+            match d.reading_identity() {
+                Some(identity) => {
+                    blob["authType"] = json!("ManagedIdentity");
+                    blob["identity"] = json!({ "type": "UserAssigned", "userAssignedIdentities": { identity: {} } });
+                }
+                None => blob["accountKey"] = json!(key),
+            }
+            json!({ "sourceLocation": { "azureBlob": blob } })
+        };
+        let mut properties = json!({ "kind": "SqlMi", "scope": self.mi(), "migrationService": self.dms(),
+            "sourceDatabaseName": d.database, "backupConfiguration": backups });
+        // With an identity Microsoft's example names no source connection; the fewer secrets travel, the better.
+        if d.reading_identity().is_none() {
+            properties["sourceSqlConnection"] = json!({ "dataSource": d.dms.sql_server, "authentication": "SqlAuthentication",
+                "userName": d.dms.sql_user, "password": format!("${{secret:{SQL_SECRET}}}"),
+                "encryptConnection": true, "trustServerCertificate": d.dms.sql_trust_certificate });
+        }
+        if d.database_method == DatabaseMethod::DmsOffline {
+            properties["offlineConfiguration"] = json!({ "offline": true, "lastBackupName": self.tail() });
+        }
+        json!({ "properties": properties })
+    }
+
+    /// A backup that the database administrator takes: into the container, where it is seen to arrive, or to the share,
+    /// whence the script reports it.
+    fn backup(&self, name: &str, title: &str, which: &str, [suffix, fact, key]: [&str; 3]) -> T {
+        let d = self.d;
+        let (what, action) = if d.from_share() {
+            (
+                format!("Waits until the script reports {which}."),
+                Action::CheckReported {
+                    vm: d.sql_vm.clone(),
+                    key: key.into(),
+                },
+            )
+        } else {
+            (
+                format!("Waits until {which} has arrived in the container."),
+                Action::CheckBlobs {
+                    account: self.account(&d.backup_account),
+                    container: d.backup_container.clone(),
+                    suffix: suffix.into(),
+                    min: 1,
+                    fact: fact.into(),
+                },
+            )
+        };
+        let place = if d.from_share() {
+            "share/backups".to_owned()
+        } else {
+            format!("storage/{}", d.backup_account)
+        };
+        task(6, "person", name, title, &what, action).nodes(&[format!("vm/{}", d.sql_vm), place, "flow/backup".into()])
+    }
+
+    /// The script for SQL Server itself, or the one that writes to the share.
+    fn script(
+        &self,
+        container: impl Fn(&str, &str, &str) -> String,
+        share: impl Fn(&str, &str) -> String,
+    ) -> Option<Script> {
+        let d = self.d;
+        let (language, text) = if d.from_share() {
+            ("powershell", share(&d.database, &d.dms.share_path))
+        } else {
+            ("sql", container(&d.database, &d.backup_account, &d.backup_container))
+        };
+        Some(Script {
+            language: language.into(),
+            run_on: d.sql_vm.clone(),
+            text,
+        })
+    }
+
+    fn full_backup(&self) -> T {
+        let d = self.d;
+        let (sign_in, copy) = if d.from_share() {
+            (
+                format!(
+                    "Sign in to {} as a member of sysadmin who may write to {}, and open PowerShell as administrator.",
+                    d.sql_vm, d.dms.share_path
+                ),
+                format!(
+                    "Make sure that the folder {} is empty, and that SQL Server's service account may write to it.",
+                    d.dms.share_path
+                ),
+            )
+        } else {
+            (
+                format!(
+                    "Sign in to {} with SQL Server Management Studio as a member of sysadmin.",
+                    d.sql_vm
+                ),
+                "Copy the script: it holds a SAS, handle it as a password.".to_owned(),
+            )
+        };
+        self.backup(
+            "full-backup",
+            &format!("Back up {}", d.database),
+            "the full backup",
+            ["_full_01.bak", "db.fullBackup", "full"],
+        )
+        .after(&[if d.from_share() {
+            "2/person/integration-runtime"
+        } else {
+            "2/sas/backup"
+        }])
+        .why("The restore takes backups that are there; no service takes one itself.")
+        .secs(2280, 86_400, "depends on the database's size; assumed for 42 GB")
+        .back("Delete the backups; the source is unchanged.")
+        .person(
+            "database administrator",
+            &[
+                sign_in,
+                format!("Make sure that {} uses the FULL recovery model.", d.database),
+                copy,
+                "Run the script. CHECKSUM and COMPRESSION are required.".into(),
+                "Schedule the script of the next task every 15 minutes until the cutover.".into(),
             ],
+            self.script(scripts::full_backup, scripts::full_backup_to_share),
+        )
+    }
+
+    fn log_backup(&self) -> T {
+        self.backup(
+            "log-backup",
+            "Log backups arrive",
+            "the first log backup",
+            [".trn", "db.logBackup", "log"],
+        )
+        .after(&["6/person/full-backup"])
+        .why("With logs shipped continuously, the cutover needs only the tail.")
+        .secs(900, 3600, "a log backup every 15 minutes")
+        .person(
+            "database administrator",
+            &[
+                "Let the log backup of the script run every 15 minutes (SQL Server Agent job).".into(),
+                "Don't run other log backups of this database: they would break the chain.".into(),
+            ],
+            self.script(scripts::log_backup, scripts::log_backup_to_share),
+        )
+    }
+
+    fn tail_backup(&self) -> T {
+        self.backup(
+            "tail-backup",
+            "Take the tail-log backup",
+            "the last log backup",
+            ["_tail.trn", "db.tailBackup", "tail"],
+        )
+        .why("It holds the last transactions and leaves the source in RESTORING, so that nobody writes to it by mistake.")
+        .secs(180, 3600, "a person's time")
+        .back(&format!("RESTORE DATABASE [{}] WITH RECOVERY brings the source back to life.", self.d.database))
+        .person(
+            "database administrator",
+            &[
+                "Stop the scheduled log backups.".into(),
+                "Copy the script and run it now: it backs up the tail of the log WITH NORECOVERY.".into(),
+            ],
+            self.script(scripts::tail_backup, scripts::tail_backup_to_share),
         )
     }
 }

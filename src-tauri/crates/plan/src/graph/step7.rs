@@ -186,13 +186,13 @@ impl Builder<'_> {
                 .after(&[
                     &format!("7/test-cleanup/{}", d.web_vm),
                     &format!("7/recovery-plan/{}", d.recovery_plan),
-                    "6/restore/logs",
                     &format!("1/check-peering/{}", d.mi.network),
                     "4/readiness/rdp",
                     "4/readiness/firewall",
                     "4/readiness/updates",
                     "4/readiness/reboot",
                 ])
+                .after(&self.database_ready().iter().map(String::as_str).collect::<Vec<_>>())
                 .why("The application stops; that moment belongs to a person.")
                 .secs(600, 604_800, "a person's time")
                 .nodes(&[format!("vm/{}", d.web_vm), azure_node.clone()]),

@@ -6,7 +6,6 @@ impl Builder<'_> {
     pub(super) fn step8(&self) -> Step {
         let d = self.d;
         let vault = self.vault();
-        let account = self.account(&d.backup_account);
         let end = format!("7/shutdown/{}", d.sql_vm);
         let end_web = format!("7/check-power/{}", d.web_vm);
         let delete = |kind: &str, id: ResourceId, title: &str, what: &str, why: &str| {
@@ -71,10 +70,7 @@ impl Builder<'_> {
             .nodes(&[format!("azvm/{}", d.web_vm)])
         };
         let vault_node = [format!("vault/{}", d.vault)];
-        step(
-            8,
-            "Clean up",
-            vec![
+        let mut tasks = vec![
                 task(
                     8,
                     "stop-replication",
@@ -165,39 +161,15 @@ impl Builder<'_> {
                 delete("cache", self.account(&d.cache_account), &format!("Delete {}", d.cache_account), "Deletes the cache account.", "Only replication used it.")
                     .after(&[&format!("8/vault/{}", d.vault)])
                     .nodes(&[format!("storage/{}", d.cache_account)]),
-                task(
-                    8,
-                    "rotate-key",
-                    &d.backup_account,
-                    "End both SAS",
-                    "Rotates the key that signed them and proves that they are refused.",
-                    Action::RotateKey { account: account.clone(), container: d.backup_container.clone(), key: "key1".into(), sas: "restore".into() },
-                )
-                .after(&[&format!("6/check-database/{}", d.database), &end])
-                .why("A SAS can't be recalled in any other way.")
-                .secs(5, 30, "three requests")
-                .back("Sign a new SAS.")
-                .nodes(&[format!("storage/{}", d.backup_account)]),
-                delete(
-                    "container",
-                    account.child("blobServices", "default").child("containers", &d.backup_container),
-                    "Delete the backups",
-                    "Deletes the container with all backups.",
-                    "They hold all data of the database.",
-                )
-                .after(&[&format!("8/rotate-key/{}", d.backup_account)])
-                .nodes(&[format!("storage/{}", d.backup_account)]),
-                delete("backup-account", account, &format!("Delete {}", d.backup_account), "Deletes the account that received the backups.", "Nothing uses it any more.")
-                    .after(&[&format!("8/container/{}", d.backup_container)])
-                    .nodes(&[format!("storage/{}", d.backup_account)]),
+        ];
+        tasks.extend(self.database_cleanup(&end));
+        tasks.extend([
                 delete("test-network", self.vnet(&d.test_network), &format!("Delete {}", d.test_network), "Deletes the network of the test failover.", "Only the test used it.")
                     .after(&[&end])
                     .nodes(&[format!("net/{}", d.test_network)]),
                 command("switch-connection"),
                 command("iisreset"),
                 command("probe"),
-                task(8, "dms", "instance", "Remove the DMS instance", "Is part of a migration with DMS.", Action::NotNeeded { reason: "Log Replay Service was used; there is no DMS to remove.".into() })
-                    .secs(0, 0, "nothing is done"),
                 task(
                     8,
                     "permission",
@@ -284,7 +256,6 @@ impl Builder<'_> {
                 )
                 .after(&[
                     &format!("8/cache/{}", d.cache_account),
-                    &format!("8/backup-account/{}", d.backup_account),
                     &format!("8/test-network/{}", d.test_network),
                     &format!("8/role/{}", d.vcenter_role),
                     &format!("8/remove-vm/{}", d.web_vm),
@@ -293,8 +264,182 @@ impl Builder<'_> {
                     &format!("8/run-command/rehost-iisreset-{}", d.application.to_ascii_lowercase()),
                     &format!("8/run-command/rehost-probe-{}", d.application.to_ascii_lowercase()),
                 ])
+                .after(&self.database_gone().iter().map(String::as_str).collect::<Vec<_>>())
                 .why("It proves to the change board that nothing temporary was left behind."),
-            ],
-        )
+        ]);
+        step(8, "Clean up", tasks)
+    }
+
+    /// Addresses of the tasks after which nothing temporary of the database's migration is left.
+    fn database_gone(&self) -> Vec<String> {
+        let d = self.d;
+        let mut all = vec![format!("8/backup-account/{}", d.backup_account)];
+        if d.uses_dms() {
+            all.push(format!("8/dms/{}", d.dms.service));
+        }
+        if d.from_share() {
+            all.push("8/gate/integration-runtime".into());
+        }
+        all
+    }
+
+    /// Removes what only the database's migration needed. `end` is the task after which the source is switched off.
+    fn database_cleanup(&self, end: &str) -> Vec<T> {
+        let d = self.d;
+        let account = self.account(&d.backup_account);
+        let storage = format!("storage/{}", d.backup_account);
+        let service = format!("dms/{}", d.dms.service);
+        let delete = |kind: &str, id: ResourceId, title: &str, what: &str, why: &str, after: &[&str]| {
+            let name = id.name().to_owned();
+            task(8, kind, &name, title, what, Action::Delete { id, always: false })
+                .after(after)
+                .why(why)
+                .secs(10, 60, NOT_PUBLISHED)
+                .back("Run the task of the earlier step again.")
+        };
+        let rotated = format!("8/rotate-key/{}", d.backup_account);
+        let mut tasks = vec![
+            task(
+                8,
+                "rotate-key",
+                &d.backup_account,
+                "Rotate the account's key",
+                "Rotates the key that has signed every SAS and may have been handed to a service, and proves that the old one is refused.",
+                Action::RotateKey {
+                    account: account.clone(),
+                    container: d.backup_container.clone(),
+                    key: "key1".into(),
+                },
+            )
+            .after(&[&format!("6/check-database/{}", d.database), end])
+            .why("A SAS or a key that was given away can't be recalled in any other way.")
+            .secs(5, 30, "three requests")
+            .back("Sign a new SAS with the new key.")
+            .nodes(std::slice::from_ref(&storage)),
+        ];
+        let mut before_account = vec![rotated.clone()];
+        if let Some(identity) = d.reading_identity() {
+            let right = self.reading_right();
+            before_account.push(format!("8/role-assignment/{}", right.name()));
+            tasks.push(
+                delete(
+                    "role-assignment",
+                    right,
+                    &format!("Take the right to read from {}", ResourceId::new(identity).name()),
+                    "Deletes the role assignment on the account.",
+                    "Temporary rights must not stay.",
+                    &[end],
+                )
+                .nodes(std::slice::from_ref(&storage)),
+            );
+        }
+        if !d.from_share() {
+            before_account.push(format!("8/container/{}", d.backup_container));
+            tasks.push(
+                delete(
+                    "container",
+                    account
+                        .child("blobServices", "default")
+                        .child("containers", &d.backup_container),
+                    "Delete the backups",
+                    "Deletes the container with all backups.",
+                    "They hold all data of the database.",
+                    &[&rotated],
+                )
+                .nodes(std::slice::from_ref(&storage)),
+            );
+        }
+        let before_account: Vec<&str> = before_account.iter().map(String::as_str).collect();
+        tasks.push(
+            delete(
+                "backup-account",
+                account,
+                &format!("Delete {}", d.backup_account),
+                "Deletes the account that received the backups, with all that is left in it.",
+                "Nothing uses it any more.",
+                &before_account,
+            )
+            .nodes(&[storage]),
+        );
+        if !d.uses_dms() {
+            tasks.push(
+                task(
+                    8,
+                    "dms",
+                    "instance",
+                    "Remove the DMS instance",
+                    "Is part of a migration with DMS.",
+                    Action::NotNeeded {
+                        reason: "Log Replay Service was used; there is no DMS to remove.".into(),
+                    },
+                )
+                .secs(0, 0, "nothing is done"),
+            );
+            return tasks;
+        }
+        let record = format!("8/migration/{}", d.database);
+        let runtime = format!("8/remove-runtime/{}", d.dms.service);
+        tasks.push(
+            delete(
+                "migration",
+                self.migration(),
+                "Delete the record of the migration",
+                "Deletes the finished migration from the service; the database stays.",
+                "A service with migrations can't be deleted.",
+                &[end],
+            )
+            .nodes(std::slice::from_ref(&service)),
+        );
+        if d.from_share() {
+            tasks.push(
+                task(
+                    8,
+                    "remove-runtime",
+                    &d.dms.service,
+                    "Take the integration runtime out of the service",
+                    "Deletes the registered computers from the service.",
+                    Action::RemoveRuntime { service: self.dms() },
+                )
+                .after(&[&record])
+                .why("A service with a registered integration runtime can't be deleted.")
+                .secs(5, 60, NOT_PUBLISHED)
+                .back("Register the integration runtime again.")
+                .nodes(&[service.clone(), format!("runtime/{}", d.dms.runtime_host)]),
+            );
+        }
+        tasks.push(
+            delete(
+                "dms",
+                self.dms(),
+                &format!("Delete {}", d.dms.service),
+                "Deletes the migration service; its keys end with it.",
+                "It was made for this migration only.",
+                &[if d.from_share() { &runtime } else { &record }],
+            )
+            .nodes(&[service]),
+        );
+        if d.from_share() {
+            let question = format!("Is the integration runtime on {} uninstalled?", d.dms.runtime_host);
+            tasks.push(
+                task(
+                    8,
+                    "gate",
+                    "integration-runtime",
+                    &question,
+                    "A person uninstalls it and clears the share.",
+                    gate(
+                        &question,
+                        "The computer and the share are as they were before.",
+                        "Nothing else waits for it; choose Retry when it is done.",
+                        "Rehost can't reach that computer: uninstall Microsoft Integration Runtime, delete the backups from the share, and take back the rights of the accounts that were made for the migration.",
+                    ),
+                )
+                .after(&[&format!("8/dms/{}", d.dms.service)])
+                .why("It serves only this migration, and the backups on the share hold all data.")
+                .secs(3600, 604_800, "a person's time")
+                .nodes(&[format!("runtime/{}", d.dms.runtime_host), "share/backups".into()]),
+            );
+        }
+        tasks
     }
 }
