@@ -66,6 +66,10 @@ impl RemoteTime {
         self.ours.speed()
     }
 
+    pub(crate) fn control(&self) -> &crate::control::Control {
+        &self.control
+    }
+
     pub(crate) async fn set_speed(&self, speed: u32) -> Result<(), crate::wire::UiError> {
         let anchor = self.control.set_speed(speed).await?;
         self.ours.set_speed(speed);

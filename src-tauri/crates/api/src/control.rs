@@ -55,6 +55,16 @@ impl Control {
         .await
     }
 
+    /// The lab's people remove the cause of what goes wrong. False when there is none, or none any more.
+    pub(crate) async fn cure(&self) -> Result<bool, UiError> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            cured: bool,
+        }
+        let answer: Answer = self.read(self.http.post(format!("{}/cure", self.url))).await?;
+        Ok(answer.cured)
+    }
+
     async fn read<T: serde::de::DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, UiError> {
         let unreachable = |e: reqwest::Error| UiError::lab_unreachable(&self.url, &e);
         let answer = request

@@ -142,6 +142,13 @@ impl World {
         }
     }
 
+    async fn cure(&self) -> Result<bool, UiError> {
+        match &self.time {
+            Time::Here(_) => Ok(lock(&self.lab).as_ref().is_some_and(Lab::cure)),
+            Time::There(clock) => clock.control().cure().await,
+        }
+    }
+
     pub(crate) async fn stop(&self) {
         let lab = lock(&self.lab).take();
         if let Some(lab) = lab {
@@ -321,6 +328,23 @@ pub async fn set_speed(app: &Arc<App>, project: String, speed: u32) -> Result<()
     open.change(|p| p.rehearsal_speed = speed)?;
     open.changed.send_modify(|n| *n += 1);
     Ok(())
+}
+
+/// Lets the rehearsal's people do at once what its fault script asks of them; they would do it some lab minutes later
+/// anyway. Returns what they did, in the script's words; nothing when nobody is needed (any more).
+///
+/// # Errors
+/// Fails when the project isn't open or its lab is gone.
+pub async fn cure(app: &Arc<App>, project: &str) -> Result<Option<String>, UiError> {
+    let open = app.opened(project)?;
+    let fault = open.project().rehearsal_fault;
+    let script = scripts()
+        .into_iter()
+        .find(|s| Some(&s.id) == fault.as_ref() && !s.by_itself);
+    let (Some(script), Some(world)) = (script, world_of(app, &open)?) else {
+        return Ok(None);
+    };
+    Ok(world.cure().await?.then_some(script.admin))
 }
 
 /// The lab of a rehearsal; none for a real project.

@@ -99,6 +99,9 @@ pub(crate) async fn to_the_end(
         };
         match view.take(message).await? {
             Next::Goes => {}
+            // What ended may go on already, after a retry.
+            Next::Ended if !ended(api::run::state(app, project).await?.phase) => {}
+            Next::Ended if gates == Gates::Accept && helped(app, project, say).await? => {}
             Next::Ended => break,
             Next::NobodyToAsk => {
                 waits_for_person = true;
@@ -242,10 +245,31 @@ impl View<'_> {
 }
 
 fn after(phase: RunPhase) -> Next {
+    if ended(phase) { Next::Ended } else { Next::Goes }
+}
+
+fn ended(phase: RunPhase) -> bool {
     match phase {
-        RunPhase::Running | RunPhase::Paused => Next::Goes,
-        RunPhase::Done | RunPhase::Stopped | RunPhase::Cancelled => Next::Ended,
+        RunPhase::Running | RunPhase::Paused => false,
+        RunPhase::Done | RunPhase::Stopped | RunPhase::Cancelled => true,
     }
+}
+
+/// Plays the person whom a rehearsal's fault script needs, once: the cause is removed, and what failed is tried again.
+async fn helped(app: &Arc<App>, project: &str, say: Say) -> Result<bool, UiError> {
+    let state = api::run::state(app, project).await?;
+    if state.phase != RunPhase::Stopped {
+        return Ok(false);
+    }
+    let Some(what) = api::rehearsal::cure(app, project).await? else {
+        return Ok(false);
+    };
+    say.progress(&format!("The rehearsal's people do their part. {what}"));
+    for task in state.tasks.into_iter().filter(|t| t.status == TaskStatus::Failed) {
+        say.progress(&format!("  trying again: {}", task.address));
+        api::run::task_retry(app, project.to_owned(), task.address).await?;
+    }
+    Ok(true)
 }
 
 /// A line from the terminal: the decision and a note; none at the end of the input.

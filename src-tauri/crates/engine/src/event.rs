@@ -107,6 +107,10 @@ pub enum Event {
         /// When it is tried again; none = not by itself.
         #[ts(type = "string | null")]
         retry_at: Option<Timestamp>,
+        /// How many failures of this class there were in a row, this one included; it decides how often it is tried
+        /// again, also in a later process.
+        #[serde(default = "first")]
+        in_a_row: u32,
     },
     /// A person must do or decide something.
     PersonNeeded {
@@ -139,6 +143,11 @@ pub enum Event {
     Undone {
         task: Address,
     },
+}
+
+/// Journals of earlier versions don't tell.
+fn first() -> u32 {
+    1
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]

@@ -78,8 +78,8 @@ pub struct Ctx {
     pub task: Arc<Task>,
     pub run: String,
     pub attempt: u32,
-    /// When this task's Intent was written, in this process or an earlier one; a marker for `observe`: a job that
-    /// started later is ours.
+    /// When this task's Intent was written, in this process or an earlier one, also in an earlier run that left open
+    /// whether the change was made; a marker for `observe`: a job that started later is ours.
     pub intent_at: Option<Timestamp>,
     pub clock: Arc<dyn Clock>,
     pub(crate) facts: BTreeMap<String, Value>,

@@ -13,7 +13,7 @@ use crate::{
     event::{Event, Failure, FailureClass, Outcome, Settled},
     handle::{Command, CommandError, EngineError, RunHandle, RunOptions, Shared, Stage},
     kind::{Created, Report, Runner},
-    project::{ProjectFile, note},
+    project::{ProjectError, ProjectFile, note},
     retry,
     state::{RunPhase, RunState, TaskState, TaskStatus},
     worker::{Busy, Finish, Job, Places, Worker, later},
@@ -64,7 +64,7 @@ impl Engine {
         if let Some(open) = claim.0.runs()?.into_iter().find(|r| r.outcome.is_none()) {
             return Err(EngineError::Unfinished { run: open.run });
         }
-        let (ledger, plan_hash) = (claim.0.ledger()?, claim.0.save_plan(&plan)?);
+        let (past, plan_hash) = (Past::read(&claim.0, None)?, claim.0.save_plan(&plan)?);
         let run = Uuid::new_v4().to_string();
         let RunOptions {
             by,
@@ -83,7 +83,7 @@ impl Engine {
         let recorded = claim.0.append(&run, clock.now(), started)?;
         let mut state = RunState::new(run, &plan);
         state.apply(&recorded, &plan);
-        Ok(Scheduler::spawn(claim, plan, runner, clock, options, state, ledger))
+        Ok(Scheduler::spawn(claim, plan, runner, clock, options, state, past))
     }
 
     /// Takes a run up again that has not ended. A run that has ended is opened without starting anything: a task of a
@@ -106,7 +106,7 @@ impl Engine {
         let Some(plan) = claim.0.plan(&state.plan_hash)? else {
             return Err(EngineError::NoRun(run.into()));
         };
-        let ledger = claim.0.ledger()?;
+        let past = Past::read(&claim.0, Some(run))?;
         if !state.has_ended() {
             let RunOptions { by, host, version, .. } = options.clone();
             let recorded = claim
@@ -121,7 +121,7 @@ impl Engine {
             clock,
             options,
             state,
-            ledger,
+            past,
         ))
     }
 
@@ -202,6 +202,35 @@ fn check_plan(plan: &Plan) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// What earlier runs of the project left.
+struct Past {
+    ledger: Vec<Created>,
+    /// Changes that they announced and left open, and when: by a crash between the request and its answer, or by an
+    /// answer that was lost. Whoever finds such a thing later must take it for ours, or it would be in no ledger. What
+    /// the other side refused was not made.
+    doubts: HashMap<Address, Timestamp>,
+}
+
+impl Past {
+    /// Reads what the runs before this one left; none = before a new one.
+    fn read(file: &ProjectFile, before: Option<&str>) -> Result<Self, ProjectError> {
+        let mut doubts = HashMap::new();
+        let earlier = file.runs()?.into_iter().take_while(|r| Some(r.run.as_str()) != before);
+        for run in earlier {
+            for t in file.run_state(&run.run)?.map(|s| s.tasks).unwrap_or_default() {
+                let unknown = t.failure.as_ref().is_none_or(|f| f.class == FailureClass::Transient);
+                match t.in_flight {
+                    Some(f) if unknown => doubts.insert(t.address, f.intent_at),
+                    None if t.attempts == 0 => None,
+                    _ => doubts.remove(&t.address),
+                };
+            }
+        }
+        let ledger = file.ledger()?;
+        Ok(Self { ledger, doubts })
+    }
+}
+
 /// A message to the scheduler. It keeps the clock awake until it is handled.
 pub(crate) struct Envelope {
     pub(crate) at: Timestamp,
@@ -271,8 +300,8 @@ struct Scheduler {
     workers: JoinSet<()>,
     live: HashMap<Address, Live>,
     places: HashMap<&'static str, Arc<Places>>,
-    /// Failures in a row, of each task: of which class, how many.
-    failures: HashMap<Address, (mem::Discriminant<FailureClass>, u32)>,
+    /// See [`Past::doubts`].
+    doubts: HashMap<Address, Timestamp>,
     progress: HashMap<Address, Progress>,
     progress_written: HashMap<Address, Instant>,
     exchanges: Vec<(Address, Exchange)>,
@@ -292,7 +321,7 @@ impl Scheduler {
         clock: Arc<dyn Clock>,
         options: RunOptions,
         state: RunState,
-        ledger: Vec<Created>,
+        past: Past,
     ) -> RunHandle {
         let (line, inbox) = mpsc::unbounded_channel();
         let (stage, stage_seen) = watch::channel(stage_of(&state));
@@ -321,7 +350,7 @@ impl Scheduler {
             options,
             run,
             state,
-            ledger: Arc::new(ledger),
+            ledger: Arc::new(past.ledger),
             line,
             inbox,
             events,
@@ -329,7 +358,7 @@ impl Scheduler {
             workers: JoinSet::new(),
             live: HashMap::new(),
             places: HashMap::new(),
-            failures: HashMap::new(),
+            doubts: past.doubts,
             progress: HashMap::new(),
             progress_written: HashMap::new(),
             exchanges: vec![],
@@ -608,6 +637,7 @@ impl Scheduler {
         };
         let look = Arc::new(Notify::new());
         self.live.insert(task.address.clone(), Live { look: look.clone() });
+        let doubt = self.doubts.get(&task.address).copied();
         let worker = Worker {
             task,
             kind,
@@ -615,6 +645,7 @@ impl Scheduler {
             run: self.run.clone(),
             attempt,
             in_flight,
+            doubt,
             facts: Arc::new(Mutex::new(facts)),
             ledger: self.ledger.clone(),
             clock: self.clock.clone(),
@@ -623,6 +654,7 @@ impl Scheduler {
             busy: Arc::new(Busy::new(self.clock.clone(), places, self.line.clone(), place)),
             look,
             moved: false,
+            waited: false,
         };
         self.workers.spawn(worker.run());
     }
@@ -699,33 +731,30 @@ impl Scheduler {
         self.progress.remove(&task);
         let event = match finish {
             Finish::Halted => return,
-            Finish::Settled(outcome) => {
-                self.failures.remove(&task);
-                Event::Settled { task, outcome }
-            }
-            Finish::Undone => {
-                self.failures.remove(&task);
-                Event::Undone { task }
-            }
+            Finish::Settled(outcome) => Event::Settled { task, outcome },
+            Finish::Undone => Event::Undone { task },
             Finish::Failed { failure, moved } => self.failed(at, task, failure, moved),
         };
         batch.events.push((at, event));
     }
 
-    fn failed(&mut self, at: Timestamp, task: Address, failure: Failure, moved: bool) -> Event {
-        let class = mem::discriminant(&failure.class);
-        let row = match self.failures.get(&task) {
-            Some((c, n)) if *c == class && !moved => n + 1,
+    fn failed(&self, at: Timestamp, task: Address, failure: Failure, moved: bool) -> Event {
+        let state = self.state();
+        let t = state.task(&task);
+        let same = |c: &FailureClass| mem::discriminant(c) == mem::discriminant(&failure.class);
+        let in_a_row = match t.and_then(|t| t.row.as_ref()) {
+            Some((class, n)) if same(class) && !moved => n + 1,
             _ => 1,
         };
-        self.failures.insert(task.clone(), (class, row));
-        let retry_at = retry::after(&failure.class, row, &self.run, &task).map(|d| later(at, d));
-        let attempt = self.state().task(&task).map_or(1, |t| t.attempts);
+        let attempt = t.map_or(1, |t| t.attempts);
+        drop(state);
+        let retry_at = retry::after(&failure.class, in_a_row, &self.run, &task).map(|d| later(at, d));
         Event::AttemptFailed {
             task,
             attempt,
             failure,
             retry_at,
+            in_a_row,
         }
     }
 
@@ -775,7 +804,6 @@ impl Scheduler {
                 }
                 let RunOptions { host, version, .. } = self.options.clone();
                 drop(state);
-                self.failures.remove(&task);
                 let reopened = ended.then(|| Event::RunReopened {
                     by: by.clone(),
                     host,
@@ -824,7 +852,6 @@ impl Scheduler {
                     ));
                 }
                 drop(state);
-                self.failures.remove(&task);
                 vec![Event::UndoStarted { task, by }]
             }
             Command::Look(task) => {

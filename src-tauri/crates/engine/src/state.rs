@@ -70,6 +70,10 @@ pub struct TaskState {
     pub in_flight: Option<InFlight>,
     /// What this task created and has not removed.
     pub created: Vec<String>,
+    /// The class of the last failures, and how many of it there were in a row.
+    #[serde(skip)]
+    #[ts(skip)]
+    pub(crate) row: Option<(FailureClass, u32)>,
 }
 
 /// A change that was announced and isn't settled.
@@ -313,6 +317,7 @@ impl TaskState {
             decision: None,
             in_flight: None,
             created: vec![],
+            row: None,
         }
     }
 
@@ -363,7 +368,13 @@ impl TaskState {
                     self.created.push(resource.clone());
                 }
             }
-            Event::AttemptFailed { failure, retry_at, .. } => {
+            Event::AttemptFailed {
+                failure,
+                retry_at,
+                in_a_row,
+                ..
+            } => {
+                self.row = Some((failure.class.clone(), *in_a_row));
                 let undoing = self.status == TaskStatus::Undoing && retry_at.is_some();
                 self.status = match retry_at {
                     _ if undoing => TaskStatus::Undoing,
@@ -401,6 +412,7 @@ impl TaskState {
                     Settled::Skipped { .. } => TaskStatus::Skipped,
                     Settled::Rejected => TaskStatus::Rejected,
                 };
+                self.row = None;
                 if let Settled::Skipped { reason } = outcome {
                     self.reason = Some(reason.clone());
                 }
@@ -414,6 +426,7 @@ impl TaskState {
             Event::RetryAsked { .. } => {
                 // Ready or Blocked is derived.
                 self.status = TaskStatus::Blocked;
+                self.row = None;
                 self.ended = None;
                 self.failure = None;
                 self.retry_at = None;
@@ -423,6 +436,7 @@ impl TaskState {
             Event::Overdue { .. } => self.overdue = true,
             Event::UndoStarted { .. } => {
                 self.status = TaskStatus::Undoing;
+                self.row = None;
                 self.ended = None;
                 self.failure = None;
                 self.retry_at = None;
@@ -430,6 +444,7 @@ impl TaskState {
             }
             Event::Undone { .. } => {
                 self.status = TaskStatus::Undone;
+                self.row = None;
                 self.ended = Some(at);
                 self.in_flight = None;
                 self.failure = None;

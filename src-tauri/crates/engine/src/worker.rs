@@ -173,6 +173,8 @@ pub(crate) struct Worker {
     pub(crate) run: String,
     pub(crate) attempt: u32,
     pub(crate) in_flight: Option<InFlight>,
+    /// When an earlier run announced this change and left it open.
+    pub(crate) doubt: Option<Timestamp>,
     pub(crate) facts: Arc<Mutex<BTreeMap<String, Value>>>,
     pub(crate) ledger: Arc<Vec<Created>>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -181,6 +183,8 @@ pub(crate) struct Worker {
     pub(crate) busy: Arc<Busy>,
     pub(crate) look: Arc<Notify>,
     pub(crate) moved: bool,
+    /// It has waited for a time to look again.
+    pub(crate) waited: bool,
 }
 
 impl Worker {
@@ -201,8 +205,13 @@ impl Worker {
             Err(Break::Halted) => Finish::Halted,
             Err(Break::Failed(f)) if self.interrupted(&f) => Finish::Halted,
             Err(Break::Failed(failure)) => Finish::Failed {
+                // An operation that ends badly each time it is started gets nowhere.
+                moved: if failure.class == FailureClass::Conflict {
+                    self.waited
+                } else {
+                    self.moved
+                },
                 failure,
-                moved: self.moved,
             },
         };
         // The place first, so that the scheduler finds it free; the guard only after the message is under way.
@@ -344,7 +353,7 @@ impl Worker {
             })
             .await?;
         }
-        self.moved = true;
+        (self.moved, self.waited) = (true, true);
         ctx.progress(None, text);
         tokio::select! {
             biased;
@@ -400,7 +409,7 @@ impl Worker {
             task: self.task.clone(),
             run: self.run.clone(),
             attempt: self.attempt,
-            intent_at: self.in_flight.as_ref().map(|f| f.intent_at),
+            intent_at: self.in_flight.as_ref().map(|f| f.intent_at).or(self.doubt),
             clock: self.clock.clone(),
             facts: self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             ledger: self.ledger.clone(),

@@ -94,8 +94,7 @@ async fn set_faults(State(gate): Ctl, body: String) -> Response {
 }
 
 async fn cure(State(gate): Ctl) -> Json<Value> {
-    gate.cure();
-    Json(json!({"cured": true}))
+    Json(json!({"cured": gate.cure()}))
 }
 
 fn bad(e: &serde_json::Error) -> Response {

@@ -40,13 +40,6 @@ pub struct Script {
     rules: Vec<Rule>,
 }
 
-impl Script {
-    /// How many rules it has.
-    pub fn rules(&self) -> usize {
-        self.rules.len()
-    }
-}
-
 /// How a run under a script ends.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -102,6 +95,12 @@ pub(crate) struct Rule {
     /// Lets so many requests pass first.
     #[serde(default)]
     skip: u32,
+    /// Only after the script's rule at this place (0, 1, …) has struck.
+    #[serde(default)]
+    after: Option<usize>,
+    /// A run need not meet it: it is for who looks by other ways.
+    #[serde(default)]
+    optional: bool,
     ends: Ends,
     pub effect: Effect,
 }
@@ -225,6 +224,14 @@ impl Trouble {
         Self::play(script.rules.clone())
     }
 
+    /// The rules that a run must meet and has not met.
+    pub fn unmet(&self) -> Vec<usize> {
+        let met = self.rules.iter().zip(&self.progress.struck).enumerate();
+        met.filter(|(_, (r, n))| !r.optional && **n == 0)
+            .map(|(i, _)| i)
+            .collect()
+    }
+
     pub fn effect(&self, rule: usize) -> Option<&Effect> {
         self.rules.get(rule).map(|r| &r.effect)
     }
@@ -270,7 +277,10 @@ impl World {
         }
         let mut struck = vec![];
         for i in 0..self.trouble.rules.len() {
-            if !self.trouble.fits(i, service, method, path) {
+            let begun = self.trouble.rules[i]
+                .after
+                .is_none_or(|a| self.trouble.progress.struck.get(a) > Some(&0));
+            if !begun || !self.trouble.fits(i, service, method, path) {
                 continue;
             }
             let (skip, ends) = (self.trouble.rules[i].skip, self.trouble.rules[i].ends);
@@ -311,10 +321,14 @@ impl World {
         }
     }
 
-    /// People have removed the cause.
-    pub(crate) fn cure(&mut self) {
+    /// People remove the cause. False when there is none, or none any more.
+    pub(crate) fn cure(&mut self) -> bool {
+        if self.trouble.rules.is_empty() || self.trouble.progress.cured {
+            return false;
+        }
         self.cure_timed();
         self.trouble.progress.cured = true;
+        true
     }
 
     /// Ends what ends by somebody's doing.

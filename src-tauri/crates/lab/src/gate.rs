@@ -117,11 +117,12 @@ impl Gate {
         self.release.send_modify(|n| *n += 1);
     }
 
-    /// People remove the cause of what goes wrong.
-    pub fn cure(&self) {
+    /// People remove the cause of what goes wrong. False when there is none, or none any more.
+    pub fn cure(&self) -> bool {
         let mut world = self.world();
-        world.cure();
+        let cured = world.cure();
         self.note(&world);
+        cured
     }
 
     /// Notes in the diary how the fault script goes.

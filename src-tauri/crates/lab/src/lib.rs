@@ -306,14 +306,14 @@ impl Lab {
         self.world.lock().counters.stats()
     }
 
-    /// People remove the cause of what the fault script lets go wrong.
-    pub fn cure(&self) {
-        self.gate.cure();
+    /// People remove the cause of what the fault script lets go wrong. False when there is none, or none any more.
+    pub fn cure(&self) -> bool {
+        self.gate.cure()
     }
 
-    /// How many requests each rule of the fault script has struck.
-    pub fn struck(&self) -> Vec<u32> {
-        self.world.lock().trouble.progress.struck.clone()
+    /// The rules of the fault script, by their place, that nothing has met yet.
+    pub fn unmet(&self) -> Vec<usize> {
+        self.world.lock().trouble.unmet()
     }
 
     /// Recorded exchanges with the resource manager, oldest first.

@@ -630,6 +630,153 @@ async fn faults_happen_as_often_as_they_are_asked_for() {
 }
 
 #[tokio::test]
+async fn a_fault_script_goes_on_where_an_earlier_lab_left_it() {
+    let diary = std::env::temp_dir().join(format!("fault-script-{}.rehost-lab", std::process::id()));
+    let _ = std::fs::remove_file(&diary);
+    let start = async || {
+        Azure::start(Options {
+            fault: Some("azure-throttled".into()),
+            diary: Some(diary.clone()),
+            ..Options::default()
+        })
+        .await
+    };
+    let group = json!({"location": "eastus2"});
+    let mut refused = 0;
+    for life in 0..2 {
+        let az = start().await;
+        for n in 0..4 {
+            refused += u32::from(
+                az.put(&format!("{{S}}/resourcegroups/G{life}{n}"), group.clone())
+                    .await
+                    .status
+                    == 429,
+            );
+            az.pass_secs(61);
+        }
+        az.lab.stop().await;
+    }
+    std::fs::remove_file(&diary).unwrap();
+    assert_eq!(refused, 5, "five in all");
+}
+
+#[tokio::test]
+async fn requests_are_limited_as_documented() {
+    let az = azure().await;
+    let group = json!({"location": "eastus2"});
+    let got = az.put("{S}/resourcegroups/G", group.clone()).await;
+    let left = |got: &support::Got, what: &str| -> u32 {
+        got.header(&format!("x-ms-ratelimit-remaining-{what}"))
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    assert_eq!(left(&got, "subscription-writes"), 199);
+    assert_eq!(left(&got, "subscription-global-writes"), 2999);
+    let read = az.call(Method::GET, "{S}/resourcegroups/G", None).await;
+    assert_eq!(
+        (
+            left(&read, "subscription-reads"),
+            left(&read, "subscription-global-reads")
+        ),
+        (249, 3749)
+    );
+    let tenant = az.call(Method::GET, "/subscriptions", None).await;
+    assert_eq!(left(&tenant, "tenant-reads"), 249);
+    let mut taken = 1;
+    let refused = loop {
+        let got = az.put("{S}/resourcegroups/G", group.clone()).await;
+        if got.status != 200 {
+            break got;
+        }
+        taken += 1;
+    };
+    // The bucket is refilled meanwhile.
+    assert!((200..2000).contains(&taken), "{taken}");
+    let told = (refused.status, refused.code(), refused.header("retry-after"));
+    assert_eq!(told, (429, "SubscriptionRequestsThrottled", Some("1")));
+    // Who comes too early isn't heard, and told again when; other kinds of requests are.
+    assert_eq!(
+        az.put("{S}/resourcegroups/G", group.clone())
+            .await
+            .header("retry-after"),
+        Some("1")
+    );
+    assert_eq!(az.call(Method::GET, "{S}/resourcegroups/G", None).await.status, 200);
+    az.pass_secs(2);
+    assert_eq!(az.put("{S}/resourcegroups/G", group).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_network_provider_has_limits_of_its_own() {
+    let az = azure().await;
+    let mut refused = None;
+    for _ in 0..1200 {
+        let got = az
+            .delete("{S}/resourceGroups/ContosoNetworkingRG/providers/Microsoft.Network/routeTables/none")
+            .await;
+        if got.status == 429 {
+            refused = Some(got);
+            break;
+        }
+        az.pass_secs(0);
+        if got.header("x-ms-ratelimit-remaining-subscription-deletes") == Some("0") {
+            az.pass_secs(20);
+        }
+    }
+    let refused = refused.unwrap();
+    assert_eq!(refused.code(), "TooManyRequests");
+    let seconds: i64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=300).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test]
+async fn locks_hold_at_every_scope() {
+    let az = azure().await;
+    az.put("{S}/resourcegroups/G", json!({"location": "eastus2"})).await;
+    let lock = |scope: &str| format!("{scope}/providers/Microsoft.Authorization/locks/keep?api-version=2020-05-01");
+    let body = |level: &str| json!({"properties": {"level": level, "notes": "n"}});
+    assert_eq!(
+        az.put(&lock("{S}/resourceGroups/G"), body("Nonsense")).await.status,
+        400
+    );
+    assert_eq!(
+        az.put(&lock("{S}/resourceGroups/G"), body("CanNotDelete")).await.status,
+        201
+    );
+    let table = "{S}/resourceGroups/G/providers/Microsoft.Network/routeTables/T";
+    let made = az
+        .put(table, json!({"location": "eastus2", "properties": {"routes": []}}))
+        .await;
+    assert_eq!(made.status, 201, "it may be created: {}", made.body);
+    az.pass(5);
+    for what in [table, "{S}/resourceGroups/G"] {
+        let refused = az.delete(what).await;
+        assert_eq!((refused.status, refused.code()), (409, "ScopeLocked"), "{what}");
+        let text = refused.body["error"]["message"].as_str().unwrap().to_owned();
+        assert!(
+            text.contains("cannot perform delete operation") && text.contains("resourceGroups/G'"),
+            "{text}"
+        );
+    }
+    let listed = az
+        .get(&format!(
+            "{table}/providers/Microsoft.Authorization/locks?api-version=2020-05-01"
+        ))
+        .await;
+    assert_eq!(listed["value"][0]["properties"]["level"], "CanNotDelete");
+    assert_eq!(az.put(&lock("{S}"), body("ReadOnly")).await.status, 201);
+    assert_eq!(
+        az.put(table, json!({"location": "eastus2"})).await.code(),
+        "ScopeLocked"
+    );
+    for scope in ["{S}", "{S}/resourceGroups/G"] {
+        assert_eq!(az.delete(&lock(scope)).await.status, 200);
+    }
+    assert_eq!(az.delete(table).await.status, 202);
+}
+
+#[tokio::test]
 async fn the_same_seed_gives_the_same_world() {
     let run = async |seed: u64| {
         let az = Azure::start(Options {

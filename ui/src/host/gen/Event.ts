@@ -12,4 +12,9 @@ export type Event = { "type": "runStarted", planHash: string, by: string, host: 
 /**
  * When it is tried again; none = not by itself.
  */
-retryAt: string | null, } | { "type": "personNeeded", task: Address, what: string, } | { "type": "decided", task: Address, accepted: boolean, by: string, note: string, } | { "type": "settled", task: Address, outcome: Settled, } | { "type": "retryAsked", task: Address, by: string, } | { "type": "overdue", task: Address, } | { "type": "undoStarted", task: Address, by: string, } | { "type": "undone", task: Address, };
+retryAt: string | null, 
+/**
+ * How many failures of this class there were in a row, this one included; it decides how often it is tried
+ * again, also in a later process.
+ */
+inARow: number, } | { "type": "personNeeded", task: Address, what: string, } | { "type": "decided", task: Address, accepted: boolean, by: string, note: string, } | { "type": "settled", task: Address, outcome: Settled, } | { "type": "retryAsked", task: Address, by: string, } | { "type": "overdue", task: Address, } | { "type": "undoStarted", task: Address, by: string, } | { "type": "undone", task: Address, };

@@ -162,6 +162,89 @@ async fn gates_wait_for_a_decision_and_closing_asks() {
     assert_eq!(refused.code, ErrorCode::State, "the lab is gone: {refused:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_script_needs_a_person_and_the_run_goes_on_after_it() {
+    let desk = Desk::new();
+    let scripts: Vec<FaultScript> = desk.call("fault_scripts", json!({})).await.unwrap();
+    let script = scripts.iter().find(|s| s.id == "policy-denied").unwrap();
+    assert!(!script.by_itself && script.replication.is_none() && script.database_methods.is_empty());
+    let options = RehearsalOptions {
+        fault: Some(script.id.clone()),
+        ..RehearsalOptions::default()
+    };
+    let view = api::rehearsal::rehearse(&desk.app, Rehearsal::unattended(options))
+        .await
+        .unwrap();
+    assert_eq!(view.rehearsal_fault.as_deref(), Some("policy-denied"));
+    listen(&desk, &view.path, ended).await;
+    let state = api::run::state(&desk.app, &view.path).await.unwrap();
+    let failed: Vec<_> = state.tasks.iter().filter(|t| t.status == TaskStatus::Failed).collect();
+    assert_eq!((state.phase, failed.len()), (RunPhase::Stopped, 1), "{failed:#?}");
+    let failure = failed[0].failure.as_ref().unwrap();
+    assert_eq!(failure.code, "RequestDisallowedByPolicy");
+    assert!(
+        failure.detail.contains("deny-shared-key"),
+        "the policy is named: {failure:?}"
+    );
+    assert_eq!(
+        api::rehearsal::cure(&desk.app, &view.path).await.unwrap(),
+        Some(script.admin.clone())
+    );
+    assert_eq!(api::rehearsal::cure(&desk.app, &view.path).await.unwrap(), None, "once");
+    let retry = json!({ "project": view.path, "address": failed[0].address });
+    desk.call::<()>("task_retry", retry).await.unwrap();
+    listen(&desk, &view.path, |m| {
+        matches!(m, RunMessage::Snapshot { state, .. } | RunMessage::Run { state, .. } if state.phase == RunPhase::Done)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_rehearsed_is_refused_before_anything_is_made() {
+    let desk = Desk::new();
+    let wrong = [
+        (Some("no-such-thing"), plan::ReplicationMethod::InMageRcm, 500),
+        (Some("appliance-down"), plan::ReplicationMethod::VMwareCbt, 500),
+        (None, plan::ReplicationMethod::InMageRcm, 0),
+    ];
+    for (fault, replication, speed) in wrong {
+        let options = RehearsalOptions {
+            fault: fault.map(str::to_owned),
+            replication,
+            speed,
+            ..RehearsalOptions::default()
+        };
+        let refused = desk
+            .call::<ProjectView>("rehearse_sample", json!({ "options": options }))
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Invalid, "{refused:?}");
+    }
+    let list: Vec<ProjectSummary> = desk.call("projects_list", json!({})).await.unwrap();
+    assert_eq!(list, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn methods_can_be_changed_until_the_first_run() {
+    let desk = Desk::new();
+    let made = desk.project("methods").await;
+    let set =
+        |path: &str, database: &str| json!({ "project": path, "replication": "VMwareCbt", "databaseMethod": database });
+    let view: ProjectView = desk.call("methods_set", set(&made.path, "DmsOnline")).await.unwrap();
+    assert_eq!(
+        (view.design.replication, view.design.database_method),
+        (plan::ReplicationMethod::VMwareCbt, plan::DatabaseMethod::DmsOnline)
+    );
+    let view: ProjectView = desk.call("rehearse_sample", crate::at_full_speed()).await.unwrap();
+    let refused = desk
+        .call::<ProjectView>("methods_set", set(&view.path, "LogReplay"))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code, ErrorCode::State, "{refused:?}");
+    let same = json!({ "project": view.path, "replication": "InMageRcm", "databaseMethod": "LogReplay" });
+    desk.call::<ProjectView>("methods_set", same).await.unwrap();
+}
+
 /// The first gate in a message that waits for a person.
 fn open_gate(message: &RunMessage) -> Option<plan::Address> {
     let waits = |t: &&TaskState| t.status == TaskStatus::NeedsPerson && t.address.kind() == "gate";

@@ -4,7 +4,7 @@ use super::{
     gate, open, options, person, plan, project, skipped, task,
     world::{Script, Scripted, World},
 };
-use crate::{Engine, Event, FailureClass, Outcome, ProjectFile, RunState};
+use crate::{Clock, Engine, Event, FailureClass, Outcome, ProjectFile, RunState};
 use plan::{Address, Plan, Task};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::{path::Path, sync::Arc};
@@ -37,7 +37,12 @@ fn process(path: &Path, world: &Arc<World>, plan: &Arc<Plan>, death: Death) -> O
     };
     let outcome = runtime.block_on(async {
         let (runner, clock) = (Arc::new(Scripted(world.clone())), world.clock());
-        let open_run = file.runs().unwrap().pop().map(|r| r.run);
+        let open_run = file
+            .runs()
+            .unwrap()
+            .pop()
+            .filter(|r| r.outcome != Some(Outcome::Cancelled))
+            .map(|r| r.run);
         let run = match open_run {
             None => Engine::start(file.clone(), plan.clone(), runner, clock, options).unwrap(),
             Some(run) => Engine::resume(file.clone(), &run, runner, clock, options).unwrap(),
@@ -199,4 +204,86 @@ fn dies_again_and_again() {
         assert_eq!(world.there().len(), 5);
         check(&path, &world, &plan, &world.there());
     }
+}
+
+#[test]
+fn patience_is_no_longer_in_a_process_that_dies_often() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Arc::new(plan(vec![task("a", &[])]));
+    let script = Script {
+        apply_fails: std::iter::repeat_n(FailureClass::Transient, 100).collect(),
+        ..Script::default()
+    };
+    let (world, path) = (Arc::new(World::new(&[("a", script)])), fresh(folder.path(), "patience"));
+    let mut lives = 1;
+    while process(&path, &world, &plan, Death::Appended(5)).is_none() {
+        lives += 1;
+        assert!(lives < 50, "no end");
+    }
+    assert!(lives > 3, "{lives}");
+    let file = ProjectFile::open_read_only(&path).unwrap();
+    let journal = file.journal(&file.runs().unwrap()[0].run).unwrap();
+    let failures = journal
+        .iter()
+        .filter(|r| matches!(r.event, Event::AttemptFailed { .. }));
+    assert_eq!(failures.count(), 8);
+}
+
+#[test]
+fn what_a_cancelled_run_left_in_doubt_belongs_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Arc::new(plan(vec![task("a", &[]), task("b", &["a"])]));
+    for after in [false, true] {
+        let (world, path) = (
+            Arc::new(World::new(&[])),
+            fresh(folder.path(), &format!("doubt-{after}")),
+        );
+        assert_eq!(process(&path, &world, &plan, Death::Change(1, after)), None);
+        let file = open(&path);
+        let first = file.runs().unwrap()[0].run.clone();
+        Engine::abandon(file.clone(), &first, "Ann", world.clock().now()).unwrap();
+        drop(file);
+        assert_eq!(process(&path, &world, &plan, Death::Never), Some(Outcome::Done));
+        assert_eq!(world.repeated(), []);
+        let file = ProjectFile::open_read_only(&path).unwrap();
+        assert_eq!(file.runs().unwrap().len(), 2);
+        assert_eq!(
+            file.ledger().unwrap().len(),
+            2,
+            "all that was made is accounted for ({after})"
+        );
+    }
+}
+
+#[test]
+fn what_was_refused_in_a_cancelled_run_is_not_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Arc::new(plan(vec![task("a", &[])]));
+    let script = Script {
+        apply_fails: [FailureClass::Permanent].into(),
+        ..Script::default()
+    };
+    let (world, path) = (Arc::new(World::new(&[("a", script)])), fresh(folder.path(), "refused"));
+    assert_eq!(process(&path, &world, &plan, Death::Never), Some(Outcome::Stopped));
+    // Somebody else makes it before the next run.
+    world.put("a");
+    let file = open(&path);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    world.new_process();
+    let outcome = runtime.block_on(async {
+        let run = Engine::start(
+            file.clone(),
+            plan,
+            Arc::new(Scripted(world.clone())),
+            world.clock(),
+            options(),
+        )
+        .unwrap();
+        run.finished().await.unwrap()
+    });
+    assert_eq!(outcome, Outcome::Done);
+    assert_eq!(file.ledger().unwrap(), vec![]);
 }

@@ -42,6 +42,7 @@ fn failed(name: &str, class: FailureClass, again: bool) -> Event {
         attempt: 1,
         failure,
         retry_at: again.then(beginning),
+        in_a_row: 1,
     }
 }
 

@@ -346,6 +346,17 @@ async fn an_operation_that_failed_is_not_followed_again() {
 }
 
 #[tokio::test]
+async fn an_operation_that_fails_each_time_needs_a_person() {
+    let script = Script {
+        settle_fails: times(30, &FailureClass::Conflict),
+        ..long(100_000)
+    };
+    let bench = Bench::start(world(&[("a", script)]), vec![task("a", &[])]);
+    assert_eq!(bench.run.finished().await.unwrap(), Outcome::Stopped);
+    assert_eq!((bench.status("a"), bench.task("a").attempts), (TaskStatus::Failed, 10));
+}
+
+#[tokio::test]
 async fn a_pause_starts_nothing_new_and_follows_on() {
     let bench = Bench::start(world(&[("a", long(300))]), vec![task("a", &[]), task("b", &["a"])]);
     // Nobody jumps until this test lets go.
