@@ -3,7 +3,8 @@
 
 pub use engine::{RunPhase, RunState, TaskState, TaskStatus};
 use plan::{
-    Address, Connections, DatabaseMethod, Design, Plan, ReplicationMethod, Vm, design::AzureConnection, diagram::Diagram,
+    Address, Connections, DatabaseMethod, Design, Plan, ReplicationMethod, Vm, design::AzureConnection,
+    diagram::Diagram,
 };
 use serde::{Deserialize, Serialize};
 

@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     arm::{
-        jobs::Job,
-        lro::Operation,
-        recovery::{Appliance, Item},
+        jobs::Job, leftovers::Classic, lro::Operation, migration_items, protected::Item, recovery::Appliance,
         sql::Restore,
     },
     world::guid,
@@ -81,6 +79,10 @@ pub(crate) struct Cloud {
     pub restores: BTreeMap<String, Restore>,
     /// Site Recovery's protected items, by lower-case id.
     pub items: BTreeMap<String, Item>,
+    /// Azure Migrate's migration items, by lower-case id.
+    pub migrations: BTreeMap<String, migration_items::Item>,
+    /// What retired generations left, by the vault's lower-case id.
+    pub classics: BTreeMap<String, Classic>,
     /// Registered replication appliances, by the vault's lower-case id.
     pub appliances: BTreeMap<String, Appliance>,
     /// Site Recovery's jobs, oldest first.
@@ -114,6 +116,8 @@ impl Cloud {
             accounts: BTreeMap::new(),
             restores: BTreeMap::new(),
             items: BTreeMap::new(),
+            migrations: BTreeMap::new(),
+            classics: BTreeMap::new(),
             appliances: BTreeMap::new(),
             jobs: vec![],
             guests: BTreeMap::new(),

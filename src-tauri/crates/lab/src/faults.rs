@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use crate::{
     LabError,
-    arm::{last, recovery::Item, set_state},
+    arm::{last, protected::Item, set_state},
     gate::Service,
     onprem::Power,
     world::{World, plus},
@@ -307,7 +307,7 @@ impl World {
             Some(Effect::Lock { scope, level, notes }) => {
                 let scope = format!("/subscriptions/{}{scope}", self.cloud.subscription);
                 self.cloud
-                    .store(crate::arm::resources::lock(&scope, "fault-script", &level, &notes));
+                    .store(crate::arm::authorization::lock(&scope, "fault-script", &level, &notes));
             }
             Some(Effect::StopTools { vm }) => self.set_tools(&vm, false),
             Some(Effect::EndSessions) => self.onprem.sessions.clear(),
@@ -342,7 +342,7 @@ impl World {
                 Effect::Lock { scope, .. } => {
                     let scope = format!("/subscriptions/{}{scope}", self.cloud.subscription);
                     self.cloud
-                        .remove(&crate::arm::resources::lock_id(&scope, "fault-script"));
+                        .remove(&crate::arm::authorization::lock_id(&scope, "fault-script"));
                 }
                 Effect::StopTools { vm } => self.set_tools(&vm, true),
                 _ => {}

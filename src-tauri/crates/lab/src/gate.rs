@@ -301,13 +301,12 @@ fn change(service: Service, method: &Method, path: &str, body: &[u8]) -> Option<
             (method != Method::GET && method != Method::HEAD).then(|| (method.to_string(), path.to_owned()))
         }
         Service::Arm => {
-            const READS: [&str; 6] = [
+            const READS: [&str; 5] = [
                 "listkeys",
                 "checknameavailability",
                 "retrievebootdiagnosticsdata",
                 "listservicesas",
                 "listaccountsas",
-                "refresh",
             ];
             let last = path.rsplit('/').next().unwrap_or("").to_lowercase();
             let reads = *method == Method::GET

@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    arm::recovery,
+    arm::{migrate, recovery},
     cloud::Blob,
     onprem::{self, Power},
     world::{World, plus},
@@ -13,8 +13,9 @@ use crate::{
 
 /// The account of the replication appliance in vCenter.
 pub(crate) const PRINCIPAL: &str = "CONTOSO\\svc-asr";
-const ROLE: &str = "Azure_Site_Recovery";
 const APPLIANCE: &str = "ASR-APPLIANCE";
+/// The appliance's name in an Azure Migrate project: letters and digits only.
+const APPLIANCE_KEY: &str = "ASRAPPLIANCE";
 const WEB: &str = "vm-21";
 const BOX: &str = "vm-31";
 /// Backups that the DBA takes: one full, six of the log, and the tail.
@@ -26,6 +27,8 @@ const READINESS: i64 = 10;
 const ACCOUNT: i64 = 6;
 const DEPLOY: i64 = 20;
 const REGISTER: i64 = 12;
+/// With a project key: updates, prerequisites, device code, VDDK.
+const REGISTER_KEY: i64 = 20;
 const DISCOVER: i64 = 15;
 const FULL: i64 = 25;
 const LOG: i64 = 15;
@@ -38,7 +41,7 @@ pub(crate) struct People {
     readiness: bool,
     /// The vCenter admin was asked for the account.
     account: bool,
-    /// The vault for which an appliance is being deployed, and how far.
+    /// The vault or Azure Migrate project for which an appliance is being deployed, and how far.
     appliance: Option<(String, Step)>,
     /// The container into which the DBA backs up.
     backup: Option<Backup>,
@@ -101,7 +104,7 @@ fn vm_admin(world: &mut World) {
 }
 
 fn vcenter_admin(world: &mut World) {
-    if world.people.account || !world.onprem.roles.iter().any(|r| r.name == ROLE) {
+    if world.people.account || !world.onprem.roles.iter().any(|r| !r.system) {
         return;
     }
     world.people.account = true;
@@ -129,10 +132,14 @@ fn site_recovery_admin(world: &mut World) {
             let vault = world
                 .cloud
                 .of_type(&scope, recovery::VAULTS)
-                .find(|v| v["properties"]["provisioningState"] == "Succeeded")
-                .and_then(|v| v["id"].as_str().map(str::to_owned));
-            let Some(vault) = vault else { return };
-            world.people.appliance = Some((vault, Step::Deploying));
+                .filter(|v| v["properties"]["provisioningState"] == "Succeeded")
+                .filter_map(|v| v["id"].as_str())
+                .find(|id| !world.cloud.classics.contains_key(&id.to_lowercase()))
+                .map(str::to_owned);
+            let Some(home) = migrate::ready(world).or(vault) else {
+                return;
+            };
+            world.people.appliance = Some((home, Step::Deploying));
             world.after(minutes(DEPLOY), |w| {
                 let (seed, now) = (w.seed(), w.now());
                 if w.onprem.vm(BOX).is_some() {
@@ -153,17 +160,24 @@ fn site_recovery_admin(world: &mut World) {
                 step(w, Step::Deployed);
             });
         }
-        // The vault was removed: the next one gets the appliance.
-        Some((vault, Step::Deployed | Step::Registered)) if world.cloud.get(&vault).is_none() => {
+        // It was removed: the next one gets the appliance.
+        Some((home, Step::Deployed | Step::Registered)) if world.cloud.get(&home).is_none() => {
             world.people.appliance = None
         }
-        Some((vault, Step::Deployed)) if account_works(world) => {
+        Some((home, Step::Deployed)) if account_works(world) => {
             step(world, Step::Registering);
-            world.after(minutes(REGISTER), move |w| {
-                if w.cloud.get(&vault).is_none() {
+            let project = world.cloud.get(&home).is_some_and(|h| h["type"] == migrate::PROJECTS);
+            let wait = if project { REGISTER_KEY } else { REGISTER };
+            world.after(minutes(wait), move |w| {
+                if w.cloud.get(&home).is_none() {
                     return;
                 }
-                recovery::register(w, &vault, APPLIANCE);
+                let vault = if project {
+                    recovery::register_with_project(w, &home, APPLIANCE_KEY)
+                } else {
+                    recovery::register(w, &home, APPLIANCE);
+                    home
+                };
                 step(w, Step::Registered);
                 w.after(minutes(DISCOVER), move |w| {
                     let now = w.now();

@@ -66,6 +66,12 @@ fn azure(world: &World) -> Value {
             json!({"machine": i.vm_name, "phase": phase(i.phase), "test": i.test_vm.as_deref().map(last)}),
         );
     }
+    for (id, i) in &c.migrations {
+        resources.insert(
+            short(id),
+            json!({"machine": i.vm_name, "stage": stage(i.stage), "test": i.test_vm.as_deref().map(last)}),
+        );
+    }
     let restores: Map<String, Value> = c
         .restores
         .iter()
@@ -81,8 +87,8 @@ fn azure(world: &World) -> Value {
 }
 
 /// States without the times in them.
-fn phase(p: crate::arm::recovery::Phase) -> &'static str {
-    use crate::arm::recovery::Phase::*;
+fn phase(p: crate::arm::protected::Phase) -> &'static str {
+    use crate::arm::protected::Phase::*;
     match p {
         Enabling => "Enabling",
         Initial { .. } => "Initial",
@@ -90,6 +96,19 @@ fn phase(p: crate::arm::recovery::Phase) -> &'static str {
         FailingOver => "FailingOver",
         FailedOver => "FailedOver",
         Committed => "Committed",
+        Disabling => "Disabling",
+    }
+}
+
+fn stage(s: crate::arm::migration_items::Stage) -> &'static str {
+    use crate::arm::migration_items::Stage::*;
+    match s {
+        Enabling => "Enabling",
+        EnableFailed => "EnableFailed",
+        Seeding { .. } => "Seeding",
+        Replicating => "Replicating",
+        Migrating => "Migrating",
+        Migrated => "Migrated",
         Disabling => "Disabling",
     }
 }

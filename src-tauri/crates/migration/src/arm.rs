@@ -4,17 +4,17 @@
 //! And once a managed instance lives in a subnet, its subnet, security group and route table are never written again,
 //! because Azure has added rules of its own to them.
 
-use crate::{Links, template, words};
-use azure::{Arm, Operation, Polled, Started};
+use crate::{Links, replication, template, words};
+use azure::{Operation, Polled, Started};
 use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
 use jiff::{SignedDuration, Timestamp};
 use plan::{Action, Condition, Fact, Follow, ResourceId, task::lookup};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Follows an accepted operation to its end, showing signs of life. `handle` is `{"op": …}`, `{"resource": id}`,
 /// `{"observe": true}` or `{"job": id}`.
-async fn follow(
+pub(crate) async fn follow(
     links: &Links,
     ctx: &Ctx,
     handle: &Handle,
@@ -32,14 +32,14 @@ async fn follow(
                     percent,
                     retry_after,
                 }) => {
-                    let (text, more) = detail(&arm, ctx, how, &operation).await;
+                    let (text, more) = detail(links, ctx, how, &operation).await;
                     ctx.progress(more.or(percent), if text.is_empty() { status } else { text });
                     op = operation;
                     ctx.sleep(retry_after.max(1)).await?;
                 }
                 Ok(Polled::Done { .. }) => return Ok(()),
                 Ok(Polled::Failed(e)) => {
-                    return Err(job_error(&arm, how, &op).await.unwrap_or_else(|| words::ended(e)));
+                    return Err(job_error(links, ctx, how, &op).await.unwrap_or_else(|| words::ended(e)));
                 }
                 // Azure forgets finished operations after some time; the resource itself then tells.
                 Err(e) if e.is_not_found() => return Ok(()),
@@ -90,7 +90,7 @@ async fn follow(
 }
 
 /// What to look at when an operation of ours is only visible in a resource.
-struct Watched<'a> {
+pub(crate) struct Watched<'a> {
     id: ResourceId,
     done: &'a Condition,
     running: Option<&'a Condition>,
@@ -100,13 +100,13 @@ pub(crate) fn holds(condition: &Condition, document: &Value) -> bool {
     condition.iter().all(|e| e.holds(document))
 }
 
-fn state_of(document: &Value) -> Option<&str> {
+pub(crate) fn state_of(document: &Value) -> Option<&str> {
     document
         .pointer("/properties/provisioningState")
         .and_then(Value::as_str)
 }
 
-fn terminal(state: &str) -> bool {
+pub(crate) fn terminal(state: &str) -> bool {
     ["Succeeded", "Failed", "Canceled"]
         .iter()
         .any(|s| s.eq_ignore_ascii_case(state))
@@ -124,7 +124,8 @@ fn unreadable(ctx: &Ctx, why: &str) -> Failure {
 
 /// Reads the finer progress that a service offers beside the operation. A failed look shows nothing; the operation
 /// itself goes on.
-async fn detail(arm: &Arm, ctx: &Ctx, how: &Follow, op: &Operation) -> (String, Option<f64>) {
+async fn detail(links: &Links, ctx: &Ctx, how: &Follow, op: &Operation) -> (String, Option<f64>) {
+    let arm = links.arm(ctx);
     match how {
         Follow::Operation => (String::new(), None),
         Follow::InstanceSteps => {
@@ -157,14 +158,11 @@ async fn detail(arm: &Arm, ctx: &Ctx, how: &Follow, op: &Operation) -> (String, 
                 _ => (String::new(), percent),
             }
         }
-        Follow::Job { vault } => match op.name() {
-            Some(name) => match arm.get(&vault.child("replicationJobs", name)).await {
-                Ok(job) => job_text(&job),
-                Err(_) => (String::new(), None),
-            },
+        Follow::Job { vault } => match job_of(links, ctx, vault, op).await {
+            Some(job) => job_text(&job),
             None => (String::new(), None),
         },
-        Follow::Resource { .. } => (String::new(), None),
+        Follow::Resource { .. } | Follow::Gateway => (String::new(), None),
     }
 }
 
@@ -199,9 +197,16 @@ fn job_text(job: &Value) -> (String, Option<f64>) {
     (format!("{} of {}: {name}", done + 1, tasks.len()), Some(percent))
 }
 
-async fn job_error(arm: &Arm, how: &Follow, op: &Operation) -> Option<Failure> {
+/// Reads the Site Recovery job behind an operation.
+async fn job_of(links: &Links, ctx: &Ctx, vault: &ResourceId, op: &Operation) -> Option<Value> {
+    let vault = template::id(links, ctx, vault).ok()?;
+    let job = vault.child("replicationJobs", op.name()?);
+    links.arm(ctx).get(&job).await.ok()
+}
+
+async fn job_error(links: &Links, ctx: &Ctx, how: &Follow, op: &Operation) -> Option<Failure> {
     let Follow::Job { vault } = how else { return None };
-    let job = arm.get(&vault.child("replicationJobs", op.name()?)).await.ok()?;
+    let job = job_of(links, ctx, vault, op).await?;
     job.pointer("/properties/errors/0")?;
     Some(job_failure(&job))
 }
@@ -244,16 +249,22 @@ fn job_failure(job: &Value) -> Failure {
 }
 
 /// Turns an accepted request into a handle.
-fn handle(started: &Started) -> Option<Handle> {
+pub(crate) fn handle(started: &Started) -> Option<Handle> {
     started.operation.as_ref().map(|op| Handle(json!({ "op": op })))
 }
 
-fn record(ctx: &Ctx, facts: &[Fact], document: &Value) {
+/// Records the facts that the document has, and returns the first name that it lacks.
+pub(crate) fn record<'a>(ctx: &Ctx, facts: &'a [Fact], document: &Value) -> Option<&'a str> {
+    let mut known = BTreeSet::new();
     for f in facts {
-        if let Some(v) = document.pointer(&f.pointer).filter(|v| !v.is_null()) {
+        let value = lookup(document, &f.pointer).into_iter().find(|v| !v.is_null());
+        if let Some(v) = value
+            && known.insert(f.name.as_str())
+        {
             ctx.set_fact(f.name.clone(), v.clone());
         }
     }
+    facts.iter().map(|f| f.name.as_str()).find(|n| !known.contains(n))
 }
 
 /// Registers a resource provider.
@@ -366,16 +377,18 @@ pub(crate) fn differences(wanted: &Value, actual: &Value, at: &str) -> Vec<Strin
                 }
             })
             .collect(),
-        (Value::String(w), Value::String(a)) if location(w).eq_ignore_ascii_case(&location(a)) => vec![],
+        (Value::String(w), Value::String(a)) if plain(w).eq_ignore_ascii_case(&plain(a)) => vec![],
         (Value::Number(w), Value::Number(a)) if w.as_f64() == a.as_f64() => vec![],
         (w, a) if w == a => vec![],
         _ => vec![at.to_owned()],
     }
 }
 
-/// Azure writes regions as `East US 2` and `eastus2`.
-fn location(s: &str) -> String {
-    if s.contains('/') {
+/// Azure writes regions as `East US 2` and `eastus2`, and ids of role definitions with and without the subscription.
+fn plain(s: &str) -> String {
+    if let Some((_, role)) = s.split_once("/roleDefinitions/") {
+        role.to_owned()
+    } else if s.contains('/') {
         s.to_owned()
     } else {
         s.replace(' ', "")
@@ -437,6 +450,10 @@ impl TaskKind for Put {
                 return Ok(Observed::Differs(format!("its state is {s}")));
             }
             _ => {}
+        }
+        if replication::failed(&now) {
+            // Writing it again doesn't cure it: Azure wants it removed first.
+            return Err(replication::failure(&ctx.task.title, &now));
         }
         let differ = differences(&body, &now, "");
         if differ.is_empty() {
@@ -525,7 +542,7 @@ async fn remove(links: &Links, ctx: &Ctx, id: &ResourceId) -> Result<(), Failure
     gone(links, ctx, id).await
 }
 
-async fn gone(links: &Links, ctx: &Ctx, id: &ResourceId) -> Result<(), Failure> {
+pub(crate) async fn gone(links: &Links, ctx: &Ctx, id: &ResourceId) -> Result<(), Failure> {
     for _ in 0..20 {
         if links.arm(ctx).get_opt(id).await.map_err(words::azure)?.is_none() {
             ctx.removed(id.as_str());
@@ -553,6 +570,10 @@ fn scenario(verb: &str) -> Option<&'static str> {
         "testFailoverCleanup" => "TestFailoverCleanup",
         "unplannedFailover" => "UnplannedFailover",
         "failoverCommit" => "CommitFailover",
+        // Named as the item's states are; a migration in progress is first recognised by those.
+        "testMigrate" => "TestMigrate",
+        "testMigrateCleanup" => "TestMigrateCleanup",
+        "migrate" => "Migrate",
         _ => return None,
     })
 }
@@ -585,6 +606,7 @@ impl Post {
         let Some(scenario) = scenario(verb) else {
             return Ok(None);
         };
+        let vault = template::id(&self.0, ctx, vault)?;
         let jobs = self
             .0
             .arm(ctx)

@@ -1,8 +1,12 @@
 //! Checks that change nothing: one resource, a list, names, sizes, SKUs.
 
-use crate::{Links, arm::holds, template, words};
+use crate::{
+    Links,
+    arm::{holds, record},
+    replication, template, words,
+};
 use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
-use plan::{Action, Actor, Fact, Follow, ResourceId};
+use plan::{Action, Actor, Fact, Follow, ResourceId, task::unfolded};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -59,6 +63,7 @@ impl Judge {
                 id, condition, absent, ..
             } => {
                 let id = template::id(&self.0, ctx, id)?;
+                let condition = &template::condition(&self.0, ctx, condition)?;
                 let now = if id.as_str().contains('?') {
                     match arm.get_path(id.as_str()).await {
                         Ok(v) => Some(v),
@@ -68,7 +73,7 @@ impl Judge {
                 } else {
                     arm.get_opt(&id).await.map_err(words::azure)?
                 };
-                Ok(match now {
+                Ok(match now.map(unfolded) {
                     None if *absent => Verdict::Holds(Value::Null),
                     Some(v) if !absent && holds(condition, &v) => Verdict::Holds(v),
                     seen => Verdict::Not { seen },
@@ -76,12 +81,13 @@ impl Judge {
             }
             Action::Find { list, condition, .. } => {
                 let list = template::id(&self.0, ctx, list)?;
+                let condition = &template::condition(&self.0, ctx, condition)?;
                 let all = match arm.list(&list).await {
                     Ok(all) => all,
                     Err(e) if e.is_not_found() => vec![],
                     Err(e) => return Err(words::azure(e)),
                 };
-                Ok(match all.into_iter().find(|v| holds(condition, v)) {
+                Ok(match all.into_iter().map(unfolded).find(|v| holds(condition, v)) {
                     Some(v) => Verdict::Holds(v),
                     None => Verdict::Not { seen: None },
                 })
@@ -113,16 +119,11 @@ impl Look for Judge {
         };
         match self.judge(ctx).await? {
             Verdict::Holds(document) => {
-                for f in self.facts(ctx) {
-                    match document.pointer(&f.pointer).filter(|v| !v.is_null()) {
-                        Some(v) => ctx.set_fact(f.name.clone(), v.clone()),
-                        None => {
-                            return Ok(Observed::NotYet {
-                                text: format!("{} is not known yet", f.name),
-                                again_secs: AGAIN_SECS,
-                            });
-                        }
-                    }
+                if record(ctx, self.facts(ctx), &document).is_some() {
+                    return Ok(Observed::NotYet {
+                        text: otherwise.clone(),
+                        again_secs: AGAIN_SECS,
+                    });
                 }
                 // Not everything in a list has a name of its own.
                 let name = document
@@ -131,6 +132,9 @@ impl Look for Judge {
                     .unwrap_or(ctx.task.address.name());
                 ctx.evidence(format!("{name}: as expected."));
                 Ok(Observed::Matches)
+            }
+            Verdict::Not { seen: Some(seen) } if follow == Follow::Gateway && replication::failed(&seen) => {
+                Err(replication::failure(&ctx.task.title, &seen))
             }
             Verdict::Not { seen } if wait || matches!(ctx.task.actor, Actor::Person { .. }) => {
                 let text = progress(ctx, &follow, seen.as_ref()).unwrap_or_else(|| otherwise.clone());
@@ -156,19 +160,27 @@ impl Look for Judge {
 
 /// Reads percentage and words out of the resource itself.
 fn progress(ctx: &Ctx, follow: &Follow, seen: Option<&Value>) -> Option<String> {
-    let Follow::Resource { percent, text } = follow else {
-        return None;
+    let (percent, text) = match follow {
+        Follow::Resource { percent, text } => (percent, text),
+        Follow::Gateway => {
+            let (number, text) = replication::gateway(seen?);
+            ctx.progress(number, text.clone());
+            return Some(text);
+        }
+        _ => return None,
     };
     let seen = seen?;
     let number = seen
         .pointer(percent)
         .filter(|_| !percent.is_empty())
         .and_then(Value::as_f64);
-    let words: Vec<_> = text
+    let mut words: Vec<String> = text
         .iter()
         .filter_map(|p| seen.pointer(p))
         .filter_map(Value::as_str)
+        .map(str::to_owned)
         .collect();
+    words.extend(replication::health(seen));
     let all = match number {
         Some(n) => format!("{n:.0} % · {}", words.join(" · ")),
         None if words.is_empty() => return None,
@@ -205,6 +217,7 @@ impl Offer {
 
     async fn name(&self, ctx: &Ctx, id: &ResourceId) -> Result<Observed, Failure> {
         let arm = self.0.arm(ctx);
+        let id = &template::id(&self.0, ctx, id)?;
         if arm.get_opt(id).await.map_err(words::azure)?.is_some() {
             ctx.evidence(format!(
                 "{} exists in this resource group; it is judged when it is used.",

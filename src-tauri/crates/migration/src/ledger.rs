@@ -1,8 +1,9 @@
-//! The last task: everything that this project created is either gone or meant to stay.
+//! The last tasks: everything that this project created is either gone or meant to stay; what others left is listed.
 
 use crate::{Links, checks::Look, words};
 use engine::{Ctx, Failure, FailureClass, Observed};
 use plan::{Action, ResourceId};
+use serde_json::Value;
 use std::sync::Arc;
 
 pub(crate) struct Ledger(pub(crate) Arc<Links>);
@@ -48,6 +49,40 @@ impl Look for Ledger {
             left.join(", "),
             "Delete them in the portal or vCenter when nothing needs them, then choose Retry.",
         ))
+    }
+}
+
+/// Says what is still in a resource group.
+pub(crate) struct Left(pub(crate) Arc<Links>);
+
+#[async_trait::async_trait]
+impl Look for Left {
+    async fn look(&self, ctx: &Ctx) -> Result<Observed, Failure> {
+        let Action::ListGroup { group } = &ctx.task.action else {
+            return Err(words::misplaced(&ctx.task));
+        };
+        let list = self
+            .0
+            .arm(ctx)
+            .list(&ResourceId::new(format!("{group}/resources")))
+            .await;
+        let all = match list {
+            Err(e) if e.is_not_found() => vec![],
+            other => other.map_err(words::azure)?,
+        };
+        if all.is_empty() {
+            ctx.evidence(format!("Nothing is left in {}.", group.name()));
+        }
+        for left in all {
+            let text = |k: &str| left.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
+            ctx.evidence(format!(
+                "Still in {}: {} ({}).",
+                group.name(),
+                text("name"),
+                text("type")
+            ));
+        }
+        Ok(Observed::Matches)
     }
 }
 

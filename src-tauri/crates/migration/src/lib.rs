@@ -14,7 +14,9 @@ mod checks;
 mod database;
 mod dms;
 mod ledger;
+mod replication;
 mod run_command;
+mod service;
 mod storage;
 mod template;
 mod vcenter;
@@ -124,6 +126,12 @@ impl Runner for Migration {
             Action::RunCommand { .. } => Arc::new(run_command::RunCommand(links)),
             Action::CheckBoot { .. } => Arc::new(checks::Check(run_command::Boot(links))),
             Action::CheckLedger { .. } => Arc::new(checks::Check(ledger::Ledger(links))),
+            Action::ListGroup { .. } => Arc::new(checks::Check(ledger::Left(links))),
+            Action::Patch { .. } => Arc::new(service::Patch(links)),
+            Action::Call { .. } => Arc::new(service::Call(links)),
+            Action::Remove { .. } => Arc::new(service::Remove(links)),
+            Action::CheckRetired { .. } => Arc::new(checks::Check(replication::Retired(links))),
+            Action::CheckReplication { .. } => Arc::new(checks::Check(replication::Health(links))),
             // Gates, waits and what isn't needed are the engine's own; it never asks for their kind.
             _ => Arc::new(vcenter::OnPremises(links)),
         }

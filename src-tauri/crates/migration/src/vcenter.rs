@@ -130,17 +130,17 @@ impl TaskKind for OnPremises {
                         FailureClass::NeedsPerson,
                         "VCenterTooOld",
                         format!("{} is too old", about.full_name),
-                        format!("Site Recovery supports {min_version} and later."),
+                        format!("Replication is supported with {min_version} and later."),
                         "Update vCenter, then choose Retry.",
                     ));
                 }
                 ctx.evidence(format!("{} is supported.", about.full_name));
                 Ok(Observed::Matches)
             }
-            Action::CheckVm { vm } => {
+            Action::CheckVm { vm, method } => {
                 let found = self.required(&vc, vm).await?;
                 ctx.set_fact(identity(vm), found.moref.as_str());
-                let findings = rules::CURRENT.judge_vm(&found);
+                let findings = rules::CURRENT.judge_vm(&found, *method);
                 if let Some(f) = findings.iter().find(|f| f.severity == Severity::Blocking) {
                     return Err(Failure::of(
                         FailureClass::NeedsPerson,
@@ -272,7 +272,13 @@ impl TaskKind for OnPremises {
                     _ => not_yet(format!("{vm} has not reported yet")),
                 }
             }
-            Action::ShutDownVm { vm } => {
+            Action::ShutDownVm { vm, made_for } => {
+                if let Some(whole) = made_for.as_ref().filter(|m| !ctx.is_ours(m.as_str())) {
+                    return Ok(Observed::NotNeeded(format!(
+                        "{} was there before, so what belongs to it stays.",
+                        whole.name()
+                    )));
+                }
                 let now = self.required(&vc, vm).await?;
                 ctx.set_fact(identity(vm), now.moref.as_str());
                 Ok(match now.power_state.as_str() {
@@ -302,8 +308,11 @@ impl TaskKind for OnPremises {
                 same(ctx, vm, &self.required(&vc, vm).await?)?;
                 Ok(Observed::Differs(format!("it is called {vm}")))
             }
-            Action::DestroyVm { vm } => Ok(match self.vm(&vc, vm).await? {
+            Action::DestroyVm { vm, made_for } => Ok(match self.vm(&vc, vm).await? {
                 None => Observed::Matches,
+                Some(_) if made_for.is_some() && ctx.fact(&identity(vm)).is_none() => {
+                    Observed::NotNeeded(format!("This run has not shut {vm} down, so it stays."))
+                }
                 Some(v) if v.power_state != "poweredOff" => {
                     return Err(Failure::of(
                         FailureClass::NeedsPerson,
@@ -380,7 +389,7 @@ impl TaskKind for OnPremises {
                 vc.revoke("Datacenter", &dc, principal).await.map_err(words::vsphere)?;
                 Ok(None)
             }
-            Action::ShutDownVm { vm } => {
+            Action::ShutDownVm { vm, .. } => {
                 let now = self.required(&vc, vm).await?;
                 if now.tools_status.as_deref() == Some("guestToolsRunning") {
                     vc.shutdown_guest(&now.moref).await.map_err(words::vsphere)?;
@@ -394,7 +403,7 @@ impl TaskKind for OnPremises {
                 let now = self.required(&vc, vm).await?;
                 Ok(task(vc.rename(&now.moref, to).await.map_err(words::vsphere)?))
             }
-            Action::DestroyVm { vm } => {
+            Action::DestroyVm { vm, .. } => {
                 let now = self.required(&vc, vm).await?;
                 Ok(task(vc.destroy(&now.moref).await.map_err(words::vsphere)?))
             }
@@ -432,7 +441,8 @@ impl TaskKind for OnPremises {
                 ctx.sleep(5).await?;
             }
         }
-        let (Some(moref), Action::ShutDownVm { vm }) = (handle.0.get("vm").and_then(Value::as_str), &ctx.task.action)
+        let (Some(moref), Action::ShutDownVm { vm, .. }) =
+            (handle.0.get("vm").and_then(Value::as_str), &ctx.task.action)
         else {
             return Ok(());
         };
@@ -509,7 +519,7 @@ impl TaskKind for OnPremises {
                 ctx.removed(permission_entry(principal, datacenter));
                 Ok(())
             }
-            Action::ShutDownVm { vm } => {
+            Action::ShutDownVm { vm, .. } => {
                 let now = self.required(&vc, vm).await?;
                 vc.power_on(&now.moref).await.map_err(words::vsphere)?;
                 Ok(())

@@ -217,6 +217,13 @@ pub struct Design {
     /// Account for the push installation of the Mobility service, as it is named in the appliance.
     pub mobility_account: String,
     pub appliance: String,
+    /// Azure Migrate project, for [`ReplicationMethod::VMwareCbt`].
+    #[serde(default)]
+    pub migrate_project: String,
+    /// Display name of the region that keeps the project's records (`Central US`); only some regions do. Where the VM
+    /// goes is [`Design::location`].
+    #[serde(default)]
+    pub migrate_location: String,
     pub replication: ReplicationMethod,
     pub database_method: DatabaseMethod,
     #[serde(default)]
@@ -263,6 +270,30 @@ impl Design {
     /// Id of the identity that reads the container instead of the account's key.
     pub fn reading_identity(&self) -> Option<&str> {
         Some(self.dms.identity.as_str()).filter(|i| self.uses_dms() && !self.from_share() && !i.is_empty())
+    }
+
+    /// Name of the copy that the test of the replication makes: each service has its own suffix.
+    pub fn test_vm(&self) -> String {
+        match self.replication {
+            ReplicationMethod::InMageRcm => format!("{}-test", self.web_vm),
+            ReplicationMethod::VMwareCbt => format!("{}-Test", self.web_vm),
+        }
+    }
+
+    /// What holds the replication in Azure: the vault of the design, or the project, whose vault Azure names itself.
+    pub fn replication_home(&self) -> &str {
+        match self.replication {
+            ReplicationMethod::InMageRcm => &self.vault,
+            ReplicationMethod::VMwareCbt => &self.migrate_project,
+        }
+    }
+
+    /// The account through which replicated data goes. Azure Migrate looks for its own by a computed name.
+    pub fn replication_cache(&self) -> &str {
+        match self.replication {
+            ReplicationMethod::InMageRcm => &self.cache_account,
+            ReplicationMethod::VMwareCbt => "migratersa",
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! which pack it was judged. `tutorial-2018` judges a design as the 2018 tutorial would, for comparison; it never runs.
 
 use crate::{
-    design::{DatabaseMethod, Design},
+    design::{DatabaseMethod, Design, ReplicationMethod},
     inventory::Vm,
     task::{Finding, Severity},
 };
@@ -34,10 +34,53 @@ pub struct Pack {
     pub data_disks: u32,
     /// Guest ids that Site Recovery replicates, by prefix.
     pub guests: &'static [&'static str],
+    /// What is different when Azure Migrate replicates without an agent.
+    pub agentless: Agentless,
     pub source: &'static str,
 }
 
+/// Limits of Azure Migrate's agentless replication.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Agentless {
+    /// Bytes: largest operating system disk, whatever the firmware.
+    pub os_disk: u64,
+    pub data_disks: u32,
+    /// Guest ids that it replicates beside those of Site Recovery, by prefix.
+    pub more_guests: &'static [&'static str],
+    pub source: &'static str,
+}
+
+/// A generation of replication that Microsoft has retired: recognised and explained, never started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retired {
+    pub name: &'static str,
+    /// What ended when, in words.
+    pub dates: &'static str,
+    /// What to do with what is still there.
+    pub advice: &'static str,
+    pub source: &'static str,
+}
+
+/// Site Recovery with a configuration server, `InMageAzureV2`.
+pub const CLASSIC_SITE_RECOVERY: Retired = Retired {
+    name: "Site Recovery classic (configuration server, InMageAzureV2)",
+    dates: "Enabling replication has been blocked since 31 January 2026, Microsoft has not supported it since 15 March 2026, and machines can't stay on it after 30 March 2026 (Microsoft's page names both 15 and 30 March).",
+    advice: "Move these machines to the modernized experience (vault, Replicated items, Upgrade), or disable their replication and remove the configuration server from the vault.",
+    source: "learn.microsoft.com: vmware-physical-azure-classic-deprecation (2026-08-26)",
+};
+
+/// Azure Migrate's agent-based replication by the same configuration server.
+pub const CLASSIC_AGENT_BASED: Retired = Retired {
+    name: "Azure Migrate agent-based classic (InMageAzureV2)",
+    dates: "Enabling replication was blocked on 31 March 2026, replication ended on 31 May 2026, and it was fully retired on 30 September 2026.",
+    advice: "Nothing is replicated any more. Stop the replication of these machines in the Azure Migrate project and replicate them anew, without an agent or with the simplified agent-based experience.",
+    source: "learn.microsoft.com: simplified-experience-for-azure-migrate (2025-11-11)",
+};
+
 const GIB: u64 = 1 << 30;
+
+/// Bytes: largest managed disk. Source: VMware to Azure support matrix (2023-09).
+const MANAGED_DISK: u64 = 32_767 * GIB;
 
 /// The rules of today.
 pub const CURRENT: Pack = Pack {
@@ -67,6 +110,12 @@ pub const CURRENT: Pack = Pack {
         "sles",
         "oracleLinux",
     ],
+    agentless: Agentless {
+        os_disk: 2048 * GIB,
+        data_disks: 59,
+        more_guests: &["winNet", "winLonghorn"],
+        source: "learn.microsoft.com: support matrix for VMware migration (2024-05-15; disks per VM 2022-11)",
+    },
     source: "learn.microsoft.com: SQL MI connectivity architecture (2023-08), VMware to Azure support matrix (2023-09)",
 };
 
@@ -187,7 +236,28 @@ impl Pack {
                 format!("Storage comes in steps of {} GiB.", self.mi_storage_step),
             );
         }
-        for account in [&d.cache_account, &d.backup_account] {
+        let agentless = d.replication == ReplicationMethod::VMwareCbt;
+        if agentless {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+            if d.migrate_project.is_empty() || !d.migrate_project.bytes().all(plain) {
+                block(
+                    "migrate-project",
+                    &d.migrate_project,
+                    "The Azure Migrate project has no valid name".into(),
+                    "A name has letters, digits and hyphens. Enter one in Design.".into(),
+                );
+            }
+            if d.migrate_location.is_empty() {
+                block(
+                    "migrate-location",
+                    &d.migrate_project,
+                    "The Azure Migrate project has no region".into(),
+                    "Enter the region that keeps the project's records in Design, such as Central US. It need not be the VM's.".into(),
+                );
+            }
+        }
+        let cache = (!agentless).then_some(&d.cache_account);
+        for account in cache.into_iter().chain([&d.backup_account]) {
             let ok = (3..=24).contains(&account.len())
                 && account.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
             if !ok {
@@ -198,6 +268,18 @@ impl Pack {
                     "A name has 3 to 24 lower-case letters and digits. Correct it in Design.".into(),
                 );
             }
+        }
+        if agentless {
+            out.push(Finding {
+                source: "Broadcom's download pages, September 2026".into(),
+                ..self.finding(
+                    "agentless-vddk",
+                    Severity::Warning,
+                    &d.appliance,
+                    "The appliance needs VMware's Virtual Disk Development Kit".into(),
+                    "Broadcom has ended its public download. Make sure that you hold a copy before the run; without one, choose InMageRcm in Design.".into(),
+                )
+            });
         }
         self.judge_dms(d, &mut out);
         out
@@ -272,12 +354,18 @@ impl Pack {
         }
     }
 
-    /// Judges one machine against the support rules for replication. Sizes come from the inventory's second pass when
-    /// it was read.
-    pub fn judge_vm(&self, vm: &Vm) -> Vec<Finding> {
+    /// Judges one machine against the support rules of a replication method. Sizes come from the inventory's second pass
+    /// when it was read.
+    pub fn judge_vm(&self, vm: &Vm, method: ReplicationMethod) -> Vec<Finding> {
+        let agentless = method == ReplicationMethod::VMwareCbt;
+        let service = if agentless { "Azure Migrate" } else { "Site Recovery" };
+        let source = if agentless { self.agentless.source } else { self.source };
         let mut out = Vec::new();
         let mut add = |rule: &str, severity, title: String, detail: String| {
-            out.push(self.finding(rule, severity, &vm.name, title, detail));
+            out.push(Finding {
+                source: source.into(),
+                ..self.finding(rule, severity, &vm.name, title, detail)
+            });
         };
         let valid = !vm.name.is_empty()
             && vm.name.len() <= 63
@@ -292,19 +380,34 @@ impl Pack {
                 "Names have 1 to 63 letters, digits and hyphens. Give the Azure VM another name in Design.".into(),
             );
         }
+        if agentless && !vm.name.is_ascii() {
+            add(
+                "vm-ascii",
+                Severity::Warning,
+                format!("`{}` has characters outside ASCII", vm.name),
+                "Azure Migrate doesn't replicate disks whose files have such names, and files usually bear the machine's. Look at them in the datastore; a Storage vMotion after a rename gives them new names.".into(),
+            );
+        }
+        if vm.ip_address.as_deref().is_some_and(|a| a.contains(':')) {
+            add(
+                "vm-ipv6",
+                Severity::Warning,
+                format!("{} uses IPv6", vm.name),
+                format!("{service} doesn't carry IPv6 addresses over. Make sure that the machine is reached by IPv4."),
+            );
+        }
+        let more = if agentless { self.agentless.more_guests } else { &[] };
         if let Some(guest) = &vm.guest_id
             && !self
                 .guests
                 .iter()
+                .chain(more)
                 .any(|g| guest.to_ascii_lowercase().starts_with(&g.to_ascii_lowercase()))
         {
             add(
                 "vm-guest",
                 Severity::Blocking,
-                format!(
-                    "{} runs an operating system that Site Recovery doesn't replicate",
-                    vm.name
-                ),
+                format!("{} runs an operating system that {service} doesn't replicate", vm.name),
                 format!(
                     "vCenter reports `{guest}`. Check the support matrix, or correct the guest OS in the VM's settings."
                 ),
@@ -318,7 +421,14 @@ impl Pack {
                 "Convert it to a VM first.".into(),
             );
         }
-        if vm.secure_boot == Some(true) {
+        if vm.secure_boot == Some(true) && agentless {
+            add(
+                "vm-secure-boot",
+                Severity::Warning,
+                format!("{} has Secure Boot enabled", vm.name),
+                "It comes up in Azure without it. Turn on Trusted Launch after the migration.".into(),
+            );
+        } else if vm.secure_boot == Some(true) {
             add(
                 "vm-secure-boot",
                 Severity::Blocking,
@@ -326,15 +436,22 @@ impl Pack {
                 "Site Recovery supports UEFI only with Secure Boot off. Azure Migrate agentless would do.".into(),
             );
         }
-        if vm.disk_count > self.data_disks + 1 {
+        let data_disks = if agentless {
+            self.agentless.data_disks
+        } else {
+            self.data_disks
+        };
+        if vm.disk_count > data_disks + 1 {
             add(
                 "vm-disks",
                 Severity::Blocking,
                 format!("{} has {} disks", vm.name, vm.disk_count),
-                format!("At most {} data disks are replicated.", self.data_disks),
+                format!("At most {data_disks} data disks are replicated."),
             );
         }
-        let limit = if vm.firmware.as_deref() == Some("efi") {
+        let limit = if agentless {
+            self.agentless.os_disk
+        } else if vm.firmware.as_deref() == Some("efi") {
             self.os_disk_efi
         } else {
             self.os_disk_bios
@@ -345,6 +462,18 @@ impl Pack {
                 Severity::Blocking,
                 format!("The OS disk of {} is too large", vm.name),
                 format!("{} GiB; the limit for this firmware is {} GiB.", os / GIB, limit / GIB),
+            );
+        }
+        if let Some(data) = vm.disk_bytes.iter().skip(1).find(|b| **b > MANAGED_DISK) {
+            add(
+                "vm-data-disk",
+                Severity::Blocking,
+                format!("A data disk of {} is too large", vm.name),
+                format!(
+                    "{} GiB; a managed disk has at most {} GiB.",
+                    data / GIB,
+                    MANAGED_DISK / GIB
+                ),
             );
         }
         if vm.tools_status.as_deref().is_some_and(|s| s != "guestToolsRunning") {
@@ -421,6 +550,17 @@ mod tests {
     }
 
     #[test]
+    fn agentless_needs_a_project_and_says_what_else() {
+        let mut d = smarthotel::design();
+        d.replication = ReplicationMethod::VMwareCbt;
+        d.cache_account = "Not used".into();
+        let rules = |d: &Design| CURRENT.judge_design(d).into_iter().map(|f| f.rule).collect::<Vec<_>>();
+        assert_eq!(rules(&d), ["agentless-vddk"]);
+        (d.migrate_project, d.migrate_location) = Default::default();
+        assert_eq!(rules(&d), ["migrate-project", "migrate-location", "agentless-vddk"]);
+    }
+
+    #[test]
     fn tutorial_pack_accepts_what_today_refuses() {
         let mut d = smarthotel::design();
         d.mi.subnet_space = "10.235.0.0/28".parse().unwrap();
@@ -439,9 +579,14 @@ mod tests {
             disk_bytes: vec![60 * GIB],
             ..Vm::default()
         };
-        assert_eq!(CURRENT.judge_vm(&good), vec![]);
+        use ReplicationMethod::{InMageRcm, VMwareCbt};
+        for method in [InMageRcm, VMwareCbt] {
+            assert_eq!(CURRENT.judge_vm(&good, method), vec![]);
+        }
         type Fault = fn(&mut Vm);
-        let cases: [(&str, Fault); 7] = [
+        let cases: [(&str, Fault); 9] = [
+            ("vm-ipv6", |v| v.ip_address = Some("fd00::10".into())),
+            ("vm-data-disk", |v| v.disk_bytes.push(33_000 * GIB)),
             ("vm-name", |v| v.name = "web_vm".into()),
             ("vm-guest", |v| v.guest_id = Some("freebsd12Guest".into())),
             ("vm-template", |v| v.template = true),
@@ -453,8 +598,33 @@ mod tests {
         for (rule, fault) in cases {
             let mut v = good.clone();
             fault(&mut v);
-            assert!(CURRENT.judge_vm(&v).iter().any(|f| f.rule == rule), "{rule}");
+            for method in [InMageRcm, VMwareCbt] {
+                assert!(CURRENT.judge_vm(&v, method).iter().any(|f| f.rule == rule), "{rule}");
+            }
         }
+        // Where the methods disagree.
+        let severity = |fault: Fault, method| {
+            let mut v = good.clone();
+            fault(&mut v);
+            CURRENT.judge_vm(&v, method).first().map(|f| f.severity)
+        };
+        let (warning, blocking) = (Some(Severity::Warning), Some(Severity::Blocking));
+        let differ: [(Fault, _, _); 4] = [
+            (|v| v.secure_boot = Some(true), blocking, warning),
+            (
+                |v| (v.firmware, v.disk_bytes) = (Some("efi".into()), vec![3000 * GIB]),
+                None,
+                blocking,
+            ),
+            (|v| v.disk_count = 62, None, blocking),
+            (|v| v.guest_id = Some("winLonghorn64Guest".into()), blocking, None),
+        ];
+        for (fault, rcm, cbt) in differ {
+            assert_eq!((severity(fault, InMageRcm), severity(fault, VMwareCbt)), (rcm, cbt));
+        }
+        let mut v = good;
+        v.name = "WÄBVM".into();
+        assert!(CURRENT.judge_vm(&v, VMwareCbt).iter().any(|f| f.rule == "vm-ascii"));
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub fn design() -> Design {
         vcenter_principal: r"CONTOSO\svc-asr".into(),
         mobility_account: "svc-mobility".into(),
         appliance: "ASR-APPLIANCE".into(),
+        migrate_project: "ContosoMigrateProject".into(),
+        migrate_location: "Central US".into(),
         replication: Default::default(),
         database_method: Default::default(),
         dms: DmsDesign {

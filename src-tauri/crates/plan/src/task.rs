@@ -1,6 +1,9 @@
 //! What a plan is made of. A plan is a value: it can be shown, hashed, saved, compared and approved.
 
-use crate::address::{Address, ResourceId};
+use crate::{
+    address::{Address, ResourceId},
+    design::ReplicationMethod,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -125,8 +128,11 @@ pub struct Script {
     pub text: String,
 }
 
-/// What a task does. Texts, ids and bodies may hold `${name}` placeholders: facts that earlier tasks recorded
-/// (`${asr.fabric}`), or `${secret:name}`, which is resolved at the last moment and never recorded.
+/// What a task does. Texts, ids, bodies and the conditions of checks may hold `${name}` placeholders: facts that earlier
+/// tasks recorded (`${asr.fabric}`), or `${secret:name}`, which is resolved at the last moment and never recorded. Three
+/// functions make names that a service or a repetition finds again: `${last:…}` is the last segment of an id,
+/// `${hash:…}` Java's string hash without its sign, `${guid:…}` a UUID that is always the same for the same text; what
+/// stands in them may hold placeholders.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
 #[serde(tag = "do", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[ts(export)]
@@ -297,9 +303,11 @@ pub enum Action {
     CheckVCenter {
         min_version: String,
     },
-    /// A machine of the inventory meets the support rules of the rule pack.
+    /// A machine of the inventory meets the rule pack's support rules for this method.
     CheckVm {
         vm: String,
+        #[serde(default)]
+        method: ReplicationMethod,
     },
     /// Creates or completes a vCenter role.
     EnsureRole {
@@ -336,6 +344,9 @@ pub enum Action {
     /// Shuts the guest down (through VMware Tools), powers off when that does not help.
     ShutDownVm {
         vm: String,
+        /// Only when this project created that resource: an appliance may serve others.
+        #[serde(default)]
+        made_for: Option<ResourceId>,
     },
     CheckPower {
         vm: String,
@@ -348,6 +359,9 @@ pub enum Action {
     /// Unregisters and deletes a machine with its disks. No return.
     DestroyVm {
         vm: String,
+        /// As in [`Action::ShutDownVm`]: only when this run has shut it down.
+        #[serde(default)]
+        made_for: Option<ResourceId>,
     },
     /// The VM's boot diagnostics hold a screenshot and a serial log.
     CheckBoot {
@@ -379,6 +393,47 @@ pub enum Action {
     CheckLedger {
         keep: Vec<ResourceId>,
     },
+    /// Changes parts of a resource that a service made for this project: GET, compare `body` as a subset, PATCH, follow,
+    /// verify.
+    Patch {
+        id: ResourceId,
+        #[ts(type = "unknown")]
+        body: Value,
+    },
+    /// Calls a POST action that does no harm when it is repeated, and follows it to its end.
+    Call {
+        id: ResourceId,
+        verb: String,
+        #[serde(default)]
+        follow: Follow,
+    },
+    /// Removes what a service made by itself for a resource of this project; when that resource is somebody else's, or
+    /// was there before, nothing is removed.
+    Remove {
+        id: ResourceId,
+        /// The POST action that removes it; none = DELETE.
+        verb: Option<String>,
+        #[ts(type = "unknown")]
+        body: Option<Value>,
+        made_for: ResourceId,
+        #[serde(default)]
+        follow: Follow,
+    },
+    /// Looks for retired generations of replication in the subscription and explains them. Nothing is ever started
+    /// there; only when one of them still replicates this machine must a person end it.
+    CheckRetired {
+        vm: String,
+    },
+    /// Reads what the service itself says about a replicated machine: health, its errors, events, failed jobs. Critical
+    /// health needs a person.
+    CheckReplication {
+        item: ResourceId,
+        vault: ResourceId,
+    },
+    /// Lists what is left in a resource group, for the report.
+    ListGroup {
+        group: ResourceId,
+    },
 }
 
 /// How far a migration by Azure Database Migration Service must be.
@@ -407,13 +462,14 @@ pub struct Parameter {
     pub protected: bool,
 }
 
-/// Records the value at a JSON pointer of an answer under a run-wide name.
+/// Records the value at a JSON pointer of an answer under a run-wide name. Of several facts with one name the first that
+/// is there counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
 #[serde(rename_all = "camelCase")]
 #[ts(export)]
 pub struct Fact {
     pub name: String,
-    /// JSON pointer into the resource, `/properties/fullyQualifiedDomainName`.
+    /// Pointer into the resource as [`lookup`] reads it, `/properties/fullyQualifiedDomainName`.
     pub pointer: String,
 }
 
@@ -430,6 +486,8 @@ pub enum Follow {
     Job { vault: ResourceId },
     /// A percentage and texts in the resource itself.
     Resource { percent: String, text: Vec<String> },
+    /// The migration item of Azure Migrate: seeding progress, the appliance's upload speed and time left, health errors.
+    Gateway,
 }
 
 /// All expectations hold.
@@ -440,7 +498,7 @@ pub type Condition = Vec<Expect>;
 #[serde(rename_all = "camelCase")]
 #[ts(export)]
 pub struct Expect {
-    /// JSON pointer; `*` as a segment means "some element".
+    /// Pointer as [`lookup`] reads it.
     pub at: String,
     #[serde(flatten)]
     pub is: Is,
@@ -508,25 +566,48 @@ impl Expect {
     }
 }
 
-/// Returns every value at a pointer whose `*` segments stand for any element.
+/// Returns every value at a JSON pointer. A segment `*` stands for any element, `[key=value]` for the elements of an array
+/// whose `key` is `value`, ignoring ASCII case.
 pub fn lookup<'a>(document: &'a Value, pointer: &str) -> Vec<&'a Value> {
     let mut now = vec![document];
     for segment in pointer.split('/').skip(1) {
         let key = segment.replace("~1", "/").replace("~0", "~");
+        let chosen = key
+            .strip_prefix('[')
+            .and_then(|k| k.strip_suffix(']'))
+            .and_then(|k| k.split_once('='));
         now = now
             .into_iter()
             .flat_map(|v| -> Vec<&Value> {
-                match v {
-                    Value::Array(a) if key == "*" => a.iter().collect(),
-                    Value::Array(a) => key.parse::<usize>().ok().and_then(|i| a.get(i)).into_iter().collect(),
-                    Value::Object(o) if key == "*" => o.values().collect(),
-                    Value::Object(o) => o.get(&key).into_iter().collect(),
+                match (v, chosen) {
+                    (Value::Array(a), Some((k, wanted))) => a
+                        .iter()
+                        .filter(|e| {
+                            let is = e.get(k).and_then(Value::as_str);
+                            is.is_some_and(|is| is.eq_ignore_ascii_case(wanted))
+                        })
+                        .collect(),
+                    (Value::Array(a), None) if key == "*" => a.iter().collect(),
+                    (Value::Array(a), None) => key.parse::<usize>().ok().and_then(|i| a.get(i)).into_iter().collect(),
+                    (Value::Object(o), None) if key == "*" => o.values().collect(),
+                    (Value::Object(o), _) => o.get(&key).into_iter().collect(),
                     _ => vec![],
                 }
             })
             .collect();
     }
     now
+}
+
+/// Returns the document with JSON that stands in texts as if it stood there itself: Azure Migrate keeps lists so.
+#[must_use]
+pub fn unfolded(document: Value) -> Value {
+    match document {
+        Value::String(s) if s.starts_with(['{', '[']) => serde_json::from_str(&s).unwrap_or(Value::String(s)),
+        Value::Array(a) => a.into_iter().map(unfolded).collect(),
+        Value::Object(o) => Value::Object(o.into_iter().map(|(k, v)| (k, unfolded(v))).collect()),
+        other => other,
+    }
 }
 
 fn same(a: &Value, b: &Value) -> bool {
@@ -591,5 +672,17 @@ mod tests {
             .holds(&d)
         );
         assert!(!Expect::present("/e").holds(&d));
+    }
+
+    #[test]
+    fn elements_are_chosen_by_key_and_json_in_texts_is_read() {
+        let d = unfolded(
+            json!({ "v2": r#"[{"ApplianceName":"A","SiteId":"/a"},{"ApplianceName":"B","SiteId":"/b"}]"#,
+            "v3": r#"{"A":{"SiteId":"/a3"}}"#, "text": "[not json" }),
+        );
+        assert_eq!(lookup(&d, "/v2/[ApplianceName=b]/SiteId"), [&json!("/b")]);
+        assert_eq!(lookup(&d, "/v3/A/SiteId"), [&json!("/a3")]);
+        assert!(lookup(&d, "/v2/[ApplianceName=C]/SiteId").is_empty());
+        assert_eq!(d["text"], "[not json");
     }
 }

@@ -5,11 +5,15 @@ import type { Expect } from "./Expect";
 import type { Fact } from "./Fact";
 import type { Follow } from "./Follow";
 import type { Parameter } from "./Parameter";
+import type { ReplicationMethod } from "./ReplicationMethod";
 import type { ResourceId } from "./ResourceId";
 
 /**
- * What a task does. Texts, ids and bodies may hold `${name}` placeholders: facts that earlier tasks recorded
- * (`${asr.fabric}`), or `${secret:name}`, which is resolved at the last moment and never recorded.
+ * What a task does. Texts, ids, bodies and the conditions of checks may hold `${name}` placeholders: facts that earlier
+ * tasks recorded (`${asr.fabric}`), or `${secret:name}`, which is resolved at the last moment and never recorded. Three
+ * functions make names that a service or a repetition finds again: `${last:…}` is the last segment of an id,
+ * `${hash:…}` Java's string hash without its sign, `${guid:…}` a UUID that is always the same for the same text; what
+ * stands in them may hold placeholders.
  */
 export type Action = { "do": "notNeeded", reason: string, } | { "do": "registerProvider", namespace: string, } | { "do": "put", id: ResourceId, body: unknown, facts: Array<Fact>, 
 /**

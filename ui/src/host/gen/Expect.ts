@@ -5,6 +5,6 @@
  */
 export type Expect = { 
 /**
- * JSON pointer; `*` as a segment means "some element".
+ * Pointer as [`lookup`] reads it.
  */
 at: string, } & ({ "is": "equal", "value": unknown } | { "is": "oneOf", "value": unknown[] } | { "is": "atLeast", "value": number } | { "is": "startsWith", "value": string } | { "is": "endsWith", "value": string } | { "is": "present" } | { "is": "absent" });

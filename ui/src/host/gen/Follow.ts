@@ -4,4 +4,4 @@ import type { ResourceId } from "./ResourceId";
 /**
  * Where the progress of a long operation can be read.
  */
-export type Follow = { "by": "operation" } | { "by": "instanceSteps" } | { "by": "job", vault: ResourceId, } | { "by": "resource", percent: string, text: Array<string>, };
+export type Follow = { "by": "operation" } | { "by": "instanceSteps" } | { "by": "job", vault: ResourceId, } | { "by": "resource", percent: string, text: Array<string>, } | { "by": "gateway" };

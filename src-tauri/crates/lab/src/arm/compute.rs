@@ -66,6 +66,11 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
             let id = parent(&here, 1);
             if world.cloud.get(&id).is_some() { Ok(Resp::ok(instance_view(world, &id))) } else { Err(Refusal::not_found(req)) }
         }
+        ["disks"] if get => Ok(Resp::list(
+            world.cloud.of_type(&parent(&here, 3), "Microsoft.Compute/disks").cloned().collect::<Vec<_>>(),
+        )),
+        ["disks", _] if get => world.cloud.get(&here).cloned().map(Resp::ok).ok_or_else(|| Refusal::not_found(req)),
+        ["virtualmachines", _] if req.method == Method::PATCH => patch(world, req, &here),
         ["virtualmachines", _] if req.method == Method::DELETE => {
             if world.cloud.get(&here).is_none() {
                 return Some(Ok(Resp::empty(204)));
@@ -80,6 +85,10 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
         ["virtualmachines", _, "retrievebootdiagnosticsdata"] if req.method == Method::POST => {
             let id = parent(&here, 1);
             match world.cloud.get(&id) {
+                Some(vm) if vm["properties"]["diagnosticsProfile"]["bootDiagnostics"]["enabled"] != true => Err(Refusal::conflict(
+                    "OperationNotAllowed",
+                    format!("Boot diagnostics is not enabled for the VM '{}'.", last(&id)),
+                )),
                 Some(_) => {
                     let base = format!("{}/bootdiagnostics/{}", world.cloud.blob_url, last(&id).to_lowercase());
                     Ok(Resp::ok(json!({"consoleScreenshotBlobUri": format!("{base}.screenshot.bmp?sig=lab"), "serialConsoleLogBlobUri": format!("{base}.serialconsole.log?sig=lab")})))
@@ -162,6 +171,40 @@ fn skus(req: &Req) -> Vec<Value> {
             })
         })
         .collect()
+}
+
+/// Changes a machine: of what can be changed the lab knows the boot diagnostics.
+fn patch(world: &mut World, req: &Req, id: &str) -> Answer {
+    let region = location_of(world, id);
+    let Some(vm) = world.cloud.get_mut(id) else {
+        return Err(Refusal::not_found(req));
+    };
+    let asked = req.body["properties"]["diagnosticsProfile"].clone();
+    if asked.is_null() {
+        return Err(Refusal::bad(
+            "InvalidParameter",
+            "The lab changes diagnosticsProfile only.",
+        ));
+    }
+    vm["properties"]["provisioningState"] = "Updating".into();
+    let body = vm.clone();
+    let target = id.to_owned();
+    let op = lro::start(
+        world,
+        lro::Style::Compute,
+        &region,
+        Some(id.to_owned()),
+        20,
+        id,
+        move |w| {
+            if let Some(vm) = w.cloud.get_mut(&target) {
+                vm["properties"]["diagnosticsProfile"] = asked;
+                vm["properties"]["provisioningState"] = "Succeeded".into();
+            }
+            Ok(())
+        },
+    );
+    Ok(lro::accepted(world, req, &op, Some(body), 200))
 }
 
 /// Makes a running machine from a replicated one; returns its id.
@@ -253,7 +296,7 @@ fn instance_view(world: &World, vm: &str) -> Value {
         json!({"code": "ProvisioningState/Unavailable", "level": "Warning", "displayStatus": "Not Ready", "message": "VM status blob is found but not yet populated.", "time": now})
     };
     json!({
-        "computerName": last(vm).split("-test").next().unwrap_or(""), "osName": "Windows Server 2016 Standard", "osVersion": "10.0.14393.7426", "hyperVGeneration": "V1",
+        "computerName": last(vm).trim_end_matches("-test").trim_end_matches("-Test"), "osName": "Windows Server 2016 Standard", "osVersion": "10.0.14393.7426", "hyperVGeneration": "V1",
         "vmAgent": {"vmAgentVersion": if ready { "2.7.41491.1172" } else { "Unknown" }, "statuses": [agent], "extensionHandlers": []},
         "disks": [], "bootDiagnostics": {},
         "statuses": [status("ProvisioningState/succeeded", "Provisioning succeeded"), json!({"code": "PowerState/running", "level": "Info", "displayStatus": "VM running"})],

@@ -3,7 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Req, lro::Outcome, recovery::own};
+use super::{
+    Req,
+    lro::Outcome,
+    recovery::{Method, own},
+};
 use crate::world::{World, plus};
 
 #[derive(Debug, Clone)]
@@ -18,6 +22,15 @@ pub(crate) struct Job {
     target_type: &'static str,
     tasks: Vec<(&'static str, &'static str)>,
     activity: String,
+    /// Causes and recommendation of a failure, when the service knows them.
+    pub advice: Option<(&'static str, &'static str)>,
+}
+
+impl Job {
+    /// Whether the job works on this object.
+    pub fn is_on(&self, id: &str) -> bool {
+        self.target_id.eq_ignore_ascii_case(id)
+    }
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -43,6 +56,7 @@ pub(crate) fn record(
         target_type,
         tasks: tasks.to_vec(),
         activity,
+        advice: None,
     });
 }
 
@@ -99,7 +113,8 @@ fn show(world: &World, job: &Job) -> Option<Value> {
         .map(|(i, (name, friendly))| {
             let at = |k: i64| plus(op.started, SignedDuration::from_millis(total * k / n));
             let (from, to) = (at(i as i64), at(i as i64 + 1));
-            let state = if !running || to <= now { "Succeeded" } else if from <= now { "InProgress" } else { "NotStarted" };
+            let broken = matches!(op.outcome, Outcome::Failed { .. }) && i + 1 == job.tasks.len();
+            let state = if broken { "Failed" } else if !running || to <= now { "Succeeded" } else if from <= now { "InProgress" } else { "NotStarted" };
             let mut t = json!({
                 "taskId": world.guid(&format!("{} {name}", job.name)).to_string(), "name": name, "friendlyName": friendly, "state": state,
                 "stateDescription": if state == "Succeeded" { "Completed" } else { state }, "taskType": "TaskDetails",
@@ -117,17 +132,28 @@ fn show(world: &World, job: &Job) -> Option<Value> {
     let (state, text, errors) = match &op.outcome {
         Outcome::Running => ("InProgress", "InProgress", json!([])),
         Outcome::Succeeded => ("Succeeded", "Completed", json!([])),
-        Outcome::Failed { code, message } => (
-            "Failed",
-            "Failed",
-            json!([{"errorLevel": "Error", "serviceErrorDetails": {"code": code, "message": message, "activityId": job.activity}}]),
-        ),
+        Outcome::Failed { code, message } => {
+            let mut error = json!({"code": code, "message": message, "activityId": job.activity});
+            if let Some((causes, action)) = job.advice {
+                error["possibleCauses"] = causes.into();
+                error["recommendedAction"] = action.into();
+            }
+            (
+                "Failed",
+                "Failed",
+                json!([{"errorLevel": "Error", "serviceErrorDetails": error}]),
+            )
+        }
+    };
+    let provider = match world.cloud.appliances.get(&job.vault.to_lowercase()).map(|a| a.method) {
+        Some(Method::Cbt) => "VMwareV2",
+        _ => "InMageRcmFabric",
     };
     let mut p = json!({
         "activityId": format!("{} ActivityId: {}", job.activity, job.activity), "scenarioName": job.scenario, "friendlyName": job.friendly,
         "state": state, "stateDescription": text, "tasks": tasks, "errors": errors, "startTime": op.started.to_string(), "allowedActions": [],
         "targetObjectId": job.target_id, "targetObjectName": job.target_name, "targetInstanceType": job.target_type,
-        "customDetails": {"instanceType": "AsrJobDetails", "affectedObjectDetails": {"PrimaryFabricProviderId": "InMageRcmFabric", "RecoveryFabricProviderId": "Azure"}},
+        "customDetails": {"instanceType": "AsrJobDetails", "affectedObjectDetails": {"PrimaryFabricProviderId": provider, "RecoveryFabricProviderId": "Azure"}},
     });
     if let Some(t) = op.ended {
         p["endTime"] = t.to_string().into();
@@ -136,4 +162,36 @@ fn show(world: &World, job: &Job) -> Option<Value> {
         "id": own(&format!("{}/replicationJobs/{}", job.vault, job.name)), "name": job.name,
         "type": "Microsoft.RecoveryServices/vaults/replicationJobs", "properties": p,
     }))
+}
+
+/// A vault's events, newest first: one for each job that has ended.
+pub(crate) fn events(world: &World, vault: &str) -> Vec<Value> {
+    let jobs = world
+        .cloud
+        .jobs
+        .iter()
+        .rev()
+        .filter(|j| j.vault.eq_ignore_ascii_case(vault));
+    jobs.filter_map(|job| {
+        let op = world.cloud.operations.get(&job.name)?;
+        let ended = op.ended?;
+        let (word, severity, errors) = match &op.outcome {
+            Outcome::Failed { code, message } => {
+                let (causes, action) = job.advice.unwrap_or_default();
+                let error = json!({"errorCode": code, "errorMessage": message, "possibleCauses": causes, "recommendedAction": action});
+                ("Failed", "Critical", json!([error]))
+            }
+            _ => ("Completed", "OK", json!([])),
+        };
+        let name = format!("JobStatusMonitoringEvent;{}", job.name);
+        Some(json!({
+            "id": own(&format!("{vault}/replicationEvents/{name}")), "name": name, "type": "Microsoft.RecoveryServices/vaults/replicationEvents",
+            "properties": {
+                "eventCode": world.guid(job.scenario).to_string(), "description": format!("{} - {word}", job.friendly), "eventType": "JobStatus",
+                "affectedObjectFriendlyName": job.target_name, "severity": severity, "timeOfOccurrence": ended.to_string(), "healthErrors": errors,
+                "eventSpecificDetails": {"instanceType": "JobStatus", "jobId": own(&format!("{vault}/replicationJobs/{}", job.name)), "jobFriendlyName": job.friendly, "jobStatus": word, "affectedObjectType": job.target_type},
+            },
+        }))
+    })
+    .collect()
 }

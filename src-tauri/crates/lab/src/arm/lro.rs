@@ -25,6 +25,8 @@ pub(crate) enum Style {
     /// Both headers below the vault; the operation's name is the job's.
     SiteRecovery(String),
     Compute,
+    /// `azure-asyncoperation` only, below a discovery site.
+    Site(String),
     /// Location only, `{S}/operationresults/{id}`.
     Group,
 }
@@ -204,6 +206,10 @@ pub(crate) fn headers(world: &World, req: &Req, id: &str) -> Vec<(&'static str, 
             format!("{}&monitor=true", provider("Microsoft.Compute", "operations")),
             10,
         ),
+        Style::Site(site) => {
+            let status = format!("{base}{site}/operationsStatus/{id}?api-version={v}");
+            return vec![("azure-asyncoperation", status), ("retry-after", "30".into())];
+        }
         Style::Group => (
             None,
             format!("{base}/subscriptions/{sub}/operationresults/{id}?api-version={v}"),
@@ -238,6 +244,7 @@ pub(crate) fn poll(world: &World, req: &Req, low: &[&str]) -> Option<Answer> {
         "managedinstanceazureasyncoperation"
         | "manageddatabaseazureasyncoperation"
         | "operationstatus"
+        | "operationsstatus"
         | "replicationoperationstatus" => true,
         "operations" if low.contains(&"locations") => !req.query.contains_key("monitor"),
         "managedinstanceoperationresults"

@@ -1,11 +1,16 @@
 //! Azure Resource Manager: one entry, which checks what the real one checks before any provider sees the request (token,
 //! subscription, api-version, throttling, locks, what a fault script refuses), then one module per provider. State is in [`crate::cloud`].
 
+pub(crate) mod authorization;
 pub(crate) mod compute;
 pub(crate) mod jobs;
+pub(crate) mod leftovers;
 pub(crate) mod lro;
+pub(crate) mod migrate;
+pub(crate) mod migration_items;
 pub(crate) mod network;
 pub(crate) mod offazure;
+pub(crate) mod protected;
 pub(crate) mod recovery;
 pub(crate) mod resources;
 pub(crate) mod sql;
@@ -385,7 +390,7 @@ fn trouble(world: &mut World, req: &Req, struck: &Struck) -> Result<(), Refusal>
 
 /// What a change needs: no lock in its way, its resource group, a registered provider.
 fn ready(world: &World, req: &Req) -> Result<(), Refusal> {
-    resources::not_locked(world, req)?;
+    authorization::not_locked(world, req)?;
     // Everything inside a resource group needs the group, and a registered provider.
     if let Some(group) = req.group()
         && req.low.len() > 4
@@ -416,11 +421,12 @@ fn dispatch(world: &mut World, req: &Req) -> Answer {
         .rposition(|s| *s == "providers")
         .and_then(|i| low.get(i + 1).copied());
     match provider {
-        Some("microsoft.authorization") => resources::authorization(world, req, &low),
+        Some("microsoft.authorization") => authorization::handle(world, req, &low),
         Some("microsoft.network") => network::handle(world, req, &low),
         Some("microsoft.storage") => storage::handle(world, req, &low),
         Some("microsoft.sql") => sql::handle(world, req, &low),
         Some("microsoft.recoveryservices") => recovery::handle(world, req, &low),
+        Some("microsoft.migrate") => migrate::handle(world, req, &low),
         Some("microsoft.offazure") => offazure::handle(world, req, &low),
         Some("microsoft.compute") => compute::handle(world, req, &low),
         _ => None,
@@ -493,6 +499,8 @@ pub(crate) fn forget(world: &mut World, id: &str) {
         "Microsoft.Network/virtualNetworks" => network::forgotten(world, &gone),
         "Microsoft.Storage/storageAccounts" => {
             world.cloud.accounts.remove(last(id));
+            // Containers, and the assignments on the account, go with it.
+            world.cloud.resources.retain(|k, _| !k.starts_with(&format!("{low}/")));
         }
         "Microsoft.Compute/virtualMachines" => {
             world.cloud.guests.remove(&low);

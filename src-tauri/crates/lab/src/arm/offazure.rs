@@ -1,9 +1,12 @@
-//! The VMware site that a replication appliance registers: its vCenter, accounts and the machines it has discovered.
+//! The VMware site that an appliance registers: its vCenter, accounts and the machines it has discovered.
 
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{Answer, Refusal, Req, Resp, last, parent, recovery::Appliance};
+use super::{
+    Answer, Refusal, Req, Resp, last, lro, parent,
+    recovery::{Appliance, Method as Replication},
+};
 use crate::{
     onprem::{LabVm, Power},
     world::World,
@@ -11,6 +14,8 @@ use crate::{
 
 const KIND: &str = "Microsoft.OffAzure/VMwareSites";
 const VCENTER: &str = "vcenter-contoso-com";
+/// Lab seconds that reading vCenter again takes.
+const REFRESH: i64 = 10 * 60;
 
 /// The site of an appliance, below the vault's resource group.
 pub(crate) fn create_site(world: &mut World, group: &str, appliance: &str) -> String {
@@ -40,6 +45,12 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
     let start = low.iter().rposition(|s| *s == "microsoft.offazure")? + 1;
     let rest = &low[start..];
     let here = req.id(req.segs.len());
+    if let ["vmwaresites", _] = rest
+        && req.method == Method::DELETE
+        && world.cloud.get(&here).is_none()
+    {
+        return Some(Ok(Resp::empty(204)));
+    }
     if rest == ["vmwaresites"] && req.method == Method::GET {
         return Some(Ok(Resp::list(
             world
@@ -57,6 +68,22 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
         return Some(Err(Refusal::not_found(req)));
     };
     let site_id = site["id"].as_str().unwrap_or("").to_owned();
+    if req.method == Method::DELETE && inner.is_empty() {
+        remove_site(world, &site_id);
+        return Some(Ok(Resp::empty(200)));
+    }
+    if req.method == Method::POST && inner == ["refresh"] {
+        let op = lro::start(
+            world,
+            lro::Style::Site(site_id.clone()),
+            "",
+            None,
+            REFRESH,
+            &site_id,
+            |_| Ok(()),
+        );
+        return Some(Ok(Resp::empty(202).with(lro::headers(world, req, &op))));
+    }
     let world = &*world;
     let a = appliance(world, &site_id);
     let one = |list: Vec<Value>| {
@@ -69,11 +96,10 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
         (&Method::GET, []) => Ok(Resp::ok(site)),
         (&Method::GET, ["machines"]) => Ok(Resp::list(machines(world, &site_id, a))),
         (&Method::GET, ["machines", _]) => one(machines(world, &site_id, a)),
-        (&Method::GET, ["runasaccounts"]) => Ok(Resp::list(accounts(world, &site_id))),
-        (&Method::GET, ["runasaccounts", _]) => one(accounts(world, &site_id)),
+        (&Method::GET, ["runasaccounts"]) => Ok(Resp::list(accounts(world, &site_id, a))),
+        (&Method::GET, ["runasaccounts", _]) => one(accounts(world, &site_id, a)),
         (&Method::GET, ["vcenters"]) => Ok(Resp::list(vcenters(world, &site_id))),
         (&Method::GET, ["vcenters", _]) => one(vcenters(world, &site_id)),
-        (&Method::POST, ["refresh"]) => Ok(Resp::empty(202)),
         _ => return None,
     })
 }
@@ -95,10 +121,13 @@ fn account_id(world: &World, site: &str, name: &str) -> String {
     format!("{site}/runasaccounts/{}", world.guid(&format!("account {name}")))
 }
 
-fn accounts(world: &World, site: &str) -> Vec<Value> {
+fn accounts(world: &World, site: &str, a: Option<&Appliance>) -> Vec<Value> {
     let now = world.now().to_string();
+    // Without an agent no account of machines is entered.
+    let agentless = a.is_some_and(|a| a.method == Replication::Cbt);
     ACCOUNTS
         .iter()
+        .filter(|(_, kind)| !agentless || *kind == "VMwareFabric")
         .map(|(name, kind)| {
             let id = account_id(world, site, name);
             json!({
@@ -112,6 +141,11 @@ fn accounts(world: &World, site: &str) -> Vec<Value> {
 /// Whether an account is one of the site's for machines.
 pub(crate) fn is_account(world: &World, a: &Appliance, id: &str) -> bool {
     account_id(world, &a.site, "svc-mobility").eq_ignore_ascii_case(id)
+}
+
+/// Whether an account is the site's for vCenter.
+pub(crate) fn is_fabric_account(world: &World, a: &Appliance, id: &str) -> bool {
+    account_id(world, &a.site, "svc-asr").eq_ignore_ascii_case(id)
 }
 
 fn machine_name(world: &World, vm: &LabVm) -> String {

@@ -3,7 +3,7 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{Answer, Refusal, Req, Resp, location, lro, network, recovery};
+use super::{Answer, Refusal, Req, Resp, location, lro, migrate, migration_items, network, protected};
 use crate::{
     cloud::{LOCATIONS, Registration},
     world::World,
@@ -17,17 +17,36 @@ pub(crate) struct Provider {
 
 use Registration::{NotRegistered, Registered};
 
+/// A provider that only has to be registered.
+const fn quiet(namespace: &'static str) -> Provider {
+    Provider {
+        namespace,
+        at_start: NotRegistered,
+        types: &[],
+    }
+}
+
 /// Providers the scenario may meet. The ones it needs beyond network and compute aren't registered at the start.
-pub(crate) const PROVIDERS: [Provider; 11] = [
+pub(crate) const PROVIDERS: [Provider; 20] = [
     Provider {
         namespace: "Microsoft.Authorization",
         at_start: Registered,
         types: &["locks", "permissions", "roleAssignments"],
     },
+    quiet("Microsoft.ApplicationMigration"),
+    quiet("Microsoft.AzureArcData"),
+    quiet("Microsoft.ContainerInstance"),
+    quiet("Microsoft.DataReplication"),
+    quiet("Microsoft.DependencyMap"),
+    quiet("Microsoft.GuestConfiguration"),
+    quiet("Microsoft.HybridConnectivity"),
+    quiet("Microsoft.Insights"),
+    quiet("Microsoft.MySQLDiscovery"),
     Provider {
         namespace: "Microsoft.Compute",
         at_start: Registered,
         types: &[
+            "disks",
             "virtualMachines",
             "virtualMachines/runCommands",
             "locations/usages",
@@ -47,7 +66,7 @@ pub(crate) const PROVIDERS: [Provider; 11] = [
     Provider {
         namespace: "Microsoft.Migrate",
         at_start: NotRegistered,
-        types: &["migrateProjects"],
+        types: &["migrateProjects", "migrateProjects/solutions"],
     },
     Provider {
         namespace: "Microsoft.Network",
@@ -165,7 +184,10 @@ pub(crate) fn view(world: &World, id: &str) -> Option<Value> {
         return network::part(world, id).cloned();
     }
     if low.contains("/replicationprotecteditems/") {
-        return recovery::item_view(world, id);
+        return protected::item_view(world, id);
+    }
+    if low.contains("/replicationmigrationitems/") {
+        return migration_items::view(world, id);
     }
     network::with_references(world, world.cloud.get(id)?)
 }
@@ -211,7 +233,11 @@ fn provider(world: &World, p: &Provider) -> Value {
         .map(|t| {
             json!({
                 "resourceType": t,
-                "locations": LOCATIONS.iter().map(|l| l.1).collect::<Vec<_>>(),
+                "locations": LOCATIONS
+                    .iter()
+                    .filter(|l| *t != "migrateProjects" || migrate::LOCATIONS.contains(&l.0))
+                    .map(|l| l.1)
+                    .collect::<Vec<_>>(),
                 "apiVersions": versions,
                 "defaultApiVersion": versions.first(),
                 "capabilities": "None",
@@ -321,6 +347,7 @@ fn delete_group(world: &mut World, req: &Req, id: &str) -> Option<Answer> {
             super::forget(w, &id);
         }
         w.cloud.items.retain(|k, _| !k.starts_with(&prefix));
+        w.cloud.migrations.retain(|k, _| !k.starts_with(&prefix));
         w.cloud.remove(&group);
         Ok(())
     });
@@ -347,133 +374,6 @@ fn generic(world: &World, scope: &str) -> Vec<Value> {
             shown
         })
         .collect()
-}
-
-/// Permissions and locks. The service principal is an owner.
-pub(crate) fn authorization(world: &mut World, req: &Req, low: &[&str]) -> Option<Answer> {
-    if let [.., "providers", "microsoft.authorization", "locks", _] = low {
-        return lock_request(world, req);
-    }
-    if req.method != Method::GET {
-        return None;
-    }
-    match low.last().copied() {
-        Some("permissions") => Some(Ok(Resp::list([
-            json!({"actions": ["*"], "notActions": [], "dataActions": [], "notDataActions": []}),
-        ]))),
-        Some("locks") => {
-            let scope = req.id(req.segs.len() - 3);
-            let at_scope = req
-                .query
-                .get("$filter")
-                .is_some_and(|f| f.eq_ignore_ascii_case("atScope()"));
-            let seen = |l: &&Value| {
-                let locked = locked_scope(l);
-                within(&scope, locked) || (!at_scope && within(locked, &scope))
-            };
-            Some(Ok(Resp::list(locks(world).filter(seen).cloned().collect::<Vec<_>>())))
-        }
-        Some("roleassignments" | "denyassignments") => Some(Ok(Resp::list([]))),
-        _ => None,
-    }
-}
-
-// ------------------------------------------------------------------------------------------------------------- locks
-
-const LOCKS: &str = "Microsoft.Authorization/locks";
-
-pub(crate) fn lock_id(scope: &str, name: &str) -> String {
-    format!("{}/providers/{LOCKS}/{name}", scope.trim_end_matches('/'))
-}
-
-/// A lock as its GET shows it.
-pub(crate) fn lock(scope: &str, name: &str, level: &str, notes: &str) -> Value {
-    json!({
-        "id": lock_id(scope, name), "name": name, "type": LOCKS, "properties": {"level": level, "notes": notes},
-    })
-}
-
-fn locks(world: &World) -> impl Iterator<Item = &Value> {
-    world.cloud.resources.values().filter(|v| v["type"] == LOCKS)
-}
-
-/// What a lock protects.
-fn locked_scope(lock: &Value) -> &str {
-    let id = lock["id"].as_str().unwrap_or("");
-    id.rfind("/providers/").map_or(id, |i| &id[..i])
-}
-
-/// Whether `id` is `scope` or lies in it.
-fn within(id: &str, scope: &str) -> bool {
-    let (id, scope) = (id.to_lowercase(), scope.to_lowercase());
-    id == scope || id.strip_prefix(&scope).is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// Refuses what a lock on the resource, on something that holds it, or (for a deletion) on something in it forbids.
-pub(crate) fn not_locked(world: &World, req: &Req) -> Result<(), Refusal> {
-    let reads = req.method == Method::GET || req.method == Method::HEAD;
-    let own = req
-        .low
-        .iter()
-        .rposition(|s| s == "providers")
-        .and_then(|i| req.low.get(i + 1));
-    if reads || own.is_some_and(|p| p == "microsoft.authorization") || req.low.len() < 4 {
-        return Ok(());
-    }
-    let deletes = req.method == Method::DELETE;
-    let id = req.id(req.segs.len());
-    let in_the_way: Vec<&str> = locks(world)
-        .filter(|l| {
-            let scope = locked_scope(l);
-            let forbids = deletes || l["properties"]["level"] == "ReadOnly";
-            forbids && (within(&id, scope) || (deletes && within(scope, &id)))
-        })
-        .map(locked_scope)
-        .collect();
-    if in_the_way.is_empty() {
-        return Ok(());
-    }
-    Err(Refusal::conflict(
-        "ScopeLocked",
-        format!(
-            "The scope '{id}' cannot perform {} operation because following scope(s) are locked: '{}'. Please remove the lock and try again.",
-            if deletes { "delete" } else { "write" },
-            in_the_way.join("','")
-        ),
-    ))
-}
-
-fn lock_request(world: &mut World, req: &Req) -> Option<Answer> {
-    let id = req.id(req.segs.len());
-    let known = world.cloud.get(&id).cloned();
-    Some(match req.method {
-        Method::GET => known.map(Resp::ok).ok_or_else(|| {
-            Refusal::new(
-                404,
-                "LockNotFound",
-                format!("The lock '{}' could not be found.", super::last(&id)),
-            )
-        }),
-        Method::PUT => {
-            let p = &req.body["properties"];
-            let level = p["level"].as_str().unwrap_or("");
-            if !["CanNotDelete", "ReadOnly"].contains(&level) {
-                return Some(Err(Refusal::bad(
-                    "InvalidLockLevel",
-                    format!("The lock level '{level}' is invalid."),
-                )));
-            }
-            let scope = req.id(req.segs.len() - 4);
-            let body = lock(&scope, super::last(&id), level, p["notes"].as_str().unwrap_or(""));
-            world.cloud.store(body.clone());
-            Ok(Resp::created(body, known.is_none()))
-        }
-        Method::DELETE => {
-            world.cloud.remove(&id);
-            Ok(Resp::empty(if known.is_some() { 200 } else { 204 }))
-        }
-        _ => return None,
-    })
 }
 
 /// What foreign clients ask first to find the other endpoints.

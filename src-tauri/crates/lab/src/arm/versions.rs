@@ -3,7 +3,7 @@
 use super::{Refusal, Req};
 
 /// By prefix of the lower-case resource type; the longest prefix decides.
-const OFFERED: [(&str, &[&str]); 13] = [
+const OFFERED: [(&str, &[&str]); 14] = [
     ("microsoft.authorization/locks", &["2016-09-01", "2020-05-01"]),
     ("microsoft.authorization", &["2015-07-01", "2018-07-01", "2022-04-01"]),
     ("microsoft.compute/skus", &["2019-04-01", "2021-07-01"]),
@@ -20,6 +20,7 @@ const OFFERED: [(&str, &[&str]); 13] = [
             "2026-04-01",
         ],
     ),
+    ("microsoft.migrate/migrateprojects/solutions", &["2018-09-01-preview"]),
     ("microsoft.migrate", &["2018-09-01-preview", "2020-05-01", "2023-01-01"]),
     (
         "microsoft.network",

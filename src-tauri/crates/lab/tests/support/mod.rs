@@ -172,6 +172,8 @@ pub fn version(url: &str) -> &'static str {
         () if u.contains("microsoft.authorization") => "2022-04-01",
         () if u.contains("microsoft.compute/skus") => "2021-07-01",
         () if u.contains("microsoft.compute/") => "2024-07-01",
+        () if u.contains("/solutions/") => "2018-09-01-preview",
+        () if u.contains("microsoft.migrate/") => "2020-05-01",
         () if u.contains("microsoft.offazure/") => "2020-01-01",
         () if u.contains("microsoft.recoveryservices/") => "2024-04-01",
         () if u.contains("microsoft.sql/") => "2021-11-01",

@@ -3,7 +3,8 @@
 use super::derive::derive;
 pub(super) use crate::{
     address::{Address, ResourceId},
-    design::{DatabaseMethod, Design, SHARE_SECRET, SQL_SECRET},
+    design::{DatabaseMethod, Design, ReplicationMethod, SHARE_SECRET, SQL_SECRET},
+    inventory::Inventory,
     rules::Pack,
     scripts,
     task::{Action, Actor, Condition, DmsUntil, Duration, Expect, Fact, Follow, Is, Parameter, Script, Step, Task},
@@ -29,6 +30,10 @@ impl T {
             let step = parts.next().and_then(|s| s.parse().ok()).unwrap_or(0);
             Address::new(step, parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
         }));
+        self
+    }
+    pub(super) fn after_task(mut self, on: Address) -> Self {
+        self.0.after.push(on);
         self
     }
     pub(super) fn secs(mut self, p50: u32, p95: u32, source: &str) -> Self {
@@ -68,6 +73,7 @@ impl T {
 pub(super) struct Builder<'a> {
     pub(super) d: &'a Design,
     pub(super) pack: &'a Pack,
+    pub(super) inventory: &'a Inventory,
     pub(super) subscription: &'a str,
     pub(super) networking: ResourceId,
     pub(super) target: ResourceId,
@@ -127,6 +133,43 @@ pub(super) fn exists(id: ResourceId, condition: Condition, otherwise: &str) -> A
     }
 }
 
+/// Waits until one resource is as it must be, and records facts of it.
+pub(super) fn await_one(id: ResourceId, condition: Condition, facts: Vec<Fact>, otherwise: &str) -> Action {
+    Action::Check {
+        id,
+        condition,
+        absent: false,
+        wait: true,
+        facts,
+        follow: Follow::Operation,
+        otherwise: otherwise.into(),
+    }
+}
+
+/// Waits until a list has a fitting element, and records facts of it.
+pub(super) fn await_some(list: &str, condition: Condition, facts: Vec<Fact>, otherwise: &str) -> Action {
+    Action::Find {
+        list: ResourceId::new(list),
+        condition,
+        wait: true,
+        facts,
+        otherwise: otherwise.into(),
+    }
+}
+
+/// A task that the scenario names and the chosen way does not need.
+pub(super) fn not_needed(step: u8, kind: &str, name: &str, title: &str, what: &str, reason: &str) -> T {
+    task(
+        step,
+        kind,
+        name,
+        title,
+        what,
+        Action::NotNeeded { reason: reason.into() },
+    )
+    .secs(0, 0, "nothing is done")
+}
+
 pub(super) fn gate(question: &str, accept: &str, reject: &str, safe: &str) -> Action {
     Action::Gate {
         question: question.into(),
@@ -134,20 +177,6 @@ pub(super) fn gate(question: &str, accept: &str, reject: &str, safe: &str) -> Ac
         reject: reject.into(),
         safe_because: safe.into(),
     }
-}
-
-/// A task that the scenario names and the chosen way does not need.
-pub(super) fn not_needed(step: u8, kind: &str, name: &str, title: &str, reason: &str) -> T {
-    task(
-        step,
-        kind,
-        name,
-        title,
-        "Is part of the 2018 scenario.",
-        Action::NotNeeded { reason: reason.into() },
-    )
-    .why("The scenario did it; today's method does not need it.")
-    .secs(0, 0, "nothing is done")
 }
 
 pub(super) fn fact(name: &str, pointer: &str) -> Fact {
@@ -174,10 +203,11 @@ pub(super) fn register(step: u8, namespace: &str, why: &str) -> T {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(d: &'a Design, subscription: &'a str, pack: &'a Pack) -> Self {
+    pub(super) fn new(d: &'a Design, subscription: &'a str, pack: &'a Pack, inventory: &'a Inventory) -> Self {
         Self {
             d,
             pack,
+            inventory,
             subscription,
             networking: ResourceId::group(subscription, &d.networking_group),
             target: ResourceId::group(subscription, &d.target_group),
@@ -232,8 +262,12 @@ impl<'a> Builder<'a> {
             }
         }
     }
+    /// The vault of the design; with Azure Migrate the one that the appliance's registration made.
     pub(super) fn vault(&self) -> ResourceId {
-        self.failover.resource(VAULT, &self.d.vault)
+        match self.d.replication {
+            ReplicationMethod::InMageRcm => self.failover.resource(VAULT, &self.d.vault),
+            ReplicationMethod::VMwareCbt => ResourceId::new("${asr.vault}"),
+        }
     }
     pub(super) fn account(&self, name: &str) -> ResourceId {
         self.failover.resource("Microsoft.Storage/storageAccounts", name)
@@ -242,7 +276,25 @@ impl<'a> Builder<'a> {
         self.target.resource("Microsoft.Compute/virtualMachines", name)
     }
     pub(super) fn item(&self) -> ResourceId {
-        ResourceId::new("${asr.container}").child("replicationProtectedItems", "${asr.machineName}")
+        let kind = match self.d.replication {
+            ReplicationMethod::InMageRcm => "replicationProtectedItems",
+            ReplicationMethod::VMwareCbt => "replicationMigrationItems",
+        };
+        ResourceId::new("${asr.container}").child(kind, "${asr.machineName}")
+    }
+    /// Address of the task that moves the machine for good.
+    pub(super) fn moved(&self) -> String {
+        match self.d.replication {
+            ReplicationMethod::InMageRcm => format!("7/failover/{}", self.d.web_vm),
+            ReplicationMethod::VMwareCbt => format!("7/migrate/{}", self.d.web_vm),
+        }
+    }
+    /// Address of the task after which the machine's migration is final.
+    pub(super) fn completed(&self) -> String {
+        match self.d.replication {
+            ReplicationMethod::InMageRcm => format!("7/commit/{}", self.d.web_vm),
+            ReplicationMethod::VMwareCbt => format!("7/complete/{}", self.d.web_vm),
+        }
     }
     pub(super) fn recovery_plan(&self) -> ResourceId {
         self.vault().child("replicationRecoveryPlans", &self.d.recovery_plan)

@@ -5,13 +5,18 @@ use crate::{address::ResourceId, task::Action};
 /// Returns the type of what an id addresses; placeholders stand for what they will hold.
 fn resource_type(id: &ResourceId) -> String {
     const VAULTS: &str = "/providers/Microsoft.RecoveryServices/vaults/v";
+    const SITES: &str = "/providers/Microsoft.OffAzure/VMwareSites";
     let known = [
         (
             "${asr.container}",
             format!("{VAULTS}/replicationFabrics/f/replicationProtectionContainers/c"),
         ),
         ("${asr.fabric}", format!("{VAULTS}/replicationFabrics/f")),
-        ("${asr.site}", "/providers/Microsoft.OffAzure/VMwareSites/s".to_owned()),
+        ("${asr.vault}", VAULTS.to_owned()),
+        ("${asr.site}", format!("{SITES}/s")),
+        ("${asr.machine}", format!("{SITES}/s/machines/m")),
+        ("${asr.vcenter}", format!("{SITES}/s/vCenters/v")),
+        ("${asr.runAs}", format!("{SITES}/s/runAsAccounts/a")),
         ("${nic.", "/providers/Microsoft.Network/networkInterfaces/n".to_owned()),
     ];
     let text = id.as_str();
@@ -26,7 +31,15 @@ fn resource_type(id: &ResourceId) -> String {
         Some(format!("{stands_for}{rest}"))
     });
     let whole = ResourceId::new(whole.unwrap_or_else(|| text.to_owned()));
-    whole.resource_type().unwrap_or_else(|| {
+    // A provider named alone is asked of the resource manager.
+    let of_provider = whole.resource_type().map(|t| {
+        if t.contains('/') {
+            t
+        } else {
+            "Microsoft.Resources/subscriptions/providers".to_owned()
+        }
+    });
+    of_provider.unwrap_or_else(|| {
         let group = if whole.part("resourceGroups").is_some() {
             "/resourceGroups"
         } else {
@@ -48,6 +61,12 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
         }
     };
     let one = |right: String, call: String| (vec![format!("azure:{right}")], vec![call]);
+    let reads = |types: &[&str]| {
+        (
+            types.iter().map(|t| format!("azure:{t}/read")).collect(),
+            types.iter().map(|t| format!("GET {t}")).collect(),
+        )
+    };
     let vc = |rights: &[&str], call: &str| {
         (
             rights.iter().map(|r| format!("vcenter:{r}")).collect(),
@@ -60,14 +79,38 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             format!("POST providers/{namespace}/register"),
         ),
         Action::Put { id, .. } => one(format!("{}/write", kind(id)), format!("PUT {}{}", kind(id), name(id))),
+        Action::Patch { id, .. } => one(format!("{}/write", kind(id)), format!("PATCH {}{}", kind(id), name(id))),
         Action::Delete { id, .. } => one(
             format!("{}/delete", kind(id)),
             format!("DELETE {}{}", kind(id), name(id)),
         ),
-        Action::Post { id, verb, .. } => one(
+        Action::Post { id, verb, .. } | Action::Call { id, verb, .. } => one(
             format!("{}/{verb}/action", kind(id)),
             format!("POST {}{}/{verb}", kind(id), name(id)),
         ),
+        Action::Remove {
+            id, verb: Some(verb), ..
+        } => one(
+            format!("{}/{verb}/action", kind(id)),
+            format!("POST {}{}/{verb}", kind(id), name(id)),
+        ),
+        Action::Remove { id, .. } => one(
+            format!("{}/delete", kind(id)),
+            format!("DELETE {}{}", kind(id), name(id)),
+        ),
+        Action::CheckRetired { .. } => reads(&[
+            "Microsoft.RecoveryServices/vaults",
+            "Microsoft.RecoveryServices/vaults/replicationFabrics",
+            "Microsoft.RecoveryServices/vaults/replicationProtectedItems",
+            "Microsoft.Migrate/migrateProjects",
+            "Microsoft.Migrate/migrateProjects/solutions",
+        ]),
+        Action::CheckReplication { item, vault } => reads(&[
+            &kind(item),
+            &format!("{}/replicationEvents", kind(vault)),
+            &format!("{}/replicationJobs", kind(vault)),
+        ]),
+        Action::ListGroup { .. } => reads(&["Microsoft.Resources/subscriptions/resourceGroups/resources"]),
         Action::Check { id, .. } => one(format!("{}/read", kind(id)), format!("GET {}{}", kind(id), name(id))),
         Action::Find { list, .. } => {
             let of = kind(&ResourceId::new(format!("{list}/x")));

@@ -11,9 +11,12 @@
 //!   Site Recovery can send the last changes); so failover and database cutover overlap.
 //! * Commit comes after the site has answered from Azure, because before commit another recovery point can be chosen.
 //! * Site Recovery's replication is stopped in step 8, when nothing needs it any more.
+//! * What only one replication method does is in one place each: [`migrate`] for Azure Migrate, the functions named after
+//!   Site Recovery in the step files for the other. Everything else is the same task, whatever the method.
 
 mod builder;
 mod derive;
+mod migrate;
 mod picture;
 mod step1;
 mod step2;
@@ -28,7 +31,7 @@ pub use picture::diagram;
 
 use crate::{
     address::Address,
-    design::{Design, ReplicationMethod},
+    design::Design,
     inventory::Inventory,
     rules::{self, Pack},
     task::{Finding, Plan, Severity},
@@ -47,8 +50,6 @@ pub enum PlanError {
     UnknownRules(String),
     #[error("rule pack `{0}` only judges a design for comparison; choose `current` in Design to run")]
     RulesNotRunnable(String),
-    #[error("replication method {0} is not available in this version; choose InMageRcm in Design")]
-    Replication(String),
     #[error("the subscription id is missing; choose a subscription in Connections")]
     NoSubscription,
     #[error("task {task} waits for {after}, which is not in the plan")]
@@ -68,13 +69,10 @@ pub fn plan(design: &Design, subscription: &str, inventory: &Inventory) -> Resul
     if !pack.mi_delegation {
         return Err(PlanError::RulesNotRunnable(design.rule_pack.clone()));
     }
-    if design.replication != ReplicationMethod::InMageRcm {
-        return Err(PlanError::Replication(format!("{:?}", design.replication)));
-    }
     if subscription.trim().is_empty() {
         return Err(PlanError::NoSubscription);
     }
-    let b = Builder::new(design, subscription, pack);
+    let b = Builder::new(design, subscription, pack, inventory);
     let plan = Plan {
         format: FORMAT,
         application: design.application.clone(),
@@ -140,7 +138,7 @@ fn findings(d: &Design, pack: &Pack, inventory: &Inventory) -> Vec<Finding> {
             });
         }
         match inventory.vm(name) {
-            Some(vm) if name == &d.web_vm => out.extend(pack.judge_vm(vm)),
+            Some(vm) if name == &d.web_vm => out.extend(pack.judge_vm(vm, d.replication)),
             Some(_) => {}
             None => out.push(Finding {
                 rule: "vm-missing".into(),
@@ -159,7 +157,7 @@ fn findings(d: &Design, pack: &Pack, inventory: &Inventory) -> Vec<Finding> {
 mod tests {
     use super::*;
     use crate::{
-        design::{BackupSource, DatabaseMethod, DmsDesign},
+        design::{BackupSource, DatabaseMethod, DmsDesign, ReplicationMethod},
         inventory::Vm,
         smarthotel,
         task::{Action, Actor, Task},
@@ -186,7 +184,7 @@ mod tests {
         plan(&smarthotel::design(), SUB, &inventory()).unwrap()
     }
 
-    /// The sample with each way in which the database can go.
+    /// The sample with each way in which machine and database can go.
     fn designs() -> Vec<Design> {
         let mut all = vec![smarthotel::design()];
         for database_method in [DatabaseMethod::DmsOffline, DatabaseMethod::DmsOnline] {
@@ -211,6 +209,12 @@ mod tests {
                 all.push(d);
             }
         }
+        let agentless = all.iter().map(|d| Design {
+            replication: ReplicationMethod::VMwareCbt,
+            ..d.clone()
+        });
+        let agentless: Vec<_> = agentless.collect();
+        all.extend(agentless);
         all
     }
 
@@ -365,15 +369,114 @@ mod tests {
         assert_eq!(rules(&|d| d.sql_user = " ".into()), ["dms-incomplete"]);
     }
 
+    fn agentless_design() -> Design {
+        Design {
+            replication: ReplicationMethod::VMwareCbt,
+            ..smarthotel::design()
+        }
+    }
+
+    fn agentless() -> Plan {
+        plan(&agentless_design(), SUB, &inventory()).unwrap()
+    }
+
     #[test]
     fn sample_has_eight_steps_and_enough_tasks() {
-        let p = sample();
+        for p in [sample(), agentless()] {
+            assert_eq!(
+                p.steps.iter().map(|s| s.number).collect::<Vec<_>>(),
+                (1..=8).collect::<Vec<_>>()
+            );
+            assert!(p.tasks().count() >= 60, "only {} tasks", p.tasks().count());
+        }
+        assert_eq!(sample().findings, vec![]);
+        let found: Vec<_> = agentless().findings.into_iter().map(|f| f.rule).collect();
+        assert_eq!(found, ["agentless-vddk"], "what no program can look up is said");
+    }
+
+    #[test]
+    fn agentless_takes_the_fixed_names_and_leaves_nothing_of_the_other_method() {
+        let p = agentless();
+        let text = serde_json::to_string(&p).unwrap();
+        for name in [
+            "ContosoMigrateProject",
+            "Servers-Discovery-ServerDiscovery",
+            "Servers-Assessment-ServerAssessment",
+            "Servers-Migration-ServerMigration",
+            "applianceNameToSiteIdMapV3/ASRAPPLIANCE/SiteId",
+            "applianceNameToSiteIdMapV2/[ApplianceName=ASRAPPLIANCE]/SiteId",
+            "migratersa${hash:${asr.fabric}}",
+            "migrate${last:${asr.site}}policy",
+            "containermapping",
+            "ContosoMigrateProjectlock",
+            "-cacheSas",
+            "replicationMigrationItems",
+            "VMwareV2",
+            "\"performShutdown\":\"true\"",
+            "\"isOSDisk\":\"true\"",
+            "testMigrateCleanup",
+            "b24988ac-6180-42a0-ab88-20f7382dd24c",
+            "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+            "VirtualMachine.Config.ChangeTracking",
+            "PROD-FE-EUS2",
+            "SmartHotelDB",
+        ] {
+            assert!(text.contains(name), "{name} is missing from the plan");
+        }
+        for t in p.tasks().filter(|t| !matches!(t.action, Action::NotNeeded { .. })) {
+            let action = serde_json::to_string(&t.action).unwrap();
+            for other in [
+                "InMageRcm\"",
+                "replicationProtectedItems",
+                "replicationRecoveryPlans",
+                "svc-mobility",
+                "contosovmsacc20180528",
+                "ContosoMigrationVault",
+            ] {
+                let chosen_against = t.address.name() == "vddk";
+                assert!(chosen_against || !action.contains(other), "{} has {other}", t.address);
+            }
+        }
+        let skipped: Vec<_> = p
+            .tasks()
+            .filter(|t| matches!(t.action, Action::NotNeeded { .. }) && ![2, 8].contains(&t.address.step()))
+            .map(|t| t.address.to_string())
+            .collect();
         assert_eq!(
-            p.steps.iter().map(|s| s.number).collect::<Vec<_>>(),
-            (1..=8).collect::<Vec<_>>()
+            skipped,
+            [
+                "step-3/storage/contosovmsacc20180528",
+                "step-3/vault/ContosoMigrationVault",
+                "step-4/mobility-account/none",
+                "step-7/recovery-plan/ContosoMigrationPlan",
+                "step-7/commit/WEBVM",
+            ]
         );
-        assert!(p.tasks().count() >= 60, "only {} tasks", p.tasks().count());
-        assert_eq!(p.findings, vec![]);
+    }
+
+    #[test]
+    fn every_disk_of_the_inventory_goes_along() {
+        let mut inv = inventory();
+        inv.vms[0].disk_count = 3;
+        let p = plan(&agentless_design(), SUB, &inv).unwrap();
+        let protect = p.task(&Address::new(5, "protect", "WEBVM")).unwrap();
+        let Action::Put { body, .. } = &protect.action else {
+            panic!()
+        };
+        let disks = body
+            .pointer("/properties/providerSpecificDetails/disksToInclude")
+            .unwrap();
+        let os: Vec<_> = disks
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|d| d["isOSDisk"].clone())
+            .collect();
+        assert_eq!(os, ["true", "false", "false"]);
+        assert!(
+            serde_json::to_string(&p).unwrap().contains("/properties/disks/3"),
+            "a fourth disk would be noticed"
+        );
     }
 
     #[test]
@@ -382,6 +485,8 @@ mod tests {
         let mut d = smarthotel::design();
         d.mi.vcores = 16;
         assert_ne!(plan(&d, SUB, &inventory()).unwrap().hash(), sample().hash());
+        assert_eq!(agentless().hash(), agentless().hash());
+        assert_ne!(agentless().hash(), sample().hash());
     }
 
     #[test]
@@ -477,7 +582,11 @@ mod tests {
         for t in p.tasks() {
             let text = serde_json::to_string(&t.action).unwrap();
             for used in text.split("${").skip(1).map(|r| r.split('}').next().unwrap()) {
-                if ["secret:", "connection:", "blob:"].iter().any(|k| used.starts_with(k)) {
+                // Functions; what stands in them is seen on its own.
+                if ["secret:", "connection:", "blob:", "hash:", "last:", "guid:"]
+                    .iter()
+                    .any(|k| used.starts_with(k))
+                {
                     continue;
                 }
                 let ok = before[&t.address]
@@ -534,6 +643,23 @@ mod tests {
             }
         }
         let p = sample();
+        let rights = |address: &str| agentless().task(&address.parse().unwrap()).unwrap().rights.clone();
+        assert_eq!(
+            rights("step-5/role-assignment/vault-blob-data"),
+            ["azure:Microsoft.Authorization/roleAssignments/write"]
+        );
+        assert_eq!(
+            rights("step-5/lock/migratersa"),
+            ["azure:Microsoft.Authorization/locks/write"]
+        );
+        assert_eq!(
+            rights("step-5/refresh/ASR-APPLIANCE"),
+            ["azure:Microsoft.OffAzure/VMwareSites/refresh/action"]
+        );
+        assert_eq!(
+            rights("step-5/policy/ContosoMigrateProject"),
+            ["azure:Microsoft.RecoveryServices/vaults/replicationPolicies/write"]
+        );
         let protect = p.task(&Address::new(5, "protect", "WEBVM")).unwrap();
         let item = "Microsoft.RecoveryServices/vaults/replicationFabrics/replicationProtectionContainers/replicationProtectedItems";
         assert_eq!(protect.rights, [format!("azure:{item}/write")]);

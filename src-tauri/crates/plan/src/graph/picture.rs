@@ -1,7 +1,7 @@
 //! The architecture diagram of a design: source left, network in the middle, target right.
 
 use crate::{
-    design::Design,
+    design::{Design, ReplicationMethod},
     diagram::{Diagram, Edge, EdgeKind, Node, NodeKind},
     inventory::Inventory,
     rules,
@@ -48,6 +48,10 @@ pub fn diagram(d: &Design, inventory: &Inventory) -> Diagram {
         .unwrap_or_else(|| "ESXi".into());
     let host_id = format!("host/{host}");
     let net = |name: &str| format!("net/{name}");
+    let home = match d.replication {
+        ReplicationMethod::InMageRcm => "Vault",
+        ReplicationMethod::VMwareCbt => "Azure Migrate",
+    };
     node(
         "site/onprem".into(),
         NodeKind::Site,
@@ -180,7 +184,7 @@ pub fn diagram(d: &Design, inventory: &Inventory) -> Diagram {
         false,
     );
     node(
-        format!("azvm/{}-test", d.web_vm),
+        format!("azvm/{}", d.test_vm()),
         NodeKind::Vm,
         &format!("{} · test copy", d.web_vm),
         d.test_subnet.clone(),
@@ -234,19 +238,19 @@ pub fn diagram(d: &Design, inventory: &Inventory) -> Diagram {
         true,
     );
     node(
-        format!("vault/{}", d.vault),
+        format!("vault/{}", d.replication_home()),
         NodeKind::Vault,
-        "Vault",
-        d.vault.clone(),
+        home,
+        d.replication_home().to_owned(),
         az.clone(),
         false,
         false,
     );
     node(
-        format!("storage/{}", d.cache_account),
+        format!("storage/{}", d.replication_cache()),
         NodeKind::Storage,
         "Replication cache",
-        d.cache_account.clone(),
+        d.replication_cache().to_owned(),
         az.clone(),
         false,
         false,
@@ -333,7 +337,7 @@ pub fn diagram(d: &Design, inventory: &Inventory) -> Diagram {
         edge(
             "flow/vault",
             format!("appliance/{}", d.appliance),
-            format!("vault/{}", d.vault),
+            format!("vault/{}", d.replication_home()),
             EdgeKind::Flow,
             "replication",
         ),

@@ -1,16 +1,22 @@
-//! Step 3: storage, networks and vault for Site Recovery.
+//! Step 3: storage, networks and vault for Site Recovery, or the project of Azure Migrate.
 
 use super::builder::*;
 
 impl Builder<'_> {
     pub(super) fn step3(&self) -> Step {
         let d = self.d;
-        let account = self.account(&d.cache_account);
-        let node = format!("storage/{}", d.cache_account);
-        step(
-            3,
-            "Prepare Azure for Site Recovery",
-            vec![
+        let mut tasks = self.target_tasks();
+        tasks.extend(match d.replication {
+            ReplicationMethod::InMageRcm => self.vault_tasks(),
+            ReplicationMethod::VMwareCbt => self.project_tasks(),
+        });
+        step(3, "Prepare Azure for Site Recovery", tasks)
+    }
+
+    /// What both methods need.
+    fn target_tasks(&self) -> Vec<T> {
+        let d = self.d;
+        vec![
                 register(3, "Microsoft.RecoveryServices", "The vault belongs to this provider."),
                 register(3, "Microsoft.Compute", "The migrated VM belongs to this provider."),
                 task(
@@ -59,6 +65,26 @@ impl Builder<'_> {
                 .nodes(&[format!("net/{}", d.test_network), format!("subnet/{}", d.test_subnet)]),
                 task(
                     3,
+                    "check-retired",
+                    "replication",
+                    "Retired generations of replication",
+                    "Looks through the subscription's vaults for configuration servers and machines that they replicate, and says what became of them.",
+                    Action::CheckRetired { vm: d.web_vm.clone() },
+                )
+                .after(&["3/provider/Microsoft.RecoveryServices"])
+                .why("Microsoft has switched them off: nothing may be built on them, and what they still hold should be known. A machine can't be replicated twice.")
+                .nodes(&[format!("vault/{}", d.replication_home())]),
+            ]
+    }
+
+    /// Site Recovery: cache account and vault.
+    fn vault_tasks(&self) -> Vec<T> {
+        let d = self.d;
+        let account = self.account(&d.cache_account);
+        let node = format!("storage/{}", d.cache_account);
+        vec![
+                task(
+                    3,
                     "check-name",
                     &d.cache_account,
                     &format!("The name {} is free", d.cache_account),
@@ -104,7 +130,6 @@ impl Builder<'_> {
                 .cost("Site Recovery charges per protected instance after 31 days.")
                 .back("Delete the vault once it is empty (step 8 does).")
                 .nodes(&[format!("vault/{}", d.vault)]),
-            ],
-        )
+            ]
     }
 }

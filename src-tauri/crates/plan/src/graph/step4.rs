@@ -6,6 +6,20 @@ impl Builder<'_> {
     pub(super) fn step4(&self) -> Step {
         let d = self.d;
         let vm_node = format!("vm/{}", d.web_vm);
+        let (privileges, mobility) = match d.replication {
+            ReplicationMethod::InMageRcm => (scripts::SITE_RECOVERY_PRIVILEGES, self.mobility_account()),
+            ReplicationMethod::VMwareCbt => (
+                scripts::AGENTLESS_PRIVILEGES,
+                not_needed(
+                    4,
+                    "mobility-account",
+                    "none",
+                    "Account for the Mobility service",
+                    "Is part of a replication with an agent.",
+                    "Azure Migrate replicates through VMware's snapshots; no agent is installed in the VM.",
+                ),
+            ),
+        };
         let readiness = |key: &str, value: &str, title: &str, what: &str, why: &str| {
             task(
                 4,
@@ -35,7 +49,7 @@ impl Builder<'_> {
                     &format!("Signs in and checks that the version is {} or later.", self.pack.vcenter),
                     Action::CheckVCenter { min_version: self.pack.vcenter.into() },
                 )
-                .why("Site Recovery supports only these versions.")
+                .why("Replication is supported only with these versions.")
                 .nodes(&["vcenter/vcenter".into()]),
                 task(
                     4,
@@ -43,7 +57,7 @@ impl Builder<'_> {
                     &d.web_vm,
                     &format!("{} can be replicated", d.web_vm),
                     "Judges operating system, firmware, disks, name and VMware Tools by the rule pack.",
-                    Action::CheckVm { vm: d.web_vm.clone() },
+                    Action::CheckVm { vm: d.web_vm.clone(), method: d.replication },
                 )
                 .after(&["4/check-vcenter/vcenter"])
                 .why("What is not supported would fail hours later, after the initial replication.")
@@ -53,10 +67,10 @@ impl Builder<'_> {
                     "role",
                     &d.vcenter_role,
                     &format!("vCenter role {}", d.vcenter_role),
-                    "Creates the role with the privileges that the replication appliance needs, or adds what is missing.",
+                    "Creates the role with the privileges that the appliance needs, or adds what is missing.",
                     Action::EnsureRole {
                         role: d.vcenter_role.clone(),
-                        privileges: scripts::SITE_RECOVERY_PRIVILEGES.iter().map(|p| (*p).to_owned()).collect(),
+                        privileges: privileges.iter().map(|p| (*p).to_owned()).collect(),
                     },
                 )
                 .after(&["4/check-vcenter/vcenter"])
@@ -138,7 +152,14 @@ impl Builder<'_> {
                 readiness("san", "OnlineAll", "SAN policy is OnlineAll", "Reads the policy for new disks.", "Otherwise data disks stay offline in Azure."),
                 readiness("updates", "0", "No Windows update is pending", "Reads the number of pending updates.", "With pending updates nobody can sign in until they finish."),
                 readiness("reboot", "0", "No restart is pending", "Reads whether Windows waits for a restart.", "A pending restart would run during the failover."),
-                task(
+                mobility,
+            ],
+        )
+    }
+
+    fn mobility_account(&self) -> T {
+        let d = self.d;
+        task(
                     4,
                     "person",
                     "mobility-account",
@@ -159,8 +180,6 @@ impl Builder<'_> {
                     ],
                     Some(Script { language: "powershell".into(), run_on: d.web_vm.clone(), text: scripts::mobility_account(&d.mobility_account) }),
                 )
-                .nodes(&[vm_node]),
-            ],
-        )
+                .nodes(&[format!("vm/{}", d.web_vm)])
     }
 }

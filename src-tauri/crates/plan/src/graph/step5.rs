@@ -4,6 +4,33 @@ use super::builder::*;
 
 impl Builder<'_> {
     pub(super) fn step5(&self) -> Step {
+        let tasks = match self.d.replication {
+            ReplicationMethod::InMageRcm => self.replicate_by_site_recovery(),
+            ReplicationMethod::VMwareCbt => self.replicate_by_migrate(),
+        };
+        step(5, "Replicate WEBVM", tasks)
+    }
+
+    /// Deployment planning, with the limits of one appliance in words.
+    pub(super) fn capacity(&self, limits: &str) -> T {
+        let d = self.d;
+        task(
+            5,
+            "check-capacity",
+            d.replication_home(),
+            "Deployment planning is done",
+            &format!("Checks the source machine once more against the limits of one appliance ({limits})."),
+            Action::CheckVm {
+                vm: d.web_vm.clone(),
+                method: d.replication,
+            },
+        )
+        .after(&[&format!("4/check-vm/{}", d.web_vm)])
+        .why("The scenario asks to confirm that deployment planning was completed.")
+        .nodes(&[format!("vm/{}", d.web_vm)])
+    }
+
+    fn replicate_by_site_recovery(&self) -> Vec<T> {
         let d = self.d;
         let vault = self.vault();
         let policy = vault.child("replicationPolicies", &d.policy);
@@ -14,21 +41,8 @@ impl Builder<'_> {
             format!("vault/{}", d.vault),
             "flow/replication".to_owned(),
         ];
-        step(
-            5,
-            "Replicate WEBVM",
-            vec![
-                task(
-                    5,
-                    "check-capacity",
-                    &d.vault,
-                    "Deployment planning is done",
-                    "Checks the source machine once more against the limits of one replication appliance (200 machines).",
-                    Action::CheckVm { vm: d.web_vm.clone() },
-                )
-                .after(&[&format!("4/check-vm/{}", d.web_vm)])
-                .why("The scenario asks to confirm that deployment planning was completed.")
-                .nodes(&[format!("vm/{}", d.web_vm)]),
+        vec![
+                self.capacity("200 machines"),
                 task(
                     5,
                     "person",
@@ -281,7 +295,6 @@ impl Builder<'_> {
                 .why("After it the machine is ready for failover.")
                 .secs(300, 900, "policy: crash-consistent points every 5 minutes")
                 .nodes(&flow),
-            ],
-        )
+            ]
     }
 }

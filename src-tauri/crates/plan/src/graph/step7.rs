@@ -1,13 +1,22 @@
-//! Step 7: test failover, failover, connection string, commit.
+//! Step 7: test, failover, connection string, commit; with Azure Migrate test migration, migration, completion.
 
 use super::builder::*;
 
 impl Builder<'_> {
     pub(super) fn step7(&self) -> Step {
         let d = self.d;
-        let item = self.item();
-        let plan = self.recovery_plan();
-        let test_vm = format!("{}-test", d.web_vm);
+        let Moves {
+            test,
+            cleanup,
+            recovery_plan,
+            cutover,
+            end,
+        } = match d.replication {
+            ReplicationMethod::InMageRcm => self.moves_by_site_recovery(),
+            ReplicationMethod::VMwareCbt => self.moves_by_migrate(),
+        };
+        let tested = test.0.address.clone();
+        let test_vm = d.test_vm();
         let azure_node = format!("azvm/{}", d.web_vm);
         let test_node = format!("azvm/{test_vm}");
         let runs = |name: &str, otherwise: &str| {
@@ -70,38 +79,10 @@ impl Builder<'_> {
             value: value.into(),
             protected: false,
         };
-        step(
-            7,
-            "Migrate the VM",
-            vec![
-                task(
-                    7,
-                    "test-failover",
-                    &d.web_vm,
-                    "Run the test failover",
-                    &format!("Creates {test_vm} from the latest recovery point in {}.", d.test_network),
-                    Action::Post {
-                        id: item.clone(),
-                        verb: "testFailover".into(),
-                        body: Some(json!({ "properties": { "failoverDirection": "PrimaryToRecovery", "networkType": "VmNetworkAsInput",
-                            "networkId": self.vnet(&d.test_network),
-                            "providerSpecificDetails": { "instanceType": "InMageRcm", "networkId": self.vnet(&d.test_network), "recoveryPointId": "${asr.recoveryPoint}" } } })),
-                        observe: item.clone(),
-                        done: vec![Expect::one_of("/properties/testFailoverState", &["WaitingForCompletion", "WaitingForCleanup"])],
-                        running: Some(vec![Expect::equal("/properties/currentScenario/scenarioName", "TestFailover")]),
-                        allowed: Some(vec![Expect::equal("/properties/allowedOperations/*", "TestFailover")]),
-                        facts: vec![],
-                        follow: self.job(),
-                    },
-                )
-                .after(&[&format!("5/recovery-point/{}", d.web_vm)])
-                .why("It proves that the VM boots in Azure, without touching the one on-premises.")
-                .secs(540, 1200, NOT_PUBLISHED)
-                .cost("A VM of the target size while the test runs.")
-                .back("Clean up the test failover.")
-                .nodes(std::slice::from_ref(&test_node)),
+        let mut tasks = vec![
+                test,
                 task(7, "check-vm", &test_vm, "The test VM runs", "Reads size, state and agent of the test VM.", runs(&test_vm, "The test VM is not running yet."))
-                    .after(&[&format!("7/test-failover/{}", d.web_vm)])
+                    .after_task(tested)
                     .why("The scenario checks that the VM has the right size and runs.")
                     .secs(150, 600, NOT_PUBLISHED)
                     .nodes(std::slice::from_ref(&test_node)),
@@ -130,46 +111,19 @@ impl Builder<'_> {
                 .why("Only a person can say that the application behaves.")
                 .secs(600, 86_400, "a person's time")
                 .nodes(std::slice::from_ref(&test_node)),
+                cleanup,
+                recovery_plan,
                 task(
                     7,
-                    "test-cleanup",
+                    "check-replication",
                     &d.web_vm,
-                    "Clean up the test failover",
-                    "Deletes the test VM and records the observations.",
-                    Action::Post {
-                        id: item.clone(),
-                        verb: "testFailoverCleanup".into(),
-                        body: Some(json!({ "properties": { "comments": "Accepted in Rehost." } })),
-                        observe: item.clone(),
-                        done: vec![Expect::equal("/properties/testFailoverState", "None")],
-                        running: Some(vec![Expect::equal("/properties/testFailoverState", "MarkedForDeletion")]),
-                        allowed: None,
-                        facts: vec![],
-                        follow: self.job(),
-                    },
+                    &format!("Site Recovery reports nothing against moving {}", d.web_vm),
+                    "Reads the health of the replicated machine, its errors, the newest events and failed jobs, and keeps them as evidence.",
+                    Action::CheckReplication { item: self.item(), vault: self.vault() },
                 )
-                .after(&["7/gate/test"])
-                .why("A failover is refused while a test is open, and the test VM costs money.")
-                .secs(240, 900, NOT_PUBLISHED)
-                .back("Run another test failover.")
-                .nodes(std::slice::from_ref(&test_node)),
-                task(
-                    7,
-                    "recovery-plan",
-                    &d.recovery_plan,
-                    &format!("Recovery plan {}", d.recovery_plan),
-                    &format!("Creates the recovery plan with {} in its boot group.", d.web_vm),
-                    put(
-                        plan.clone(),
-                        json!({ "properties": { "primaryFabricId": "${asr.fabric}", "recoveryFabricId": "Microsoft Azure", "failoverDeploymentModel": "ResourceManager",
-                            "groups": [{ "groupType": "Boot", "replicationProtectedItems": [{ "id": "${asr.item}", "virtualMachineId": "${asr.machineName}" }], "startGroupActions": [], "endGroupActions": [] }] } }),
-                    ),
-                )
-                .after(&[&format!("5/recovery-point/{}", d.web_vm)])
-                .why("The failover runs on the plan, so that more VMs can be added in order.")
-                .secs(30, 120, NOT_PUBLISHED)
-                .back("Delete the plan (step 8 does).")
-                .nodes(&[format!("vault/{}", d.vault)]),
+                .after(&[&format!("7/test-cleanup/{}", d.web_vm)])
+                .why("What the service knows should be known before the change window, not in it.")
+                .nodes(&[format!("vm/{}", d.web_vm), format!("vault/{}", d.replication_home())]),
                 task(
                     7,
                     "gate",
@@ -184,7 +138,7 @@ impl Builder<'_> {
                     ),
                 )
                 .after(&[
-                    &format!("7/test-cleanup/{}", d.web_vm),
+                    &format!("7/check-replication/{}", d.web_vm),
                     &format!("7/recovery-plan/{}", d.recovery_plan),
                     &format!("1/check-peering/{}", d.mi.network),
                     "4/readiness/rdp",
@@ -196,34 +150,9 @@ impl Builder<'_> {
                 .why("The application stops; that moment belongs to a person.")
                 .secs(600, 604_800, "a person's time")
                 .nodes(&[format!("vm/{}", d.web_vm), azure_node.clone()]),
-                task(
-                    7,
-                    "failover",
-                    &d.web_vm,
-                    &format!("Fail over {}", d.web_vm),
-                    "Shuts the VM down on-premises, sends the last changes and starts it in Azure from the latest recovery point.",
-                    Action::Post {
-                        id: plan.clone(),
-                        verb: "unplannedFailover".into(),
-                        body: Some(json!({ "properties": { "failoverDirection": "PrimaryToRecovery", "sourceSiteOperations": "Required",
-                            "providerSpecificDetails": [{ "instanceType": "InMageRcm", "recoveryPointType": "Latest" }] } })),
-                        observe: item.clone(),
-                        done: vec![Expect::equal("/properties/activeLocation", "Recovery")],
-                        running: Some(vec![Expect::equal("/properties/currentScenario/scenarioName", "UnplannedFailover")]),
-                        allowed: Some(vec![Expect::equal("/properties/allowedOperations/*", "UnplannedFailover")]),
-                        facts: vec![],
-                        follow: self.job(),
-                    },
-                )
-                .after(&["7/gate/cutover"])
-                .why("This is the migration of the web tier.")
-                .secs(840, 1800, NOT_PUBLISHED)
-                .cost("The VM in Azure is charged from now on.")
-                .back("Power WEBVM on again in vCenter and delete the Azure VM; until commit another recovery point can be chosen.")
-                .no_return()
-                .nodes(&[format!("vm/{}", d.web_vm), azure_node.clone(), "flow/replication".into()]),
+                cutover,
                 task(7, "check-vm", &d.web_vm, &format!("{} runs in Azure", d.web_vm), "Reads size, state and agent of the Azure VM.", runs(&d.web_vm, "The VM is not running yet."))
-                    .after(&[&format!("7/failover/{}", d.web_vm)])
+                    .after(&[&self.moved()])
                     .why("The scenario checks that the VM appears as expected.")
                     .secs(150, 600, NOT_PUBLISHED)
                     .nodes(std::slice::from_ref(&azure_node)),
@@ -257,7 +186,145 @@ impl Builder<'_> {
                 command("probe", "The site answers from Azure", "Asks the site from inside the VM and expects status 200.", scripts::probe(), vec![], &["http=200"])
                     .after(&["7/run-command/iisreset", &format!("7/check-boot/{}", d.web_vm)])
                     .why("It proves VM, network, IIS and database together."),
-                task(
+            ];
+        if d.replication == ReplicationMethod::VMwareCbt {
+            self.turn_boot_diagnostics_on(&mut tasks);
+        }
+        tasks.extend(end);
+        tasks.extend([
+            task(
+                7,
+                "shutdown",
+                &d.sql_vm,
+                &format!("Shut down {}", d.sql_vm),
+                "Shuts the guest down through VMware Tools.",
+                Action::ShutDownVm {
+                    vm: d.sql_vm.clone(),
+                    made_for: None,
+                },
+            )
+            .after(&[&self.completed()])
+            .why("The application uses the managed instance; the old server must not be used by mistake.")
+            .secs(90, 300, NOT_PUBLISHED)
+            .back("Power it on again in vCenter.")
+            .nodes(&[format!("vm/{}", d.sql_vm)]),
+            task(
+                7,
+                "check-power",
+                &d.web_vm,
+                &format!("{} on-premises is off", d.web_vm),
+                "Reads the power state in vCenter.",
+                Action::CheckPower {
+                    vm: d.web_vm.clone(),
+                    state: "poweredOff".into(),
+                },
+            )
+            .after(&[&self.completed()])
+            .why("Two machines with one name must never run at the same time.")
+            .nodes(&[format!("vm/{}", d.web_vm)]),
+        ]);
+        step(7, "Migrate the VM", tasks)
+    }
+
+    fn moves_by_site_recovery(&self) -> Moves {
+        let d = self.d;
+        let (item, plan) = (self.item(), self.recovery_plan());
+        let azure_node = format!("azvm/{}", d.web_vm);
+        let test_node = format!("azvm/{}", d.test_vm());
+        Moves {
+            test: task(
+                    7,
+                    "test-failover",
+                    &d.web_vm,
+                    "Run the test failover",
+                    &format!("Creates {} from the latest recovery point in {}.", d.test_vm(), d.test_network),
+                    Action::Post {
+                        id: item.clone(),
+                        verb: "testFailover".into(),
+                        body: Some(json!({ "properties": { "failoverDirection": "PrimaryToRecovery", "networkType": "VmNetworkAsInput",
+                            "networkId": self.vnet(&d.test_network),
+                            "providerSpecificDetails": { "instanceType": "InMageRcm", "networkId": self.vnet(&d.test_network), "recoveryPointId": "${asr.recoveryPoint}" } } })),
+                        observe: item.clone(),
+                        done: vec![Expect::one_of("/properties/testFailoverState", &["WaitingForCompletion", "WaitingForCleanup"])],
+                        running: Some(vec![Expect::equal("/properties/currentScenario/scenarioName", "TestFailover")]),
+                        allowed: Some(vec![Expect::equal("/properties/allowedOperations/*", "TestFailover")]),
+                        facts: vec![],
+                        follow: self.job(),
+                    },
+                )
+                .after(&[&format!("5/recovery-point/{}", d.web_vm)])
+                .why("It proves that the VM boots in Azure, without touching the one on-premises.")
+                .secs(540, 1200, NOT_PUBLISHED)
+                .cost("A VM of the target size while the test runs.")
+                .back("Clean up the test failover.")
+                .nodes(std::slice::from_ref(&test_node)),
+            cleanup: task(
+                    7,
+                    "test-cleanup",
+                    &d.web_vm,
+                    "Clean up the test failover",
+                    "Deletes the test VM and records the observations.",
+                    Action::Post {
+                        id: item.clone(),
+                        verb: "testFailoverCleanup".into(),
+                        body: Some(json!({ "properties": { "comments": "Accepted in Rehost." } })),
+                        observe: item.clone(),
+                        done: vec![Expect::equal("/properties/testFailoverState", "None")],
+                        running: Some(vec![Expect::equal("/properties/testFailoverState", "MarkedForDeletion")]),
+                        allowed: None,
+                        facts: vec![],
+                        follow: self.job(),
+                    },
+                )
+                .after(&["7/gate/test"])
+                .why("A failover is refused while a test is open, and the test VM costs money.")
+                .secs(240, 900, NOT_PUBLISHED)
+                .back("Run another test failover.")
+                .nodes(std::slice::from_ref(&test_node)),
+            recovery_plan: task(
+                    7,
+                    "recovery-plan",
+                    &d.recovery_plan,
+                    &format!("Recovery plan {}", d.recovery_plan),
+                    &format!("Creates the recovery plan with {} in its boot group.", d.web_vm),
+                    put(
+                        plan.clone(),
+                        json!({ "properties": { "primaryFabricId": "${asr.fabric}", "recoveryFabricId": "Microsoft Azure", "failoverDeploymentModel": "ResourceManager",
+                            "groups": [{ "groupType": "Boot", "replicationProtectedItems": [{ "id": "${asr.item}", "virtualMachineId": "${asr.machineName}" }], "startGroupActions": [], "endGroupActions": [] }] } }),
+                    ),
+                )
+                .after(&[&format!("5/recovery-point/{}", d.web_vm)])
+                .why("The failover runs on the plan, so that more VMs can be added in order.")
+                .secs(30, 120, NOT_PUBLISHED)
+                .back("Delete the plan (step 8 does).")
+                .nodes(&[format!("vault/{}", d.vault)]),
+            cutover: task(
+                    7,
+                    "failover",
+                    &d.web_vm,
+                    &format!("Fail over {}", d.web_vm),
+                    "Shuts the VM down on-premises, sends the last changes and starts it in Azure from the latest recovery point.",
+                    Action::Post {
+                        id: plan.clone(),
+                        verb: "unplannedFailover".into(),
+                        body: Some(json!({ "properties": { "failoverDirection": "PrimaryToRecovery", "sourceSiteOperations": "Required",
+                            "providerSpecificDetails": [{ "instanceType": "InMageRcm", "recoveryPointType": "Latest" }] } })),
+                        observe: item.clone(),
+                        done: vec![Expect::equal("/properties/activeLocation", "Recovery")],
+                        running: Some(vec![Expect::equal("/properties/currentScenario/scenarioName", "UnplannedFailover")]),
+                        allowed: Some(vec![Expect::equal("/properties/allowedOperations/*", "UnplannedFailover")]),
+                        facts: vec![],
+                        follow: self.job(),
+                    },
+                )
+                .after(&["7/gate/cutover"])
+                .why("This is the migration of the web tier.")
+                .secs(840, 1800, NOT_PUBLISHED)
+                .cost("The VM in Azure is charged from now on.")
+                .back("Power WEBVM on again in vCenter and delete the Azure VM; until commit another recovery point can be chosen.")
+                .no_return()
+                .nodes(&[format!("vm/{}", d.web_vm), azure_node.clone(), "flow/replication".into()]),
+            end: vec![task(
                     7,
                     "commit",
                     &d.web_vm,
@@ -280,25 +347,17 @@ impl Builder<'_> {
                 .secs(120, 600, NOT_PUBLISHED)
                 .back("None: WEBVM on-premises can still be powered on, but Site Recovery can't go to another recovery point.")
                 .no_return()
-                .nodes(&[azure_node, format!("vault/{}", d.vault)]),
-                task(
-                    7,
-                    "shutdown",
-                    &d.sql_vm,
-                    &format!("Shut down {}", d.sql_vm),
-                    "Shuts the guest down through VMware Tools.",
-                    Action::ShutDownVm { vm: d.sql_vm.clone() },
-                )
-                .after(&[&format!("7/commit/{}", d.web_vm)])
-                .why("The application uses the managed instance; the old server must not be used by mistake.")
-                .secs(90, 300, NOT_PUBLISHED)
-                .back("Power it on again in vCenter.")
-                .nodes(&[format!("vm/{}", d.sql_vm)]),
-                task(7, "check-power", &d.web_vm, &format!("{} on-premises is off", d.web_vm), "Reads the power state in vCenter.", Action::CheckPower { vm: d.web_vm.clone(), state: "poweredOff".into() })
-                    .after(&[&format!("7/commit/{}", d.web_vm)])
-                    .why("Two machines with one name must never run at the same time.")
-                    .nodes(&[format!("vm/{}", d.web_vm)]),
-            ],
-        )
+                .nodes(&[azure_node, format!("vault/{}", d.vault)])],
+        }
     }
+}
+
+/// What moves the machine, in the words of one method.
+pub(super) struct Moves {
+    pub(super) test: T,
+    pub(super) cleanup: T,
+    pub(super) recovery_plan: T,
+    pub(super) cutover: T,
+    /// After the site has answered from Azure.
+    pub(super) end: Vec<T>,
 }

@@ -5,16 +5,7 @@ use super::builder::*;
 impl Builder<'_> {
     pub(super) fn step8(&self) -> Step {
         let d = self.d;
-        let vault = self.vault();
-        let end = format!("7/shutdown/{}", d.sql_vm);
-        let end_web = format!("7/check-power/{}", d.web_vm);
-        let delete = |kind: &str, id: ResourceId, title: &str, what: &str, why: &str| {
-            let name = id.name().to_owned();
-            task(8, kind, &name, title, what, Action::Delete { id, always: false })
-                .why(why)
-                .secs(10, 60, NOT_PUBLISHED)
-                .back("Run the task of the earlier step again.")
-        };
+        let [end, end_web] = self.moved_for_good();
         let retired = |vm: &str| format!("{vm}-migrated");
         let rename = |vm: &str| {
             task(
@@ -41,7 +32,10 @@ impl Builder<'_> {
                 vm,
                 &format!("Remove {} from vCenter", retired(vm)),
                 "Deletes the source VM with its disks.",
-                Action::DestroyVm { vm: retired(vm) },
+                Action::DestroyVm {
+                    vm: retired(vm),
+                    made_for: None,
+                },
             )
             .after(&["8/gate/remove-source"])
             .why("The scenario ends with decommissioned VMs.")
@@ -69,8 +63,152 @@ impl Builder<'_> {
             .secs(15, 60, NOT_PUBLISHED)
             .nodes(&[format!("azvm/{}", d.web_vm)])
         };
+        let mut tasks = match d.replication {
+            ReplicationMethod::InMageRcm => self.leave_site_recovery(),
+            ReplicationMethod::VMwareCbt => self.leave_migrate(),
+        };
+        tasks.extend(self.database_cleanup(&end));
+        tasks.extend([
+                delete("test-network", self.vnet(&d.test_network), &format!("Delete {}", d.test_network), "Deletes the network of the test failover.", "Only the test used it.")
+                    .after(&[&end])
+                    .nodes(&[format!("net/{}", d.test_network)]),
+                command("switch-connection"),
+                command("iisreset"),
+                command("probe"),
+                task(
+                    8,
+                    "permission",
+                    &d.datacenter,
+                    "Take the role from the discovery account",
+                    &format!("Removes the permission of {} on {}.", d.vcenter_principal, d.datacenter),
+                    Action::RevokeRole { principal: d.vcenter_principal.clone(), datacenter: d.datacenter.clone() },
+                )
+                .after(&[&format!("8/remove-fabric/{}", d.appliance)])
+                .why("Temporary rights must not stay.")
+                .nodes(&["vcenter/vcenter".into()]),
+                task(8, "role", &d.vcenter_role, &format!("Remove the role {}", d.vcenter_role), "Removes the role from vCenter.", Action::RemoveRole { role: d.vcenter_role.clone() })
+                    .after(&[&format!("8/permission/{}", d.datacenter)])
+                    .why("Temporary rights must not stay.")
+                    .nodes(&["vcenter/vcenter".into()]),
+                task(
+                    8,
+                    "appliance-off",
+                    &d.appliance,
+                    &format!("Shut down {}", d.appliance),
+                    "Shuts the appliance's guest down through VMware Tools.",
+                    Action::ShutDownVm { vm: d.appliance.clone(), made_for: Some(self.appliance_made_for()) },
+                )
+                .after(&[&format!("8/remove-fabric/{}", d.appliance)])
+                .why("Azure doesn't know it any more, and it holds a password of vCenter.")
+                .secs(90, 300, NOT_PUBLISHED)
+                .back("Power it on again in vCenter.")
+                .nodes(&[format!("appliance/{}", d.appliance)]),
+                rename(&d.web_vm),
+                rename(&d.sql_vm),
+                task(
+                    8,
+                    "gate",
+                    "inventories",
+                    "Are inventories and documents updated?",
+                    "A person confirms that the records are true again.",
+                    gate(
+                        "Are inventories and documents updated?",
+                        "Inventories and documents name the new machines.",
+                        "The source VMs are kept; choose Retry when it is done.",
+                        "CMDB, monitoring, backup jobs, DNS records and run books should name the Azure VM and the managed instance.",
+                    ),
+                )
+                .after(&[&format!("8/rename/{}", d.web_vm), &format!("8/rename/{}", d.sql_vm)])
+                .why("Only people know every list in which the old machines stand.")
+                .secs(3600, 604_800, "a person's time"),
+                task(
+                    8,
+                    "keep",
+                    "source",
+                    &format!("Keep the source VMs {} days", d.keep_source_days),
+                    "Waits until the agreed time after the rename has passed.",
+                    Action::WaitDays { since: Address::new(8, "rename", &d.sql_vm), days: d.keep_source_days },
+                )
+                .after(&[&format!("8/rename/{}", d.web_vm), &format!("8/rename/{}", d.sql_vm)])
+                .why("Until then going back to the old machines stays possible.")
+                .secs(u32::from(d.keep_source_days) * 86_400, u32::from(d.keep_source_days) * 86_400, "design")
+                .nodes(&[format!("vm/{}", d.web_vm), format!("vm/{}", d.sql_vm)]),
+                task(
+                    8,
+                    "gate",
+                    "remove-source",
+                    "Remove the source VMs for good?",
+                    "The second approval: after it the machines on-premises are gone.",
+                    gate(
+                        "Remove the source VMs for good?",
+                        "Both source VMs and the appliance are deleted with their disks.",
+                        "The source VMs stay, powered off and renamed; the appliance stays as well.",
+                        "The application has run in Azure all this time. Make sure that a backup of both machines exists.",
+                    ),
+                )
+                .after(&["8/keep/source", "8/gate/inventories"])
+                .why("Deleting machines needs a second approval.")
+                .secs(600, 604_800, "a person's time")
+                .nodes(&[format!("vm/{}", d.web_vm), format!("vm/{}", d.sql_vm)]),
+                destroy(&d.web_vm),
+                destroy(&d.sql_vm),
+                task(
+                    8,
+                    "remove-vm",
+                    &d.appliance,
+                    &format!("Remove {} from vCenter", d.appliance),
+                    "Deletes the appliance with its disks.",
+                    Action::DestroyVm { vm: d.appliance.clone(), made_for: Some(self.appliance_made_for()) },
+                )
+                .after(&["8/gate/remove-source", &format!("8/appliance-off/{}", d.appliance)])
+                .why("It was deployed for this migration only.")
+                .secs(30, 300, "one vCenter task")
+                .back("Deploy it again.")
+                .nodes(&[format!("appliance/{}", d.appliance)]),
+                task(
+                    8,
+                    "ledger",
+                    "all",
+                    "The ledger is balanced",
+                    "Compares everything that this project created with what is still there.",
+                    Action::CheckLedger {
+                        keep: vec![
+                            self.networking.clone(),
+                            self.target.clone(),
+                            self.failover.clone(),
+                            self.networking.resource("Microsoft.Network/networkSecurityGroups", &d.mi.nsg),
+                            self.networking.resource("Microsoft.Network/routeTables", &d.mi.route_table),
+                            self.vnet(&d.mi.network),
+                            self.mi(),
+                            self.database(),
+                            self.azure_vm(&d.web_vm),
+                        ],
+                    },
+                )
+                .after(&[
+                    &format!("8/cache/{}", d.replication_cache()),
+                    &format!("8/test-network/{}", d.test_network),
+                    &format!("8/role/{}", d.vcenter_role),
+                    &format!("8/remove-vm/{}", d.web_vm),
+                    &format!("8/remove-vm/{}", d.sql_vm),
+                    &format!("8/remove-vm/{}", d.appliance),
+                    &format!("8/run-command/rehost-switch-connection-{}", d.application.to_ascii_lowercase()),
+                    &format!("8/run-command/rehost-iisreset-{}", d.application.to_ascii_lowercase()),
+                    &format!("8/run-command/rehost-probe-{}", d.application.to_ascii_lowercase()),
+                ])
+                .after(&self.database_gone().iter().map(String::as_str).collect::<Vec<_>>())
+                .why("It proves to the change board that nothing temporary was left behind."),
+            ]);
+        step(8, "Clean up", tasks)
+    }
+
+    /// Takes everything of Site Recovery away, in the order that it demands.
+    fn leave_site_recovery(&self) -> Vec<T> {
+        let d = self.d;
+        let vault = self.vault();
+        let [end, end_web] = self.moved_for_good();
         let vault_node = [format!("vault/{}", d.vault)];
-        let mut tasks = vec![
+        vec![
                 task(
                     8,
                     "stop-replication",
@@ -161,113 +299,7 @@ impl Builder<'_> {
                 delete("cache", self.account(&d.cache_account), &format!("Delete {}", d.cache_account), "Deletes the cache account.", "Only replication used it.")
                     .after(&[&format!("8/vault/{}", d.vault)])
                     .nodes(&[format!("storage/{}", d.cache_account)]),
-        ];
-        tasks.extend(self.database_cleanup(&end));
-        tasks.extend([
-                delete("test-network", self.vnet(&d.test_network), &format!("Delete {}", d.test_network), "Deletes the network of the test failover.", "Only the test used it.")
-                    .after(&[&end])
-                    .nodes(&[format!("net/{}", d.test_network)]),
-                command("switch-connection"),
-                command("iisreset"),
-                command("probe"),
-                task(
-                    8,
-                    "permission",
-                    &d.datacenter,
-                    "Take the role from the discovery account",
-                    &format!("Removes the permission of {} on {}.", d.vcenter_principal, d.datacenter),
-                    Action::RevokeRole { principal: d.vcenter_principal.clone(), datacenter: d.datacenter.clone() },
-                )
-                .after(&[&format!("8/remove-fabric/{}", d.appliance)])
-                .why("Temporary rights must not stay.")
-                .nodes(&["vcenter/vcenter".into()]),
-                task(8, "role", &d.vcenter_role, &format!("Remove the role {}", d.vcenter_role), "Removes the role from vCenter.", Action::RemoveRole { role: d.vcenter_role.clone() })
-                    .after(&[&format!("8/permission/{}", d.datacenter)])
-                    .why("Temporary rights must not stay.")
-                    .nodes(&["vcenter/vcenter".into()]),
-                rename(&d.web_vm),
-                rename(&d.sql_vm),
-                task(
-                    8,
-                    "gate",
-                    "inventories",
-                    "Are inventories and documents updated?",
-                    "A person confirms that the records are true again.",
-                    gate(
-                        "Are inventories and documents updated?",
-                        "Inventories and documents name the new machines.",
-                        "The source VMs are kept; choose Retry when it is done.",
-                        "CMDB, monitoring, backup jobs, DNS records and run books should name the Azure VM and the managed instance.",
-                    ),
-                )
-                .after(&[&format!("8/rename/{}", d.web_vm), &format!("8/rename/{}", d.sql_vm)])
-                .why("Only people know every list in which the old machines stand.")
-                .secs(3600, 604_800, "a person's time"),
-                task(
-                    8,
-                    "keep",
-                    "source",
-                    &format!("Keep the source VMs {} days", d.keep_source_days),
-                    "Waits until the agreed time after the rename has passed.",
-                    Action::WaitDays { since: Address::new(8, "rename", &d.sql_vm), days: d.keep_source_days },
-                )
-                .after(&[&format!("8/rename/{}", d.web_vm), &format!("8/rename/{}", d.sql_vm)])
-                .why("Until then going back to the old machines stays possible.")
-                .secs(u32::from(d.keep_source_days) * 86_400, u32::from(d.keep_source_days) * 86_400, "design")
-                .nodes(&[format!("vm/{}", d.web_vm), format!("vm/{}", d.sql_vm)]),
-                task(
-                    8,
-                    "gate",
-                    "remove-source",
-                    "Remove the source VMs for good?",
-                    "The second approval: after it the machines on-premises are gone.",
-                    gate(
-                        "Remove the source VMs for good?",
-                        "Both source VMs are deleted with their disks.",
-                        "The source VMs stay, powered off and renamed.",
-                        "The application has run in Azure all this time. Make sure that a backup of both machines exists.",
-                    ),
-                )
-                .after(&["8/keep/source", "8/gate/inventories"])
-                .why("Deleting machines needs a second approval.")
-                .secs(600, 604_800, "a person's time")
-                .nodes(&[format!("vm/{}", d.web_vm), format!("vm/{}", d.sql_vm)]),
-                destroy(&d.web_vm),
-                destroy(&d.sql_vm),
-                task(
-                    8,
-                    "ledger",
-                    "all",
-                    "The ledger is balanced",
-                    "Compares everything that this project created with what is still there.",
-                    Action::CheckLedger {
-                        keep: vec![
-                            self.networking.clone(),
-                            self.target.clone(),
-                            self.failover.clone(),
-                            self.networking.resource("Microsoft.Network/networkSecurityGroups", &d.mi.nsg),
-                            self.networking.resource("Microsoft.Network/routeTables", &d.mi.route_table),
-                            self.vnet(&d.mi.network),
-                            self.mi(),
-                            self.database(),
-                            self.azure_vm(&d.web_vm),
-                        ],
-                    },
-                )
-                .after(&[
-                    &format!("8/cache/{}", d.cache_account),
-                    &format!("8/test-network/{}", d.test_network),
-                    &format!("8/role/{}", d.vcenter_role),
-                    &format!("8/remove-vm/{}", d.web_vm),
-                    &format!("8/remove-vm/{}", d.sql_vm),
-                    &format!("8/run-command/rehost-switch-connection-{}", d.application.to_ascii_lowercase()),
-                    &format!("8/run-command/rehost-iisreset-{}", d.application.to_ascii_lowercase()),
-                    &format!("8/run-command/rehost-probe-{}", d.application.to_ascii_lowercase()),
-                ])
-                .after(&self.database_gone().iter().map(String::as_str).collect::<Vec<_>>())
-                .why("It proves to the change board that nothing temporary was left behind."),
-        ]);
-        step(8, "Clean up", tasks)
+        ]
     }
 
     /// Addresses of the tasks after which nothing temporary of the database's migration is left.
@@ -290,12 +322,7 @@ impl Builder<'_> {
         let storage = format!("storage/{}", d.backup_account);
         let service = format!("dms/{}", d.dms.service);
         let delete = |kind: &str, id: ResourceId, title: &str, what: &str, why: &str, after: &[&str]| {
-            let name = id.name().to_owned();
-            task(8, kind, &name, title, what, Action::Delete { id, always: false })
-                .after(after)
-                .why(why)
-                .secs(10, 60, NOT_PUBLISHED)
-                .back("Run the task of the earlier step again.")
+            delete(kind, id, title, what, why).after(after)
         };
         let rotated = format!("8/rotate-key/{}", d.backup_account);
         let mut tasks = vec![
@@ -442,4 +469,29 @@ impl Builder<'_> {
         }
         tasks
     }
+
+    /// The appliance goes when this project made what it belongs to.
+    fn appliance_made_for(&self) -> ResourceId {
+        match self.d.replication {
+            ReplicationMethod::InMageRcm => self.vault(),
+            ReplicationMethod::VMwareCbt => self.migrate_project(),
+        }
+    }
+
+    /// The last tasks of step 7.
+    pub(super) fn moved_for_good(&self) -> [String; 2] {
+        [
+            format!("7/shutdown/{}", self.d.sql_vm),
+            format!("7/check-power/{}", self.d.web_vm),
+        ]
+    }
+}
+
+/// Deletes what an earlier step made.
+pub(super) fn delete(kind: &str, id: ResourceId, title: &str, what: &str, why: &str) -> T {
+    let name = id.name().to_owned();
+    task(8, kind, &name, title, what, Action::Delete { id, always: false })
+        .why(why)
+        .secs(10, 60, NOT_PUBLISHED)
+        .back("Run the task of the earlier step again.")
 }
