@@ -238,10 +238,10 @@ class VMwareCbt:
         return f"{self.project}/solutions/{name}"
 
     def put(self, id: str, version: str, resource: resources.GenericResource) -> None:
-        self.azure.ended(self.azure.resources.resources.begin_create_or_update_by_id(id, version, resource))
+        self.azure.ended(self.azure.resources.resources.begin_create_or_update_by_id(id, resource, api_version=version))
 
     def details(self, name: str) -> dict:
-        solution = self.azure.resources.resources.get_by_id(self.solution(name), self.PREVIEW)
+        solution = self.azure.resources.resources.get_by_id(self.solution(name), api_version=self.PREVIEW)
         return (solution.properties.get("details") or {}).get("extendedDetails") or {}
 
     def site(self) -> str | None:
@@ -254,7 +254,7 @@ class VMwareCbt:
 
     def replicate(self) -> None:
         azure = self.azure
-        site = self.lab.until("the appliance is registered", self.site)
+        site = self.site_id = self.lab.until("the appliance is registered", self.site)
         migration = "Servers-Migration-ServerMigration"
         vault_id = self.lab.until("the project has a vault", lambda: self.details(migration).get("vaultId"))
         self.at = (FAILOVER, vault_id.rsplit("/", 1)[1])
@@ -284,11 +284,12 @@ class VMwareCbt:
                 name = str(uuid.uuid4())
                 azure.authorization.role_assignments.create(scope, name, assignment)
                 self.assigned.append(name)
-        listed = {a.name for a in azure.authorization.role_assignments.list_for_scope(scope)}
-        assert listed >= set(self.assigned), listed
-        azure.locks.management_locks.create_or_update_by_scope(
-            scope,
-            f"{self.PROJECT}lock",
+        listed = lambda: {a.name for a in azure.authorization.role_assignments.list_for_scope(scope)}
+        self.lab.until("the rights have spread", lambda: listed() >= set(self.assigned))
+        # The client for locks by scope would send the scope's slashes encoded.
+        self.lock = (FAILOVER, "Microsoft.Storage", "", "storageAccounts", self.cache, f"{self.PROJECT}lock")
+        azure.locks.management_locks.create_or_update_at_resource_level(
+            *self.lock,
             locks.ManagementLockObject(
                 level="CanNotDelete", notes="Azure Migrate replicates through this account."
             ),
@@ -418,12 +419,13 @@ class VMwareCbt:
         azure.ended(self.asr.replication_policies.begin_delete(*self.at, self.policy))
         azure.ended(self.asr.replication_fabrics.begin_remove_infra(*self.at, self.fabric.name))
         scope = azure.account(self.cache)
-        azure.locks.management_locks.delete_by_scope(scope, f"{self.PROJECT}lock")
+        azure.locks.management_locks.delete_at_resource_level(*self.lock)
         for name in self.assigned:
             azure.authorization.role_assignments.delete(scope, name)
         azure.storage.storage_accounts.delete(FAILOVER, self.cache)
         azure.ended(azure.vaults.vaults.begin_delete(*self.at))
-        azure.ended(azure.resources.resources.begin_delete_by_id(self.project, "2020-05-01"))
+        for id, version in [(self.site_id, "2020-01-01"), (self.project, "2020-05-01")]:
+            azure.ended(azure.resources.resources.begin_delete_by_id(id, api_version=version))
 
 
 def java_hash(text: str) -> int:

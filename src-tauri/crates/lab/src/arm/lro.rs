@@ -276,9 +276,9 @@ fn show(world: &World, req: &Req, op: &Operation, id: &str) -> Resp {
     match &op.outcome {
         Outcome::Running => {
             body["status"] = "InProgress".into();
-            // The vault's own operations tell no percentage.
+            // The operations of a vault and of a discovery site tell no percentage.
             if let Some(percent) = percent(world, op)
-                && !matches!(op.style, Style::Vault(_))
+                && !matches!(op.style, Style::Vault(_) | Style::Site(_))
             {
                 body["percentComplete"] = percent.into();
             }
