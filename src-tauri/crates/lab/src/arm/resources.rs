@@ -123,7 +123,7 @@ const REGISTER_SECS: i64 = 40;
 pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answer> {
     let sub = world.cloud.subscription.clone();
     Some(match (&req.method, low) {
-        (&Method::GET, ["metadata", "endpoints"]) => Ok(Resp::ok(metadata(world))),
+        (&Method::GET, ["metadata", "endpoints"]) => Ok(Resp::ok(metadata(world, req))),
         (&Method::GET, ["tenants"]) => Ok(whole([json!({
             "id": format!("/tenants/{}", world.cloud.tenant), "tenantId": world.cloud.tenant, "countryCode": "US",
             "displayName": "Contoso", "domains": ["contoso.com", "contoso.onmicrosoft.com"],
@@ -377,9 +377,9 @@ fn generic(world: &World, scope: &str) -> Vec<Value> {
 }
 
 /// What foreign clients ask first to find the other endpoints.
-fn metadata(world: &World) -> Value {
+fn metadata(world: &World, req: &Req) -> Value {
     let (arm, login) = (&world.cloud.arm_url, &world.cloud.authority_url);
-    json!([{
+    let here = json!({
         "portal": "https://portal.lab.invalid", "name": "RehostLab",
         "authentication": {
             "loginEndpoint": login, "audiences": [arm, format!("{arm}/")], "tenant": "common", "identityProvider": "AAD",
@@ -393,5 +393,11 @@ fn metadata(world: &World) -> Value {
             "storage": "core.windows.net", "keyVaultDns": "vault.azure.net",
             "sqlServerHostname": "database.windows.net", "acrLoginServer": "azurecr.io",
         },
-    }])
+    });
+    // A list of clouds before this version, the one that is asked since: the Azure CLI reads it so.
+    if req.api_version() < "2022-09-01" {
+        json!([here])
+    } else {
+        here
+    }
 }
