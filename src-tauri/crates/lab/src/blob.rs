@@ -326,6 +326,7 @@ fn serve(
                 ));
             }
             let b = Blob {
+                log: (0, 0),
                 size: body.len() as u64,
                 modified: now,
                 bytes: body.to_vec(),

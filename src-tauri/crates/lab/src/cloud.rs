@@ -7,7 +7,13 @@ use std::collections::BTreeMap;
 
 use crate::{
     arm::{
-        jobs::Job, leftovers::Classic, lro::Operation, migration_items, protected::Item, recovery::Appliance,
+        datamigration::{Migration, Runtime},
+        jobs::Job,
+        leftovers::Classic,
+        lro::Operation,
+        migration_items,
+        protected::Item,
+        recovery::Appliance,
         sql::Restore,
     },
     world::guid,
@@ -31,9 +37,11 @@ pub(crate) enum Registration {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Blob {
+pub struct Blob {
     pub size: u64,
     pub modified: Timestamp,
+    /// Where a backup begins and ends in the source database's log.
+    pub log: (u64, u64),
     /// Content of what a client has put; the people's backups have none.
     pub bytes: Vec<u8>,
 }
@@ -77,6 +85,12 @@ pub(crate) struct Cloud {
     pub accounts: BTreeMap<String, Account>,
     /// Running and finished log replays, by the database's lower-case id.
     pub restores: BTreeMap<String, Restore>,
+    /// Running and finished migrations by Database Migration Service, by the record's lower-case id.
+    pub database_migrations: BTreeMap<String, Migration>,
+    /// Integration runtimes, by the service's lower-case id.
+    pub runtimes: BTreeMap<String, Runtime>,
+    /// How far a database has come in the source's log, by its lower-case id.
+    pub positions: BTreeMap<String, u64>,
     /// Site Recovery's protected items, by lower-case id.
     pub items: BTreeMap<String, Item>,
     /// Azure Migrate's migration items, by lower-case id.
@@ -115,6 +129,9 @@ impl Cloud {
             busy: BTreeMap::new(),
             accounts: BTreeMap::new(),
             restores: BTreeMap::new(),
+            database_migrations: BTreeMap::new(),
+            runtimes: BTreeMap::new(),
+            positions: BTreeMap::new(),
             items: BTreeMap::new(),
             migrations: BTreeMap::new(),
             classics: BTreeMap::new(),
@@ -135,6 +152,18 @@ impl Cloud {
             cloud.store(resource);
         }
         cloud
+    }
+
+    /// Id and object id of the identity that may be given the right to read backups.
+    pub fn reader_identity(&self, seed: u64) -> (String, String) {
+        let group = format!(
+            "/subscriptions/{}/resourceGroups/ContosoNetworkingRG",
+            self.subscription
+        );
+        (
+            format!("{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/contoso-backup-reader"),
+            guid(seed, "backup reader").to_string(),
+        )
     }
 
     pub fn get(&self, id: &str) -> Option<&Value> {

@@ -134,6 +134,16 @@ fn without_passwords(body: &str) -> String {
     if let Some(password) = properties.get_mut("administratorLoginPassword") {
         *password = Value::from("Not-kept-in-the-diary-0");
     }
+    for pointer in [
+        "/sourceSqlConnection/password",
+        "/backupConfiguration/sourceLocation/fileShare/password",
+        "/backupConfiguration/sourceLocation/azureBlob/accountKey",
+        "/backupConfiguration/targetLocation/accountKey",
+    ] {
+        if let Some(secret) = properties.pointer_mut(pointer) {
+            *secret = Value::from("Not-kept-in-the-diary-0");
+        }
+    }
     let protected = properties.get_mut("protectedParameters").and_then(Value::as_array_mut);
     for value in protected.into_iter().flatten().filter_map(|p| p.get_mut("value")) {
         // Of a connection string, what finds the database; of anything else, nothing.

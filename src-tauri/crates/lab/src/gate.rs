@@ -301,8 +301,10 @@ fn change(service: Service, method: &Method, path: &str, body: &[u8]) -> Option<
             (method != Method::GET && method != Method::HEAD).then(|| (method.to_string(), path.to_owned()))
         }
         Service::Arm => {
-            const READS: [&str; 5] = [
+            const READS: [&str; 8] = [
                 "listkeys",
+                "listauthkeys",
+                "listmonitoringdata",
                 "checknameavailability",
                 "retrievebootdiagnosticsdata",
                 "listservicesas",

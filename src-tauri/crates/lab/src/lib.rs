@@ -128,6 +128,13 @@ pub struct Addresses {
     pub subscription_id: String,
     pub vcenter_user: String,
     pub vcenter_password: String,
+    /// Password of the login in the source SQL Server, `svc-dms`.
+    pub sql_password: String,
+    /// Password of the account that reads the backup share, `CONTOSO\\svc-backup`.
+    pub share_password: String,
+    /// Id and object id of an identity that may be given the right to read backups.
+    pub identity: String,
+    pub identity_principal: String,
     /// SHA-256 of vCenter's certificate.
     pub vcenter_thumbprint: String,
     /// Id of the fault script that it plays.
@@ -201,6 +208,7 @@ impl Lab {
         let url = |l: &TlsListener| format!("https://127.0.0.1:{}", l.port());
         let addresses = {
             let mut w = world.lock();
+            let (identity, identity_principal) = w.cloud.reader_identity(options.seed);
             w.cloud.arm_url = url(&arm);
             w.cloud.authority_url = url(&entra);
             w.cloud.blob_url = url(&blob);
@@ -218,6 +226,10 @@ impl Lab {
                 subscription_id: w.cloud.subscription.clone(),
                 vcenter_user: w.onprem.user.clone(),
                 vcenter_password: w.onprem.password.clone(),
+                sql_password: w.onprem.sql.password.clone(),
+                share_password: w.onprem.sql.share_password.clone(),
+                identity,
+                identity_principal,
                 vcenter_thumbprint: vcenter.thumbprint.clone(),
                 fault: options.fault.clone(),
                 clock: clock.anchor(),
@@ -304,6 +316,14 @@ impl Lab {
 
     pub fn stats(&self) -> Stats {
         self.world.lock().counters.stats()
+    }
+
+    /// End of the source database's log, and how far the database on a managed instance has come in it (none: there is
+    /// none). Equal at the end of a migration: no transaction was lost.
+    pub fn log_positions(&self) -> (u64, Option<u64>) {
+        let world = self.gate.world();
+        let target = world.cloud.positions.values().max().copied();
+        (world.onprem.sql.position, target)
     }
 
     /// People remove the cause of what the fault script lets go wrong. False when there is none, or none any more.

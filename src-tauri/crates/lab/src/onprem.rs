@@ -132,6 +132,53 @@ pub struct OnPrem {
     pub tasks: Vec<LabTask>,
     /// What was done to a machine and when: `WEBVM powerOff`. For people's reactions and for tests.
     pub log: Vec<(Timestamp, String)>,
+    pub sql: SqlServer,
+}
+
+/// The SQL Server on SQLVM, and the share for its backups.
+#[derive(Debug)]
+pub struct SqlServer {
+    pub user: String,
+    pub password: String,
+    pub share_path: String,
+    pub share_user: String,
+    pub share_password: String,
+    /// Files on the share.
+    pub share: BTreeMap<String, crate::cloud::Blob>,
+    /// End of the database's log: it grows while the web site runs.
+    pub position: u64,
+    /// Lab time up to which the log was written.
+    pub written: Option<Timestamp>,
+    /// The tail of the log was backed up WITH NORECOVERY: nobody can write any more.
+    pub restoring: bool,
+}
+
+impl SqlServer {
+    fn new(seed: u64) -> Self {
+        let password = |label: &str| format!("Lab-{}-9", guid(seed, label).simple());
+        Self {
+            user: "svc-dms".into(),
+            password: password("SQL login"),
+            share_path: r"\\CONTOSOFILE\SmartHotelDB".into(),
+            share_user: r"CONTOSO\svc-backup".into(),
+            share_password: password("share account"),
+            share: BTreeMap::new(),
+            position: 1,
+            written: None,
+            restoring: false,
+        }
+    }
+
+    /// Puts a file on the share that holds the log from `from` to `to`.
+    pub fn put_file(&mut self, name: &str, size: u64, modified: Timestamp, (from, to): (u64, u64)) {
+        let blob = crate::cloud::Blob {
+            size,
+            modified,
+            log: (from, to),
+            bytes: vec![],
+        };
+        self.share.insert(name.to_owned(), blob);
+    }
 }
 
 #[derive(Debug)]
@@ -230,6 +277,7 @@ impl OnPrem {
             sessions: BTreeMap::new(),
             tasks: vec![],
             log: vec![],
+            sql: SqlServer::new(seed),
         }
     }
 

@@ -1,11 +1,11 @@
 //! The people of the scenario. Each of them notices something (a role, a vault, a container, a machine that was powered
-//! off), takes the time a person takes, and does what only a person can do. Like everything in the lab they act when
+//! off, a migration service), takes the time a person takes, and does what only a person can do. Like everything in the lab they act when
 //! someone looks.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    arm::{migrate, recovery},
+    arm::{datamigration, migrate, recovery},
     cloud::Blob,
     onprem::{self, Power},
     world::{World, plus},
@@ -17,9 +17,10 @@ const APPLIANCE: &str = "ASR-APPLIANCE";
 /// The appliance's name in an Azure Migrate project: letters and digits only.
 const APPLIANCE_KEY: &str = "ASRAPPLIANCE";
 const WEB: &str = "vm-21";
+const SQL: &str = "vm-22";
 const BOX: &str = "vm-31";
 /// Backups that the DBA takes: one full, six of the log, and the tail.
-const DATABASE: &str = "SmartHotelDB";
+pub(crate) const DATABASE: &str = "SmartHotelDB";
 const LOGS: u32 = 6;
 
 // Minutes until a person has done it.
@@ -33,6 +34,7 @@ const DISCOVER: i64 = 15;
 const FULL: i64 = 25;
 const LOG: i64 = 15;
 const TAIL: i64 = 3;
+const INSTALL: i64 = 12;
 
 #[derive(Debug, Default)]
 pub(crate) struct People {
@@ -43,8 +45,10 @@ pub(crate) struct People {
     account: bool,
     /// The vault or Azure Migrate project for which an appliance is being deployed, and how far.
     appliance: Option<(String, Step)>,
-    /// The container into which the DBA backs up.
+    /// Where the DBA backs up to.
     backup: Option<Backup>,
+    /// The migration service for which an integration runtime is being installed, or was.
+    runtime: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +61,18 @@ enum Step {
 
 #[derive(Debug, Clone)]
 struct Backup {
-    account: String,
-    container: String,
+    place: Place,
     number: u64,
     full: Option<Timestamp>,
+    /// End of the last backup in the source's log.
+    position: u64,
     tail: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Place {
+    Container { account: String, container: String },
+    Share,
 }
 
 impl People {
@@ -79,14 +90,60 @@ fn minutes(n: i64) -> SignedDuration {
 
 /// Everybody looks around.
 pub(crate) fn look(world: &mut World) {
+    write(world);
     crate::arm::sql::look(world);
+    datamigration::look(world);
     if !world.people.on {
         return;
     }
     vm_admin(world);
     vcenter_admin(world);
     site_recovery_admin(world);
+    windows_admin(world);
     dba(world);
+}
+
+/// The application writes to its database as long as it runs: a unit of log a second.
+fn write(world: &mut World) {
+    let now = world.now();
+    let runs = world.onprem.vm(WEB).is_some_and(|v| v.power == Power::On);
+    let sql = &mut world.onprem.sql;
+    let since = sql.written.map_or(SignedDuration::ZERO, |w| now.duration_since(w));
+    if runs && !sql.restoring {
+        sql.position += since.as_secs().unsigned_abs();
+    }
+    // What is less than a second counts the next time.
+    if sql.written.is_none() || since.as_secs() > 0 || !runs {
+        sql.written = Some(now);
+    }
+}
+
+/// A container, if there is one that a person made: then the backups go straight to Azure.
+fn container(world: &World) -> Option<Place> {
+    let mut accounts = world.cloud.accounts.iter();
+    accounts.find_map(|(account, a)| {
+        // The migration service gives its own GUIDs as names.
+        let container = a.containers.keys().find(|c| uuid::Uuid::parse_str(c).is_err())?;
+        Some(Place::Container {
+            account: account.clone(),
+            container: container.clone(),
+        })
+    })
+}
+
+/// Installs the integration runtime on the computer that the service's tag names.
+fn windows_admin(world: &mut World) {
+    if let Some(known) = &world.people.runtime {
+        if world.cloud.get(known).is_none() {
+            world.people.runtime = None;
+        }
+        return;
+    }
+    let Some((service, host, false)) = datamigration::with_runtime(world) else {
+        return;
+    };
+    world.people.runtime = Some(service.clone());
+    world.after(minutes(INSTALL), move |w| datamigration::register(w, &service, &host));
 }
 
 fn vm_admin(world: &mut World) {
@@ -198,39 +255,50 @@ fn step(world: &mut World, to: Step) {
 }
 
 fn dba(world: &mut World) {
-    let there = |w: &World, b: &Backup| {
-        w.cloud
+    let there = |w: &World, b: &Backup| match &b.place {
+        Place::Container { account, container } => w
+            .cloud
             .accounts
-            .get(&b.account)
-            .is_some_and(|a| a.containers.contains_key(&b.container))
+            .get(account)
+            .is_some_and(|a| a.containers.contains_key(container)),
+        Place::Share => datamigration::with_runtime(w).is_some(),
     };
     match world.people.backup.clone() {
         Some(b) if !there(world, &b) => world.people.backup = None,
         None => {
-            let found = world
-                .cloud
-                .accounts
-                .iter()
-                .find_map(|(a, v)| Some((a.clone(), v.containers.keys().next()?.clone())));
-            let Some((account, container)) = found else { return };
+            let share = matches!(datamigration::with_runtime(world), Some((.., true))).then_some(Place::Share);
+            let Some(place) = share.or_else(|| container(world)) else {
+                return;
+            };
             let number = world.number();
+            if place == Place::Share {
+                world.onprem.sql.share.clear();
+            }
+            world.onprem.sql.restoring = false;
             world.people.backup = Some(Backup {
-                account,
-                container,
+                place,
                 number,
                 full: None,
+                position: 0,
                 tail: false,
             });
             world.after(minutes(FULL), move |w| {
                 let now = w.now();
-                put(w, number, &format!("{DATABASE}_full_01.bak"), 18 << 30, |b| {
+                put(w, number, &format!("{DATABASE}_full_01.bak"), "full", 18 << 30, |b| {
                     b.full = Some(now)
                 });
                 for n in 1..=LOGS {
                     w.after(minutes(LOG * i64::from(n)), move |w| {
                         // After the tail the database is offline: no more log backups.
                         if w.people.backup.as_ref().is_some_and(|b| b.number == number && !b.tail) {
-                            put(w, number, &format!("{DATABASE}_log_{n:03}.trn"), 48 << 20, |_| {});
+                            put(
+                                w,
+                                number,
+                                &format!("{DATABASE}_log_{n:03}.trn"),
+                                "log",
+                                48 << 20,
+                                |_| {},
+                            );
                         }
                     });
                 }
@@ -244,34 +312,53 @@ fn dba(world: &mut World) {
                 b.tail = true;
             }
             world.after(minutes(TAIL), move |w| {
-                put(w, b.number, &format!("{DATABASE}_tail.trn"), 12 << 20, |_| {})
+                put(w, b.number, &format!("{DATABASE}_tail.trn"), "tail", 12 << 20, |_| {});
+                w.onprem.sql.restoring = true;
             });
         }
         Some(_) => {}
     }
 }
 
-/// Puts a backup file into the container, if it is still the same one.
-fn put(world: &mut World, number: u64, name: &str, size: u64, note: impl FnOnce(&mut Backup)) {
-    let modified = world.now();
+/// Puts a backup file into its place, if that is still the same one. A script that writes to the share reports `key`.
+fn put(world: &mut World, number: u64, name: &str, key: &str, size: u64, note: impl FnOnce(&mut Backup)) {
+    let (modified, position) = (world.now(), world.onprem.sql.position);
     let Some(b) = world.people.backup.as_mut().filter(|b| b.number == number) else {
         return;
     };
     note(b);
-    let (account, container) = (b.account.clone(), b.container.clone());
-    if let Some(blobs) = world
-        .cloud
-        .accounts
-        .get_mut(&account)
-        .and_then(|a| a.containers.get_mut(&container))
-    {
-        blobs.insert(
-            name.to_owned(),
-            Blob {
-                size,
-                modified,
-                bytes: vec![],
-            },
-        );
+    let log = (b.position, position);
+    b.position = position;
+    match b.place.clone() {
+        Place::Share => {
+            world.onprem.sql.put_file(name, size, modified, log);
+            if let Some(vm) = world.onprem.vm_mut(SQL) {
+                let line = vm.extra_config.entry("guestinfo.rehost.readiness".into()).or_default();
+                let others = line
+                    .split(';')
+                    .filter(|p| !p.is_empty() && p.split('=').next() != Some(key));
+                let mut all: Vec<String> = others.map(str::to_owned).collect();
+                all.push(format!("{key}={}", modified.strftime("%Y%m%d%H%M%S")));
+                *line = all.join(";");
+            }
+        }
+        Place::Container { account, container } => {
+            let blobs = world
+                .cloud
+                .accounts
+                .get_mut(&account)
+                .and_then(|a| a.containers.get_mut(&container));
+            if let Some(blobs) = blobs {
+                blobs.insert(
+                    name.to_owned(),
+                    Blob {
+                        size,
+                        modified,
+                        log,
+                        bytes: vec![],
+                    },
+                );
+            }
+        }
     }
 }

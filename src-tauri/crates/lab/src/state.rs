@@ -83,7 +83,24 @@ fn azure(world: &World) -> Value {
         })
         .collect();
     let appliances: Vec<&str> = c.appliances.values().map(|a| a.name.as_str()).collect();
-    json!({"providers": providers, "resources": resources, "restores": restores, "appliances": appliances})
+    let migrations: Map<String, Value> = c
+        .database_migrations
+        .keys()
+        .filter_map(|id| {
+            let shown = crate::arm::datamigration::view(world, id, false)?;
+            Some((short(id), shown["properties"]["migrationStatus"].clone()))
+        })
+        .collect();
+    // Transactions of the source that a database on a managed instance lacks.
+    let lost: Map<String, Value> = c
+        .positions
+        .iter()
+        .map(|(id, at)| (short(id), json!(world.onprem.sql.position > *at)))
+        .collect();
+    json!({
+        "providers": providers, "resources": resources, "restores": restores, "migrations": migrations, "lost": lost,
+        "appliances": appliances,
+    })
 }
 
 /// States without the times in them.

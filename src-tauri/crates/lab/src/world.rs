@@ -37,6 +37,9 @@ pub struct World {
     next: u64,
     events: BTreeMap<(Timestamp, u64), Effect>,
     pub onprem: OnPrem,
+    /// The next migration by Database Migration Service that gets so far fails with this code: 2007, 2009, 2012, 2030,
+    /// 2033, 2043, 2049 or 2056. For tests.
+    pub dms_trouble: Option<u32>,
     pub(crate) cloud: Cloud,
     pub(crate) people: People,
     pub(crate) counters: Counters,
@@ -54,6 +57,7 @@ impl World {
             next: 0,
             events: BTreeMap::new(),
             onprem: OnPrem::smarthotel(seed),
+            dms_trouble: None,
             cloud: Cloud::contoso(seed),
             people: People::new(people),
             counters: Counters::default(),

@@ -72,6 +72,11 @@ fn same(ctx: &Ctx, known_as: &str, found: &Vm) -> Result<(), Failure> {
     ))
 }
 
+/// Name of the fact that holds what scripts on a machine had published before the run.
+fn reports(vm: &str) -> String {
+    format!("reports.{vm}")
+}
+
 fn role_entry(role: &str) -> String {
     format!("vcenter:role/{role}")
 }
@@ -256,16 +261,18 @@ impl TaskKind for OnPremises {
                     )),
                 }
             }
+            Action::NoteReports { vm } => {
+                let published = self.required(&vc, vm).await?.readiness.unwrap_or_default();
+                if ctx.fact(&reports(vm)).is_none() {
+                    ctx.set_fact(reports(vm), published);
+                }
+                Ok(Observed::Matches)
+            }
             Action::CheckReported { vm, key } => {
                 let published = self.required(&vc, vm).await?.readiness.unwrap_or_default();
-                let first = format!("reported.{vm}");
-                let Some(before) = ctx.fact(&first).and_then(Value::as_str) else {
-                    // Whatever is published already may stem from an earlier run.
-                    ctx.set_fact(first, published);
-                    return not_yet(format!("{vm} has not reported yet"));
-                };
+                let noted = ctx.fact(&reports(vm)).and_then(Value::as_str).unwrap_or_default();
                 match readiness(&published, key) {
-                    Some(v) if readiness(before, key) != Some(v) => {
+                    Some(v) if readiness(noted, key) != Some(v) => {
                         ctx.evidence(format!("{vm} reports {key}={v}."));
                         Ok(Observed::Matches)
                     }

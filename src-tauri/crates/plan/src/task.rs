@@ -276,7 +276,11 @@ pub enum Action {
     RemoveRuntime {
         service: ResourceId,
     },
-    /// A script on the machine has published `key` with another value than at the run's first look at that machine.
+    /// Keeps what scripts on the machine have published so far.
+    NoteReports {
+        vm: String,
+    },
+    /// A script on the machine has published `key` with another value than the one that was noted.
     CheckReported {
         vm: String,
         key: String,

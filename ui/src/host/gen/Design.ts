@@ -27,7 +27,16 @@ vcenterRole: string, vcenterPrincipal: string,
 /**
  * Account for the push installation of the Mobility service, as it is named in the appliance.
  */
-mobilityAccount: string, appliance: string, replication: ReplicationMethod, databaseMethod: DatabaseMethod, dms: DmsDesign, 
+mobilityAccount: string, appliance: string, 
+/**
+ * Azure Migrate project, for [`ReplicationMethod::VMwareCbt`].
+ */
+migrateProject: string, 
+/**
+ * Display name of the region that keeps the project's records (`Central US`); only some regions do. Where the VM
+ * goes is [`Design::location`].
+ */
+migrateLocation: string, replication: ReplicationMethod, databaseMethod: DatabaseMethod, dms: DmsDesign, 
 /**
  * Days for which the powered-off source VMs are kept.
  */

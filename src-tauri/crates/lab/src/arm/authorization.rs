@@ -14,9 +14,10 @@ const LOCKS: &str = "Microsoft.Authorization/locks";
 /// Built-in roles by their id; the same in every tenant.
 pub(crate) const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
 pub(crate) const BLOB_DATA_CONTRIBUTOR: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
-const ROLES: [&str; 5] = [
+const ROLES: [&str; 6] = [
     "8e3af657-a8ff-443c-a75c-2fe8c4bcb635", // Owner
     "acdd72a7-3385-48ef-bd42-f606fba81ae7", // Reader
+    "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1", // Storage Blob Data Reader
     "17d1049b-9a84-46fb-8f53-869881c3d3ab", // Storage Account Contributor
     CONTRIBUTOR,
     BLOB_DATA_CONTRIBUTOR,
@@ -270,7 +271,10 @@ fn principals(world: &World) -> Vec<String> {
     vaults
         .map(str::to_owned)
         .chain(appliances)
-        .chain([world.cloud.principal.clone()])
+        .chain([
+            world.cloud.principal.clone(),
+            world.cloud.reader_identity(world.seed()).1,
+        ])
         .collect()
 }
 

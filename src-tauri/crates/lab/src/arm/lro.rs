@@ -27,6 +27,8 @@ pub(crate) enum Style {
     Compute,
     /// `azure-asyncoperation` only, below a discovery site.
     Site(String),
+    /// Both headers, `…/locations/{loc}/operationStatuses/{id}`.
+    DataMigration,
     /// Location only, `{S}/operationresults/{id}`.
     Group,
 }
@@ -210,6 +212,11 @@ pub(crate) fn headers(world: &World, req: &Req, id: &str) -> Vec<(&'static str, 
             let status = format!("{base}{site}/operationsStatus/{id}?api-version={v}");
             return vec![("azure-asyncoperation", status), ("retry-after", "30".into())];
         }
+        Style::DataMigration => (
+            Some(provider("Microsoft.DataMigration", "operationStatuses")),
+            provider("Microsoft.DataMigration", "operationResults"),
+            15,
+        ),
         Style::Group => (
             None,
             format!("{base}/subscriptions/{sub}/operationresults/{id}?api-version={v}"),
@@ -245,6 +252,7 @@ pub(crate) fn poll(world: &World, req: &Req, low: &[&str]) -> Option<Answer> {
         | "manageddatabaseazureasyncoperation"
         | "operationstatus"
         | "operationsstatus"
+        | "operationstatuses"
         | "replicationoperationstatus" => true,
         "operations" if low.contains(&"locations") => !req.query.contains_key("monitor"),
         "managedinstanceoperationresults"

@@ -3,6 +3,7 @@
 
 pub(crate) mod authorization;
 pub(crate) mod compute;
+pub(crate) mod datamigration;
 pub(crate) mod jobs;
 pub(crate) mod leftovers;
 pub(crate) mod lro;
@@ -429,6 +430,7 @@ fn dispatch(world: &mut World, req: &Req) -> Answer {
         Some("microsoft.migrate") => migrate::handle(world, req, &low),
         Some("microsoft.offazure") => offazure::handle(world, req, &low),
         Some("microsoft.compute") => compute::handle(world, req, &low),
+        Some("microsoft.datamigration") => datamigration::handle(world, req, &low),
         _ => None,
     }
     .or_else(|| resources::handle(world, req, &low))

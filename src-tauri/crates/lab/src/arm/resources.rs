@@ -56,7 +56,7 @@ pub(crate) const PROVIDERS: [Provider; 20] = [
     Provider {
         namespace: "Microsoft.DataMigration",
         at_start: NotRegistered,
-        types: &["sqlMigrationServices", "databaseMigrations"],
+        types: &["sqlMigrationServices", "databaseMigrations", "services"],
     },
     Provider {
         namespace: "Microsoft.KeyVault",
@@ -182,6 +182,9 @@ pub(crate) fn view(world: &World, id: &str) -> Option<Value> {
     let low = id.to_lowercase();
     if low.contains("/subnets/") || low.contains("/virtualnetworkpeerings/") {
         return network::part(world, id).cloned();
+    }
+    if low.contains("/databasemigrations/") {
+        return super::datamigration::view(world, &low, false);
     }
     if low.contains("/replicationprotecteditems/") {
         return protected::item_view(world, id);

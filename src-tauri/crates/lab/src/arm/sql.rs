@@ -18,8 +18,8 @@ const CLUSTERS: &str = "Microsoft.Sql/virtualClusters";
 /// Lab seconds; 95 % of creations end within 30 minutes, the last instance takes 90 to go (management-operations-duration, 07/10/2026).
 const CREATE_SECS: i64 = 28 * 60;
 const DELETE_LAST_SECS: i64 = 90 * 60;
-const FULL_SECS: i64 = 35 * 60;
-const LOG_SECS: i64 = 90;
+pub(crate) const FULL_SECS: i64 = 35 * 60;
+pub(crate) const LOG_SECS: i64 = 90;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Replay {
@@ -871,8 +871,22 @@ fn next_file(world: &mut World, key: &str) {
         let Some(r) = w.cloud.restores.get_mut(&k).filter(|r| r.operation == operation) else {
             return;
         };
+        let path = if r.folder.is_empty() {
+            file.clone()
+        } else {
+            format!("{}/{file}", r.folder)
+        };
+        let (account, container) = (r.account.clone(), r.container.clone());
         r.restored.push((file, now));
         r.state = Replay::Waiting;
+        let blobs = w
+            .cloud
+            .accounts
+            .get(&account)
+            .and_then(|a| a.containers.get(&container));
+        if let Some(log) = blobs.and_then(|b| b.get(&path)).map(|b| b.log.1) {
+            w.cloud.positions.insert(k.clone(), log);
+        }
         next_file(w, &k);
     });
 }
@@ -1016,6 +1030,7 @@ fn delete_database(world: &mut World, req: &Req, id: &str) -> Answer {
 /// When a database disappears.
 pub(crate) fn forgotten(world: &mut World, key: &str) {
     world.cloud.restores.remove(key);
+    world.cloud.positions.remove(key);
 }
 
 fn details(world: &World, id: &str) -> Option<Value> {

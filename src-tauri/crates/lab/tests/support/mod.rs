@@ -168,6 +168,7 @@ pub fn version(url: &str) -> &'static str {
     let u = url.to_lowercase();
     match () {
         () if u.ends_with("/register") => "2024-07-01",
+        () if u.contains("microsoft.datamigration/") => "2025-06-30",
         () if u.contains("microsoft.authorization/locks") => "2020-05-01",
         () if u.contains("microsoft.authorization") => "2022-04-01",
         () if u.contains("microsoft.compute/skus") => "2021-07-01",

@@ -58,6 +58,17 @@ pub fn runner(a: &lab::Addresses) -> Arc<Migration> {
         arm: Arm::connect(&c.azure, credential).unwrap(),
         vcenter: c.vcenter,
         vcenter_password: Secret::new(a.vcenter_password.clone()),
-        secrets: Arc::new(|name| (name == "mi-admin").then(|| Secret::new("Canary-Adm1n-Passw0rd".to_owned()))),
+        secrets: {
+            let (sql, share) = (a.sql_password.clone(), a.share_password.clone());
+            Arc::new(move |name| {
+                let found = match name {
+                    "mi-admin" => "Canary-Adm1n-Passw0rd",
+                    "sql-source" => sql.as_str(),
+                    "backup-share" => share.as_str(),
+                    _ => return None,
+                };
+                Some(Secret::from(found))
+            })
+        },
     }))
 }

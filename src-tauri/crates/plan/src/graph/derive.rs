@@ -217,9 +217,10 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
         Action::CheckVCenter { .. } | Action::CheckVm { .. } | Action::CheckVmRuns { .. } => {
             vc(&["System.Read"], "RetrievePropertiesEx")
         }
-        Action::CheckReadiness { .. } | Action::CheckReported { .. } | Action::CheckPower { .. } => {
-            vc(&["System.Read"], "RetrievePropertiesEx")
-        }
+        Action::CheckReadiness { .. }
+        | Action::NoteReports { .. }
+        | Action::CheckReported { .. }
+        | Action::CheckPower { .. } => vc(&["System.Read"], "RetrievePropertiesEx"),
         Action::EnsureRole { .. } => vc(&["Authorization.ModifyRoles"], "AddAuthorizationRole"),
         Action::RemoveRole { .. } => vc(&["Authorization.ModifyRoles"], "RemoveAuthorizationRole"),
         Action::CheckPrincipal { .. } => vc(&["System.View"], "RetrieveUserGroups"),

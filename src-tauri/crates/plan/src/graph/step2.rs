@@ -30,6 +30,18 @@ impl Builder<'_> {
             ));
             tasks.push(self.service());
             if d.from_share() {
+                tasks.push(
+                    task(
+                        2,
+                        "note-reports",
+                        &d.sql_vm,
+                        &format!("What {} has reported so far", d.sql_vm),
+                        "Reads what scripts on the machine have published in vCenter.",
+                        Action::NoteReports { vm: d.sql_vm.clone() },
+                    )
+                    .why("A backup that was reported in an earlier run must not be taken for one of this run.")
+                    .nodes(&[format!("vm/{}", d.sql_vm)]),
+                );
                 tasks.push(self.runtime());
             }
         } else {
@@ -157,13 +169,18 @@ impl Builder<'_> {
 
     fn service(&self) -> T {
         let d = self.d;
+        let mut body = json!({ "location": d.location });
+        if d.from_share() {
+            // Whoever sees the service in the portal sees which computer belongs to it.
+            body["tags"] = json!({ "integrationRuntime": d.dms.runtime_host });
+        }
         task(
             2,
             "dms",
             &d.dms.service,
             &format!("Database Migration Service {}", d.dms.service),
             "Creates the service that restores the backups onto the managed instance.",
-            put(self.dms(), json!({ "location": d.location })),
+            put(self.dms(), body),
         )
         .after(&[
             "2/provider/Microsoft.DataMigration",
@@ -185,7 +202,10 @@ impl Builder<'_> {
             "Waits until the integration runtime is online in the service.",
             Action::CheckRuntime { service: self.dms() },
         )
-        .after(&[&format!("2/dms/{}", d.dms.service)])
+        .after(&[
+            &format!("2/dms/{}", d.dms.service),
+            &format!("2/note-reports/{}", d.sql_vm),
+        ])
         .why("Azure can't reach the share; the integration runtime reads it and uploads the backups.")
         .secs(1800, 86_400, "a person's time")
         .back("Uninstall it; it serves only this migration.")
