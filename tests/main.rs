@@ -8,6 +8,7 @@
 mod recordings;
 mod support;
 
+mod az_cli;
 mod azurite;
 mod bad_input;
 mod canary;

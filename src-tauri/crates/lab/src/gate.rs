@@ -301,7 +301,7 @@ fn change(service: Service, method: &Method, path: &str, body: &[u8]) -> Option<
             (method != Method::GET && method != Method::HEAD).then(|| (method.to_string(), path.to_owned()))
         }
         Service::Arm => {
-            const READS: [&str; 8] = [
+            const READS: [&str; 7] = [
                 "listkeys",
                 "listauthkeys",
                 "listmonitoringdata",

@@ -145,7 +145,7 @@ pub(crate) fn python(folder: &str, requirements: &str) -> Result<()> {
     run(&mut command(interpreter, &["-m", "venv", "--clear", folder])).context(
         "a Python environment could not be made; Python 3.10 or newer with venv is needed, the Debian packages python3 and python3-venv",
     )?;
-    let pip = Path::new(folder).join(if cfg!(windows) { "Scripts/pip.exe" } else { "bin/pip" });
+    let pip = in_python(folder, "pip");
     run(&mut command(
         &pip.to_string_lossy(),
         &[
@@ -159,6 +159,12 @@ pub(crate) fn python(folder: &str, requirements: &str) -> Result<()> {
         ],
     ))?;
     Ok(fs::write(stamp, wanted)?)
+}
+
+/// A program of a Python environment.
+pub(crate) fn in_python(folder: &str, program: &str) -> PathBuf {
+    let inside = if cfg!(windows) { "Scripts" } else { "bin" };
+    Path::new(folder).join(inside).join(program)
 }
 
 /// Returns tauri-driver, installed into target/tools unless it is there already.
