@@ -17,6 +17,8 @@ export default defineConfig(({ mode }) => ({
   test: {
     environment: "jsdom",
     env: { TZ: "UTC" },
+    // Clicks through dialogs take seconds on a machine that is busy with other builds.
+    testTimeout: 30_000,
     setupFiles: ["src/test-setup.ts"],
     include: ["src/**/*.test.{ts,tsx}"],
     css: { modules: { classNameStrategy: "non-scoped" } },

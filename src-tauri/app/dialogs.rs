@@ -1,7 +1,7 @@
-//! The window's side of [`api::host::Host`]: native file dialogs (rfd), closing, theme.
+//! The window's side of [`api::host::Host`]: native file dialogs (rfd), the browser (`open`), closing, theme.
 
 use api::{
-    host::{FileQuestion, FolderHost, Host},
+    host::{CERTIFICATE_EXTENSIONS, FileQuestion, FolderHost, Host},
     wire::UiError,
 };
 use rfd::AsyncFileDialog;
@@ -51,6 +51,19 @@ impl<R: Runtime> Host for WindowHost<R> {
         answered.await.map_err(UiError::internal)
     }
 
+    async fn open_page(&self, url: &str) -> Result<(), UiError> {
+        if let Some(test) = &self.test {
+            return test.open_page(url).await;
+        }
+        open::that_detached(url).map_err(|e| {
+            UiError::refused(
+                "No browser could be opened",
+                e.to_string(),
+                "Copy the address into a browser of this computer.",
+            )
+        })
+    }
+
     fn close_window(&self) {
         if let Some(window) = self.window()
             && let Err(e) = window.destroy()
@@ -96,6 +109,14 @@ fn dialog<R: Runtime>(question: &FileQuestion, window: Option<&WebviewWindow<R>>
             dialog.set_title("Save the report").add_filter("Web page", &["html"]),
             suggested,
         ),
+        FileQuestion::ClientCertificate { folder } => {
+            let chosen = dialog
+                .set_title("Choose the certificate with its private key")
+                .add_filter("PFX or PEM", CERTIFICATE_EXTENSIONS)
+                .set_directory(folder)
+                .pick_file();
+            Box::pin(async move { chosen.await.map(|f| f.path().to_owned()) })
+        }
         FileQuestion::OpenProject { folder } => {
             let chosen = dialog
                 .set_title("Open a project")

@@ -103,6 +103,10 @@ for (const [screen, sign] of [
   await page.click(id(`nav-${screen}`));
   await there(sign);
   await judge(screen);
+  if (screen !== "connect") continue;
+  await judge("sign-in methods", () => page.click(id("azure-sign-in-with")));
+  await page.click(`${id("azure-network")} > summary`);
+  await judge("cloud and network");
 }
 
 await page.click(id("nav-run"));

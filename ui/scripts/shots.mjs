@@ -1,4 +1,4 @@
-// Pictures of every screen from recorded data, light and dark, wide and narrow: `npm run shots -- [name…]`.
+// Pictures of every screen from recorded data, light and dark, in three sizes: `npm run shots -- [name…] [@size]`.
 // Also says what the console complained about, what axe found, and whether anything scrolls sideways.
 import axe from "axe-core";
 import { mkdirSync } from "node:fs";
@@ -24,12 +24,105 @@ const shots = [
   },
   {
     name: "connect",
-    query: "secrets=memory",
+    query: "secrets=memory&works&scope=slow",
     screen: on("connect"),
     act: async (p) => {
       await click("vcenter-test")(p);
       await click("azure-test")(p);
       await p.waitForTimeout(300);
+    },
+  },
+  { name: "connect-fails", screen: on("connect"), act: click("azure-test") },
+  { name: "connect-method", screen: on("connect"), act: click("azure-sign-in-with") },
+  { name: "connect-out", query: "signin=browser", screen: on("connect") },
+  {
+    name: "connect-in",
+    query: "signin=browser&account",
+    screen: on("connect"),
+    act: async (p) => {
+      await click("azure-subscription")(p);
+      await p.keyboard.press("ArrowDown");
+    },
+  },
+  {
+    name: "connect-search",
+    query: "signin=browser&account&scope=many",
+    screen: on("connect"),
+    act: async (p) => {
+      await click("azure-subscription")(p);
+      await p.keyboard.type("landing 1");
+      await p.waitForSelector('[data-testid^="subscription-"]');
+    },
+  },
+  {
+    name: "connect-tenant",
+    query: "signin=browser&account",
+    screen: on("connect"),
+    act: async (p) => {
+      await click("azure-directory")(p);
+      await p.click('[role="option"]:last-of-type');
+    },
+  },
+  { name: "connect-list-fails", query: "signin=browser&account&scope=fail", screen: on("connect") },
+  {
+    name: "connect-none",
+    query: "signin=azureCli&scope=none",
+    screen: on("connect"),
+    act: async (p) => {
+      await p.click("summary");
+      await click("azure-subscription")(p);
+      await p.fill('[data-testid="azure-subscription"]', "");
+    },
+  },
+  {
+    name: "connect-certificate",
+    query: "signin=clientCertificate&account",
+    screen: on("connect"),
+    act: (p) => p.click("summary"),
+  },
+  {
+    name: "connect-file",
+    query: "signin=clientCertificate&refused",
+    screen: on("connect"),
+    act: click("certificate-choose"),
+  },
+  { name: "connect-identity", query: "signin=managedIdentity", screen: on("connect"), act: (p) => p.click("summary") },
+  {
+    name: "connect-network",
+    query: "cloud=custom&proxy&hop=proxy",
+    screen: on("connect"),
+    act: async (p) => {
+      await p.click('[data-testid="azure-network"] > summary');
+      await click("cloud-read")(p);
+      await click("azure-test")(p);
+      await p.locator('[data-testid="azure-network"]').scrollIntoViewIfNeeded();
+    },
+  },
+  {
+    name: "sign-in-browser",
+    query: "signin=browser&still",
+    screen: on("connect"),
+    act: click("sign-in-begin"),
+  },
+  {
+    name: "sign-in-stuck",
+    query: "signin=browser&still&stuck",
+    screen: on("connect"),
+    act: click("sign-in-begin"),
+  },
+  {
+    name: "sign-in-code",
+    query: "signin=deviceCode&still",
+    screen: on("connect"),
+    act: click("sign-in-begin"),
+  },
+  {
+    name: "sign-in-refused",
+    query: "signin=deviceCode&refused",
+    screen: on("connect"),
+    act: async (p) => {
+      await click("sign-in-begin")(p);
+      await p.waitForSelector('[data-testid="error-card"]');
     },
   },
   {
@@ -65,6 +158,9 @@ const shots = [
   { name: "run-start", query: "still&at=start", screen: on("run") },
   { name: "run-person", query: "still&at=person", screen: on("run"), act: click("show-instructions") },
   { name: "run-middle", query: "still&at=middle", screen: on("run") },
+  { name: "run-dms", query: "still&at=middle&dms", screen: on("run") },
+  { name: "run-quota", query: "still&at=middle&quota=low", screen: on("run"), act: click("quota") },
+  { name: "run-quota-closed", query: "still&at=middle&quota=closed", screen: on("run") },
   { name: "run-gate", query: "still", screen: on("run") },
   {
     name: "run-task",
@@ -106,11 +202,13 @@ const shots = [
   { name: "report", query: "still&at=done", screen: on("report") },
 ];
 
-const wanted = process.argv.slice(2);
+const wanted = process.argv.slice(2).filter((arg) => !arg.startsWith("@"));
+const only = process.argv.find((arg) => arg.startsWith("@"))?.slice(1);
 const sizes = [
-  { width: 1440, height: 900, tag: "" },
-  { width: 1100, height: 700, tag: "-narrow" },
-];
+  { width: 1440, height: 900, tag: "-wide" },
+  { width: 1280, height: 800, tag: "-laptop" },
+  { width: 1000, height: 700, tag: "-narrow" },
+].filter(({ tag }) => !only || tag === `-${only}`);
 mkdirSync(OUT, { recursive: true });
 const server = await preview({
   mode: "fixture",

@@ -1,6 +1,9 @@
-// Small plans and states for tests; what a test does not name has a plain value.
+// Small plans, states and connections for tests; what a test does not name has a plain value.
+import type { AzureConnection } from "./host/gen/AzureConnection";
+import type { ConnectionsView } from "./host/gen/ConnectionsView";
 import type { PlanView } from "./host/gen/PlanView";
 import type { RunState } from "./host/gen/RunState";
+import type { SignIn } from "./host/gen/SignIn";
 import type { Task } from "./host/gen/Task";
 import type { TaskState } from "./host/gen/TaskState";
 
@@ -82,6 +85,40 @@ export function run(tasks: TaskState[], more: Partial<RunState> = {}): RunState 
     tasks,
     facts: {},
     seq: 1,
+    ...more,
+  };
+}
+
+export function azure(signIn: SignIn, more: Partial<AzureConnection> = {}): AzureConnection {
+  return {
+    cloud: "public",
+    armUrl: "https://arm",
+    audience: "",
+    authorityUrl: "https://login",
+    blobUrl: "",
+    sqlSuffix: "",
+    portalUrl: "",
+    signIn,
+    tenantId: "",
+    clientId: "",
+    subscriptionId: "",
+    proxy: { use: "system" },
+    caPem: "",
+    ...more,
+  };
+}
+
+export function connections(signIn: SignIn | AzureConnection, more: Partial<ConnectionsView> = {}): ConnectionsView {
+  return {
+    connections: {
+      vcenter: { url: "", user: "", thumbprint: "" },
+      azure: typeof signIn === "string" ? azure(signIn) : signIn,
+    },
+    vcenterPasswordStored: false,
+    azureSecretStored: false,
+    azureProxyPasswordStored: false,
+    azureCertificate: null,
+    azureAccount: null,
     ...more,
   };
 }

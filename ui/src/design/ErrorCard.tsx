@@ -3,6 +3,7 @@ import { Button } from "@fluentui/react-components";
 import { useTranslation } from "react-i18next";
 import type { UiError } from "../host/gen/UiError";
 import { StatusIcon } from "./StatusIcon";
+import { Words } from "./Words";
 import s from "./card.module.css";
 
 type Props = {
@@ -20,10 +21,14 @@ export function ErrorCard({ error, onRetry, retryLabel, busy = false, children }
       <StatusIcon mark="failed" quiet />
       <div className={s.errorBody}>
         <p className={s.errorTitle}>{error.title}</p>
-        {error.detail ? <p>{error.detail}</p> : null}
+        {error.detail ? (
+          <p>
+            <Words text={error.detail} />
+          </p>
+        ) : null}
         {error.hint ? (
           <p className={s.hint}>
-            <b>{t("error.hint")}</b> {error.hint}
+            <b>{t("error.hint")}</b> <Words text={error.hint} />
           </p>
         ) : null}
         <p className={s.small}>

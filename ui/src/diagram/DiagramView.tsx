@@ -1,7 +1,7 @@
 // The architecture as a picture: nodes are buttons over an SVG of edges. The same content is in DiagramTable.
 import {
   BuildingRegular,
-  CloudRegular,
+  DatabaseArrowRightRegular,
   DatabaseRegular,
   DesktopRegular,
   GlobeRegular,
@@ -10,6 +10,7 @@ import {
   RouterRegular,
   ServerRegular,
   ShieldCheckmarkRegular,
+  StorageRegular,
   VirtualNetworkRegular,
   WindowDevToolsRegular,
 } from "@fluentui/react-icons";
@@ -37,7 +38,8 @@ const ICONS: Record<NodeKind, typeof ServerRegular> = {
   gateway: RouterRegular,
   subnet: VirtualNetworkRegular,
   managedInstance: DatabaseRegular,
-  storage: CloudRegular,
+  storage: StorageRegular,
+  migrationService: DatabaseArrowRightRegular,
   vault: ShieldCheckmarkRegular,
   dns: GlobeRegular,
 };

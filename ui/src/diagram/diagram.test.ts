@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import data from "../host/fixture-plan.json";
+import { withDms } from "../host/fixture-dms";
 import type { Diagram } from "../host/gen/Diagram";
 import type { Plan } from "../host/gen/Plan";
 import { state } from "../testing";
@@ -9,7 +10,10 @@ import { edgeText, things, visible } from "./state";
 
 const diagram = data.diagram as Diagram;
 const plan = data.plan as unknown as Plan;
-const widths = [640, 704, 800, 960];
+const pictures = [640, 704, 800, 960].flatMap((width) => [
+  { name: "the usual picture", width, diagram },
+  { name: "the picture with a migration service", width, diagram: withDms(diagram) },
+]);
 
 const crosses = (a: Point, b: Point, r: Rect) =>
   Math.min(a.x, b.x) < r.x + r.w &&
@@ -17,7 +21,7 @@ const crosses = (a: Point, b: Point, r: Rect) =>
   Math.min(a.y, b.y) < r.y + r.h &&
   Math.max(a.y, b.y) > r.y;
 
-describe.each(widths)("the picture at a width of %i", (width) => {
+describe.each(pictures)("$name at a width of $width", ({ width, diagram }) => {
   const place = layout(diagram, width);
   const routed = route(diagram, place);
 

@@ -26,7 +26,7 @@ const MIN_WIDTH = 640;
 const MAX_WIDTH = 960;
 
 const GROUPS = new Set(["site", "host", "network"]);
-const SERVICES = new Set(["vault", "storage"]);
+const SERVICES = new Set(["vault", "storage", "migrationService"]);
 
 const snap = (n: number) => Math.round(n / GRID) * GRID;
 export const isGroup = (node: Node) => GROUPS.has(node.kind);

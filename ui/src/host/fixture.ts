@@ -1,8 +1,10 @@
 // Recorded data in place of a backend, for looking at every screen while designing it (`npm run fixture`). It is left
 // out of every other build. A small simulation moves the SmartHotel plan's tasks by their usual durations.
-// In the address: ?at=start|middle|gate|person|failed|paused|done, &secrets=memory, &empty, &changed, &close.
+// In the address: ?at=start|middle|gate|person|failed|paused|done, &secrets=memory, &empty, &close, &quota=low|closed,
+// &real (no rehearsal), &dms, and those of fixture-connections.ts.
+import { connectionHandlers, connections, signIn } from "./fixture-connections";
+import { withDms } from "./fixture-dms";
 import data from "./fixture-plan.json";
-import type { ConnectionsView } from "./gen/ConnectionsView";
 import type { Design } from "./gen/Design";
 import type { Exchange } from "./gen/Exchange";
 import type { FaultScript } from "./gen/FaultScript";
@@ -12,6 +14,7 @@ import type { ProjectView } from "./gen/ProjectView";
 import type { QuotaView } from "./gen/QuotaView";
 import type { RunMessage } from "./gen/RunMessage";
 import type { RunPhase } from "./gen/RunPhase";
+import type { SignInMessage } from "./gen/SignInMessage";
 import type { RunState } from "./gen/RunState";
 import type { Task } from "./gen/Task";
 import type { TaskState } from "./gen/TaskState";
@@ -20,9 +23,12 @@ import type { Commands, Host, Streams } from "./types";
 
 const view = { hash: data.hash, plan: data.plan, diagram: data.diagram } as unknown as PlanView;
 const design = data.design as unknown as Design;
+const planView = (): PlanView =>
+  design.databaseMethod === "LogReplay" ? view : { ...view, diagram: withDms(view.diagram) };
 const tasks: Task[] = view.plan.steps.flatMap((step) => step.tasks);
 const query = new URLSearchParams(location.search);
 const at = query.get("at") ?? "gate";
+if (query.get("dms") !== null) design.databaseMethod = "DmsOnline";
 const START = Date.parse("2026-11-21T19:00:00Z");
 const PATH = "/home/admin/Documents/Rehost/SmartHotel.rehost";
 const iso = (ms: number) => new Date(ms).toISOString();
@@ -203,42 +209,12 @@ const run = (): RunState => ({
   seq: 400,
 });
 
-const connections: ConnectionsView = {
-  connections: {
-    vcenter: {
-      url: "https://vcenter.contoso.com",
-      user: "rehost@vsphere.local",
-      thumbprint: "5A:0C:91:E4:7B:33:D2:60:18:AF:4E:9B:C7:25:F1:8D:06:B9:72:3C:EE:51:94:0A:D8:67:2F:B3:19:84:C6:7D",
-    },
-    azure: {
-      cloud: "public",
-      armUrl: "https://management.azure.com",
-      audience: "",
-      authorityUrl: "https://login.microsoftonline.com",
-      blobUrl: "https://{account}.blob.core.windows.net",
-      sqlSuffix: "database.windows.net",
-      portalUrl: "https://portal.azure.com",
-      signIn: "clientSecret",
-      tenantId: "c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20",
-      clientId: "7d1e4b0c-91f2-4a35-9f0c-2f6f4d0e8c11",
-      subscriptionId: "5f3b6c0e-8a51-4c55-9d0a-2f6f1b7f0c11",
-      proxy: { use: "system" },
-      caPem: "",
-    },
-  },
-  vcenterPasswordStored: true,
-  azureSecretStored: at !== "start",
-  azureProxyPasswordStored: false,
-  azureCertificate: null,
-  azureAccount: null,
-};
-
 const hasRun = query.get("empty") === null;
 const project = (): ProjectView => ({
   path: PATH,
   id: "0199a1c2",
   name: "SmartHotel",
-  rehearsal: true,
+  rehearsal: query.get("real") === null,
   rehearsalSpeed: speed,
   rehearsalFault: fault,
   connections,
@@ -392,6 +368,23 @@ const faultScripts: FaultScript[] = [
   ),
 ];
 
+const quota = (
+  kind: QuotaView["kind"],
+  provider: string | null,
+  limit: number,
+  remaining: number,
+  perMinute: number,
+): QuotaView => ({
+  subscription: connections.connections.azure.subscriptionId,
+  kind,
+  provider,
+  limit,
+  remaining,
+  perMinute,
+  waiting: 0,
+  closedUntil: null,
+});
+
 const listeners = new Set<(message: RunMessage) => void>();
 const clock = () => ({ now: iso(now), speed });
 const tellPhase = () =>
@@ -405,12 +398,6 @@ const later = <T>(value: T, ms = 60): Promise<T> =>
   new Promise((done) => setTimeout(() => done(structuredClone(value)), ms));
 
 type Handlers = { [C in keyof Commands]: (args: Commands[C][0]) => Commands[C][1] };
-const quota = (
-  kind: QuotaView["kind"],
-  provider: string | null,
-  figures: Pick<QuotaView, "limit" | "remaining" | "perMinute">,
-): QuotaView => ({ subscription: "sub-contoso", kind, provider, waiting: 0, closedUntil: null, ...figures });
-
 const handlers: Handlers = {
   app_info: () => ({
     version: "0.1.0",
@@ -490,109 +477,7 @@ const handlers: Handlers = {
     design.databaseMethod = databaseMethod;
     return project();
   },
-  connection_save: ({ connections: c, secret }) => {
-    connections.connections = c;
-    if (secret) connections.vcenterPasswordStored = true;
-    return connections;
-  },
-  connection_test: ({ kind }) =>
-    kind === "vcenter"
-      ? {
-          ok: query.get("changed") === null,
-          steps: [
-            { hop: null, title: "Reach vcenter.contoso.com:443", ok: true, detail: "TLS 1.3, 18 ms", hint: "" },
-            ...(query.get("changed") === null
-              ? [
-                  { hop: null, title: "Check the certificate", ok: true, detail: "It is the one that was trusted.", hint: "" },
-                  {
-                    hop: null,
-                    title: "Sign in as rehost@vsphere.local",
-                    ok: true,
-                    detail: "vCenter Server 7.0.3, API 7.0.3.0",
-                    hint: "",
-                  },
-                  { hop: null, title: "Read privileges", ok: true, detail: "All 24 that the plan needs are granted.", hint: "" },
-                ]
-              : [
-                  {
-                    hop: null,
-                    title: "Check the certificate",
-                    ok: false,
-                    detail: "The server shows another certificate than the trusted one.",
-                    hint: "Compare the fingerprint with your VMware administrator.",
-                  },
-                ]),
-          ],
-          certificate:
-            query.get("changed") === null
-              ? null
-              : {
-                  sha256:
-                    "C1:9E:3A:77:52:0B:F4:6D:88:21:9C:E0:47:B5:1F:A3:6E:D9:04:72:CB:38:90:5D:E6:13:AF:28:7C:B4:F0:59",
-                  sha1: "9D:42:0F:6B:A1:C8:73:5E:D4:02:9B:F7:16:88:3C:E5:70:AD:4F:21",
-                  subject: "CN=vcenter.contoso.com, O=Contoso",
-                  issuer: "CN=CA, DC=vsphere, DC=local, O=vcenter.contoso.com",
-                  notBefore: "2026-11-20",
-                  notAfter: "2028-11-19",
-                  changedFrom: query.get("changed") === "first" ? null : connections.connections.vcenter.thumbprint,
-                },
-        }
-      : {
-          ok: false,
-          steps: [
-            { hop: "dns", title: "Find management.azure.com", ok: true, detail: "20.37.158.0", hint: "" },
-            { hop: "tcp", title: "Connect to management.azure.com:443", ok: true, detail: "No proxy is used.", hint: "" },
-            { hop: "tls", title: "Encrypt", ok: true, detail: "The certificate is trusted.", hint: "" },
-            { hop: "resourceManager", title: "Reach Azure Resource Manager", ok: true, detail: "It answered.", hint: "" },
-            {
-              hop: "signIn",
-              title: "Sign in to tenant c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20",
-              ok: false,
-              detail: "AADSTS7000222: the client secret has expired.",
-              hint: "Who: an owner of the application. Entra admin center > App registrations > Certificates & secrets > New client secret; then paste it here.",
-            },
-          ],
-          certificate: null,
-        },
-  certificate_trust: ({ sha256 }) => {
-    connections.connections.vcenter.thumbprint = sha256;
-    return connections;
-  },
-  clouds_list: () => [
-    { name: "Azure", addresses: connections.connections.azure },
-    { name: "Custom", addresses: { ...connections.connections.azure, cloud: "custom", armUrl: "" } },
-  ],
-  cloud_read: ({ connection }) => connection,
-  client_certificate_choose: () => {
-    connections.azureCertificate = {
-      subject: "CN=rehost",
-      thumbprint: "9D420F6BA1C8735ED4029BF716883CE570AD4F21",
-      notAfter: "2027-11-19T00:00:00Z",
-    };
-    return connections;
-  },
-  sign_in_page: () => null,
-  sign_out: () => {
-    connections.azureAccount = null;
-    connections.azureCertificate = null;
-    connections.azureSecretStored = false;
-    return connections;
-  },
-  account_scope: () => ({
-    tenants: [
-      { id: "c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20", name: "Contoso", domain: "contoso.com", problem: null },
-    ],
-    subscriptions: [
-      {
-        id: "5f3b6c0e-8a51-4c55-9d0a-2f6f1b7f0c11",
-        name: "Contoso production",
-        tenantId: "c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20",
-        state: "Enabled",
-        usable: true,
-        reason: "",
-      },
-    ],
-  }),
+  ...connectionHandlers,
   inventory_get: () =>
     query.get("empty") !== null
       ? null
@@ -603,7 +488,7 @@ const handlers: Handlers = {
           readAt: iso(START - 600_000),
           vms,
         },
-  plan_get: () => view,
+  plan_get: planView,
   run_start: run,
   run_pause: () => {
     phase = "paused";
@@ -636,12 +521,19 @@ const handlers: Handlers = {
     return task ? Array.from({ length: 6 }, (_, i) => exchange(task, i)) : [];
   },
   task_script: ({ address }) => ({ address, language: "powershell", text: "Write-Output ready" }),
-  azure_quota: () => [
-    quota("reads", null, { limit: 250, remaining: 212, perMinute: 1500 }),
-    quota("writes", null, { limit: 200, remaining: 174, perMinute: 600 }),
-    quota("deletes", null, { limit: 200, remaining: 180, perMinute: 600 }),
-    quota("writes", "microsoft.network", { limit: 1000, remaining: 985, perMinute: 200 }),
-  ],
+  azure_quota: () => {
+    const low = query.get("quota") !== null;
+    const closed = query.get("quota") === "closed";
+    return [
+      quota("reads", null, 250, 212, 1500),
+      { ...quota("writes", null, 200, low ? 14 : 174, 600), waiting: closed ? 3 : 0 },
+      quota("deletes", null, 200, 200, 600),
+      {
+        ...quota("writes", "Microsoft.Network", 1000, closed ? 0 : 985, 200),
+        closedUntil: closed ? iso(now + 40_000) : null,
+      },
+    ];
+  },
   set_speed: (args) => {
     speed = args.speed;
     tellPhase();
@@ -656,7 +548,11 @@ const handlers: Handlers = {
 };
 
 export const host: Host = {
-  call: (command, args) => later((handlers[command] as (a: typeof args) => never)(args)),
+  call: async (command, args) =>
+    later(
+      (handlers[command] as (a: typeof args) => never)(args),
+      command === "account_scope" && query.get("scope") === "slow" ? 600_000 : 60,
+    ),
   stream(stream, _args, onMessage) {
     const send = onMessage as (message: Streams[keyof Streams][1]) => void;
     if (stream === "inventory_read") {
@@ -672,27 +568,8 @@ export const host: Host = {
       timers.push(setTimeout(() => send({ type: "done", vms: vms.length, millis: 1240 }), 1300));
       return () => timers.forEach(clearTimeout);
     }
-    if (stream === "sign_in") {
-      const signIn = connections.connections.azure.signIn;
-      if (signIn === "browser") send({ type: "browser", url: "https://login.microsoftonline.com/", opened: true });
-      if (signIn === "deviceCode")
-        send({ type: "deviceCode", url: "https://microsoft.com/devicelogin", code: "F4QK9Z2LM" });
-      let left = 900;
-      const timer = setInterval(() => send({ type: "waiting", secondsLeft: left-- }), 1000);
-      const end = setTimeout(() => {
-        clearInterval(timer);
-        connections.azureAccount = {
-          user: "admin@contoso.com",
-          tenantId: "c0a3e4a8-5a0f-4f7e-8f63-6e3f3d1a7b20",
-        };
-        send({ type: "signedIn", connections });
-      }, 5000);
-      return () => {
-        clearInterval(timer);
-        clearTimeout(end);
-      };
-    }
-    send({ type: "snapshot", plan: view, state: run(), clock: clock() });
+    if (stream === "sign_in") return signIn(send as (message: SignInMessage) => void);
+    send({ type: "snapshot", plan: planView(), state: run(), clock: clock() });
     const listener = (message: RunMessage) => send(message);
     listeners.add(listener);
     const timer = setInterval(() => {

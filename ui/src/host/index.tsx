@@ -29,6 +29,8 @@ const STALE: Partial<Record<Command, string[]>> = {
   methods_set: ["project", "plan"],
   connection_save: ["project"],
   certificate_trust: ["project"],
+  client_certificate_choose: ["project"],
+  sign_out: ["project"],
   run_start: ["project", "projects"],
   run_resume: ["project", "projects"],
   // These take a run up again that nobody executes.

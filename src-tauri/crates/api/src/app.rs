@@ -45,6 +45,10 @@ pub struct Open {
     pub(crate) file: Arc<ProjectFile>,
     project: Mutex<Project>,
     live: Mutex<Option<Arc<Live>>>,
+    /// The sign-in to Azure, once it was needed.
+    pub(crate) azure: tokio::sync::Mutex<Option<Arc<azure::Session>>>,
+    /// The page of the sign-in that goes on.
+    pub(crate) page: Mutex<Option<String>>,
     /// Counts what listeners of the run can't see in its events: another run, another speed.
     pub(crate) changed: watch::Sender<u64>,
     /// Cancelled when the project is closed.
@@ -161,6 +165,8 @@ impl App {
             file: Arc::new(file),
             project: Mutex::new(project),
             live: Mutex::default(),
+            azure: tokio::sync::Mutex::default(),
+            page: Mutex::default(),
             changed: watch::Sender::new(0),
             closed: CancellationToken::new(),
         });
@@ -223,6 +229,11 @@ impl Open {
         self.file.save_project(&changed)?;
         *project = changed;
         Ok(())
+    }
+
+    /// Lets the next sign-in begin with the connection and the secrets as they are then.
+    pub(crate) async fn forget_session(&self) {
+        self.azure.lock().await.take();
     }
 
     pub(crate) fn inventory(&self) -> Result<Option<Inventory>, UiError> {

@@ -1,12 +1,12 @@
 //! Connections: saved with the project, their secrets in the secret store; tested step by step.
 
 use crate::{
-    App, Open, Typed,
-    wire::{CertificateView, ConnectionKind, ConnectionStep, ConnectionTest, ConnectionsView, UiError},
+    App, Open, Typed, sign_in,
+    wire::{CertificateView, ConnectionKind, ConnectionStep, ConnectionTest, ConnectionsView, Hop, UiError},
 };
 use plan::{
     Connections,
-    design::{AzureConnection, VCenterConnection},
+    design::{SignIn, VCenterConnection},
     exchange::NoTrace,
 };
 use secrets::{Secret, SecretError};
@@ -88,6 +88,7 @@ pub async fn connection_save(
             store.set(&key, &secret).await?;
         }
     }
+    open.forget_session().await;
     view(app, &open).await
 }
 
@@ -97,11 +98,12 @@ pub async fn connection_save(
 /// Fails only when the project can't be read; a connection that doesn't work is a result.
 pub async fn connection_test(app: &Arc<App>, project: String, kind: ConnectionKind) -> Result<ConnectionTest, UiError> {
     let open = app.opened(&project)?;
-    let connections = open.project().connections;
-    let stored = app.secret(&open, kind.into()).await;
     match kind {
-        ConnectionKind::Vcenter => Ok(test_vcenter(&connections.vcenter, stored).await),
-        ConnectionKind::Azure => Ok(test_azure(&connections.azure, stored).await),
+        ConnectionKind::Vcenter => {
+            let password = app.secret(&open, SecretName::Vcenter).await;
+            Ok(test_vcenter(&open.project().connections.vcenter, password).await)
+        }
+        ConnectionKind::Azure => Ok(test_azure(app, &open).await),
     }
 }
 
@@ -131,8 +133,8 @@ pub(crate) async fn view(app: &App, open: &Open) -> Result<ConnectionsView, UiEr
         vcenter_password_stored: stored(SecretName::Vcenter).await,
         azure_secret_stored: stored(SecretName::Azure).await,
         azure_proxy_password_stored: stored(SecretName::AzureProxy).await,
-        azure_certificate: None,
-        azure_account: None,
+        azure_certificate: sign_in::certificate(app.secret(open, SecretName::AzureCertificate).await),
+        azure_account: sign_in::account(app, open).await,
         connections: open.project().connections,
     })
 }
@@ -301,57 +303,70 @@ async fn test_vcenter(connection: &VCenterConnection, stored: Stored) -> Connect
     test
 }
 
-async fn test_azure(connection: &AzureConnection, stored: Stored) -> ConnectionTest {
+async fn test_azure(app: &App, open: &Open) -> ConnectionTest {
+    let connection = open.project().connections.azure;
     let mut test = ConnectionTest {
         ok: false,
         steps: vec![],
         certificate: None,
     };
+    let application = matches!(connection.sign_in, SignIn::ClientSecret | SignIn::ClientCertificate);
+    let c = azure::clouds::complete(&connection);
     let empty: Vec<&str> = [
-        ("resource manager address", &connection.arm_url),
-        ("sign-in address", &connection.authority_url),
-        ("tenant ID", &connection.tenant_id),
-        ("client ID", &connection.client_id),
-        ("subscription ID", &connection.subscription_id),
+        ("resource manager address", &c.arm_url, true),
+        ("sign-in address", &c.authority_url, true),
+        ("tenant ID", &c.tenant_id, application),
+        ("client ID", &c.client_id, application),
+        ("subscription ID", &c.subscription_id, true),
     ]
     .into_iter()
-    .filter(|(_, value)| value.is_empty())
-    .map(|(name, _)| name)
+    .filter(|(_, value, needed)| *needed && value.is_empty())
+    .map(|(name, ..)| name)
     .collect();
+    let settings = |title: &str, detail: String, hint: String| ConnectionStep {
+        hop: Some(Hop::Settings),
+        ..failed(title, detail, hint)
+    };
     if !empty.is_empty() {
-        test.steps.push(failed(
+        test.steps.push(settings(
             "Read the connection",
             format!("Empty: {}.", empty.join(", ")),
-            "Fill in all fields, choose Save, and test again.",
+            "Fill in all fields, choose Save, and test again.".into(),
         ));
         return test;
     }
-    let credential = match need(stored, "client secret", "Client secret") {
-        Ok(secret) => azure::auth::client_secret(connection, secret),
-        Err(step) => {
-            test.steps.push(step);
+    let session = match sign_in::session(app, open).await {
+        Ok(session) => session,
+        Err(e) => {
+            let detail = format!("{}. {}", e.title, e.detail);
+            test.steps.push(settings("Prepare the sign-in", detail, e.hint));
             return test;
         }
     };
-    match credential {
-        Err(e) => {
-            let advice = e.advice();
-            test.steps
-                .push(failed("Prepare the sign-in", advice.detail, advice.hint));
-        }
-        Ok(credential) => {
-            let steps = azure::check_connection(connection, credential, Arc::new(NoTrace)).await;
-            test.steps.extend(steps.into_iter().map(|s| ConnectionStep {
-                hop: None,
-                title: s.title,
-                ok: s.ok,
-                detail: s.detail,
-                hint: s.hint,
-            }));
-            test.ok = test.steps.iter().all(|s| s.ok);
-        }
-    }
+    let steps = azure::check_connection(&connection, session.network(), session.credential(), Arc::new(NoTrace)).await;
+    test.steps.extend(steps.into_iter().map(|s| ConnectionStep {
+        hop: Some(hop(s.hop)),
+        title: s.title,
+        ok: s.ok,
+        detail: s.detail,
+        hint: s.hint,
+    }));
+    test.ok = test.steps.iter().all(|s| s.ok);
     test
+}
+
+fn hop(of: azure::Hop) -> Hop {
+    match of {
+        azure::Hop::Settings => Hop::Settings,
+        azure::Hop::Dns => Hop::Dns,
+        azure::Hop::Proxy => Hop::Proxy,
+        azure::Hop::Tcp => Hop::Tcp,
+        azure::Hop::Tls => Hop::Tls,
+        azure::Hop::ResourceManager => Hop::ResourceManager,
+        azure::Hop::SignIn => Hop::SignIn,
+        azure::Hop::Subscription => Hop::Subscription,
+        azure::Hop::Rights => Hop::Rights,
+    }
 }
 
 /// The vCenter connection with its address completed.

@@ -3,6 +3,9 @@
 use crate::wire::UiError;
 use std::path::{Path, PathBuf};
 
+/// How files with a certificate and its key end.
+pub const CERTIFICATE_EXTENSIONS: &[&str] = &["pfx", "p12", "pem"];
+
 /// A question for a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileQuestion {
@@ -11,6 +14,10 @@ pub enum FileQuestion {
         suggested: PathBuf,
     },
     OpenProject {
+        folder: PathBuf,
+    },
+    /// PEM or PFX.
+    ClientCertificate {
         folder: PathBuf,
     },
     /// Where the report's HTML goes; the JSON goes beside it.
@@ -27,6 +34,11 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// Fails when no dialog can be shown.
     async fn choose(&self, question: FileQuestion) -> Result<Option<PathBuf>, UiError>;
+    /// Opens a web page in the person's browser.
+    ///
+    /// # Errors
+    /// Fails when there is no browser.
+    async fn open_page(&self, url: &str) -> Result<(), UiError>;
     /// Closes the window without asking again.
     fn close_window(&self) {}
     /// The person chose `light`, `dark` or `system`.
@@ -37,7 +49,7 @@ pub trait Host: Send + Sync {
 ///
 /// A file `next` in the folder answers the next question with the path it holds, and is removed (empty = the dialog
 /// was closed). Without it, a save question gets its suggested name inside the folder, and an open question the newest
-/// project there.
+/// project (or certificate) there. A page that would be opened in a browser is written into the file `page`.
 #[derive(Debug, Clone)]
 pub struct FolderHost(pub PathBuf);
 
@@ -53,7 +65,8 @@ impl FolderHost {
             FileQuestion::NewProject { suggested } | FileQuestion::SaveReport { suggested } => {
                 suggested.file_name().map(|name| self.0.join(name))
             }
-            FileQuestion::OpenProject { .. } => newest_project(&self.0),
+            FileQuestion::OpenProject { .. } => newest(&self.0, &[crate::PROJECT_EXTENSION]),
+            FileQuestion::ClientCertificate { .. } => newest(&self.0, CERTIFICATE_EXTENSIONS),
         }
     }
 }
@@ -63,13 +76,18 @@ impl Host for FolderHost {
     async fn choose(&self, question: FileQuestion) -> Result<Option<PathBuf>, UiError> {
         Ok(self.answer(question))
     }
+
+    async fn open_page(&self, url: &str) -> Result<(), UiError> {
+        let page = self.0.join("page");
+        std::fs::write(&page, url).map_err(|e| UiError::disk("written", &page, &e))
+    }
 }
 
-fn newest_project(folder: &Path) -> Option<PathBuf> {
+fn newest(folder: &Path, extensions: &[&str]) -> Option<PathBuf> {
     std::fs::read_dir(folder)
         .ok()?
         .flatten()
         .map(|e| e.path())
-        .filter(|p| p.extension().is_some_and(|e| e == crate::PROJECT_EXTENSION))
+        .filter(|p| p.extension().is_some_and(|e| extensions.iter().any(|x| e == *x)))
         .max_by_key(|p| p.metadata().and_then(|m| m.modified()).ok())
 }

@@ -149,6 +149,18 @@ impl World {
         }
     }
 
+    /// Plays the person's browser, which comes back to whoever waits for it.
+    pub(crate) fn visit(&self, page: &str) -> Result<(), UiError> {
+        let ca = reqwest::Certificate::from_pem(self.addresses.ca_pem.as_bytes()).map_err(UiError::internal)?;
+        let browser = reqwest::Client::builder().tls_certs_only([ca]).no_proxy().build();
+        let request = browser.map_err(UiError::internal)?.get(page);
+        tokio::spawn(async move {
+            // What it comes to is the business of who waits.
+            let _ = request.send().await;
+        });
+        Ok(())
+    }
+
     pub(crate) async fn stop(&self) {
         let lab = lock(&self.lab).take();
         if let Some(lab) = lab {

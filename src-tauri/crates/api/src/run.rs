@@ -6,6 +6,7 @@ use crate::{
     connections::SecretName,
     projects::newest_run,
     rehearsal::{self, World},
+    sign_in,
     wire::{
         ClockView, CloseQuestion, FilledScript, PlanView, QuotaView, RunMessage, RunPhase, RunState, TaskState, UiError,
     },
@@ -186,22 +187,21 @@ async fn go(
     let key = |name: SecretName| name.key(&project.id);
     let need = async |name: SecretName, what: &str| match store.get(&key(name)).await? {
         Some(secret) => Ok(secret),
-        None => Err(missing(what)),
+        None => Err(sign_in::missing(what)),
     };
     let vcenter_password = need(SecretName::Vcenter, "vCenter password").await?;
-    let client_secret = need(SecretName::Azure, "Azure client secret").await?;
+    let session = sign_in::session(app, open).await?;
     let mut known: HashMap<String, Secret<String>> = HashMap::new();
     for name in migration::secret_names(&view.plan) {
         if name == "mi-admin" {
             known.insert(name, mi_admin(&*store, &key(SecretName::MiAdmin)).await?);
         }
     }
-    let credential = azure::auth::client_secret(&project.connections.azure, client_secret)?;
     let clock = world
         .as_ref()
         .map_or_else(|| Arc::new(SystemClock) as Arc<dyn Clock>, |w| w.clock());
     let limits = azure::Limits::new(Arc::new(RunTime(clock.clone())));
-    let arm = Arm::connect(&project.connections.azure, credential)?.limited(limits);
+    let arm = Arm::through(session.network(), session.connection(), session.credential())?.limited(limits);
     let migration = Arc::new(Migration::new(Systems {
         arm: arm.clone(),
         vcenter: project.connections.vcenter.clone(),
@@ -642,15 +642,11 @@ async fn filled(app: &Arc<App>, open: &Open, plan: &Plan, template: &str) -> Res
     let mut known = HashMap::new();
     if !signatures.is_empty() {
         let facts = state(app, &open.path.display().to_string()).await?.facts;
-        let secret = app
-            .secret(open, SecretName::Azure)
-            .await?
-            .ok_or_else(|| missing("Azure client secret"))?;
         let arm = match open.followed() {
             Some(live) => live.arm.clone(),
             None => {
-                let credential = azure::auth::client_secret(&project.connections.azure, secret)?;
-                Arm::connect(&project.connections.azure, credential)?
+                let session = sign_in::session(app, open).await?;
+                Arm::through(session.network(), session.connection(), session.credential())?
             }
         };
         for (name, account, container) in signatures {
@@ -682,7 +678,11 @@ async fn filled(app: &Arc<App>, open: &Open, plan: &Plan, template: &str) -> Res
     }
     Ok(migration::fill_script(template, |name| {
         match name.strip_prefix("blob:") {
-            Some(account) => Some(project.connections.azure.blob_url.replace("{account}", account)),
+            Some(account) => Some(
+                azure::clouds::complete(&project.connections.azure)
+                    .blob_url
+                    .replace("{account}", account),
+            ),
             None => known.get(name).map(|s| s.expose().clone()),
         }
     }))
@@ -693,14 +693,6 @@ fn not_issued() -> UiError {
         "The script can't be filled yet",
         "It needs a shared access signature that an earlier task issues.",
         "Wait until the tasks before this one are done, then copy it again.",
-    )
-}
-
-fn missing(what: &str) -> UiError {
-    UiError::invalid(
-        format!("The {what} is not stored"),
-        "Secrets stay in the keyring of the computer and user that entered them.",
-        "Open Connect, enter it, choose Save, and start again.",
     )
 }
 

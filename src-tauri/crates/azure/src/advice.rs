@@ -4,7 +4,7 @@
 //! Log Replay Service: ManagedDatabases_CreateOrUpdate and restoreDetails; Entra: reference-error-codes). Microsoft
 //! words causes, not remedies; the remedies are ours.
 
-use crate::{AzureError, NetworkKind, rights, versions};
+use crate::{AzureError, NetworkKind, auth, rights, versions};
 
 /// An error in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Advice {
 
 /// One row: code, what happened, why, what to do. In all texts `{name}`, `{type}`, `{right}`, `{scope}`, `{namespace}`,
 /// `{subscription}` and `{group}` stand for what the request was about.
-struct Row(&'static str, &'static str, &'static str, &'static str);
+pub(crate) struct Row(pub &'static str, pub &'static str, pub &'static str, pub &'static str);
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
@@ -203,17 +203,10 @@ const TABLE: &[Row] = &[
     Row("AADSTS7000215", "The client secret is wrong", "Entra does not know this secret for the application. Often the secret's ID was copied instead of its value.", "Create a new one and copy its Value: portal > Microsoft Entra ID > App registrations > the application > Certificates & secrets > New client secret. Enter it in Connections > Azure."),
     Row("AADSTS7000222", "The client secret has expired", "The application's secret is past its end date.", "Create a new one: portal > Microsoft Entra ID > App registrations > the application > Certificates & secrets > New client secret. Enter it in Connections > Azure."),
     Row("AADSTS7000216", "The client secret is missing", "Entra wants a secret or certificate for this application.", "Enter the secret in Connections > Azure."),
-    Row("AADSTS7000112", "The application is disabled", "An administrator disabled it in the tenant.", "An administrator enables it: portal > Microsoft Entra ID > Enterprise applications > the application > Properties > Enabled for users to sign in."),
-    Row("AADSTS700016", "The application was not found", "The tenant has no application with this client ID.", "Compare client ID and tenant ID with portal > Microsoft Entra ID > App registrations > the application > Overview."),
-    Row("AADSTS700027", "The application's certificate is not accepted", "The signature does not match a certificate that Entra knows.", "Upload the certificate again: App registrations > the application > Certificates & secrets."),
     Row("AADSTS90002", "The tenant was not found", "There is no directory with this tenant ID, or it is in another cloud.", "Compare the tenant ID with portal > Microsoft Entra ID > Overview."),
     Row("AADSTS900023", "The tenant ID is not valid", "It is neither a GUID nor a domain name.", "Copy it from portal > Microsoft Entra ID > Overview > Tenant ID."),
     Row("AADSTS900021", "The tenant ID is not valid", "It is all zeros.", "Copy it from portal > Microsoft Entra ID > Overview > Tenant ID."),
     Row("AADSTS900144", "The sign-in is incomplete", "The request lacks a part that Entra needs.", "Check client ID and secret in Connections > Azure."),
-    Row("AADSTS53003", "Conditional Access blocks the sign-in", "A policy of your organisation does not allow this application to sign in from here.", "An administrator sees which policy in portal > Microsoft Entra ID > Sign-in logs > Service principal sign-ins, and exempts the application or this network."),
-    Row("AADSTS53000", "Conditional Access wants a compliant device", "A policy of your organisation demands a managed device.", "Use a managed computer, or let an administrator exempt the application."),
-    Row("AADSTS50076", "Entra wants a second factor", "A policy demands multi-factor authentication, which an application cannot give.", "Use an application (service principal), not a user account, in Connections > Azure."),
-    Row("AADSTS50034", "The account was not found", "The tenant has no such account.", "Compare the IDs in Connections > Azure with the portal."),
     Row("AADSTS500011", "The resource is unknown in the tenant", "Entra does not know the resource manager's address as a resource: the connection's addresses are of different clouds.", "Correct the addresses in Connections > Azure."),
     Row("AADSTS500014", "The resource is disabled in the tenant", "The service principal of the resource is disabled, or the subscription has lapsed.", "An administrator checks portal > Microsoft Entra ID > Enterprise applications."),
     Row("AADSTS70011", "Entra does not accept the scope", "The connection's resource manager address is not one that Entra issues tokens for.", "Correct the addresses in Connections > Azure."),
@@ -310,7 +303,10 @@ pub fn of_code(code: &str, message: &str) -> Advice {
 }
 
 fn row(code: &str) -> Option<&'static Row> {
-    TABLE.iter().find(|r| r.0.eq_ignore_ascii_case(code))
+    TABLE
+        .iter()
+        .chain(auth::advice::TABLE)
+        .find(|r| r.0.eq_ignore_ascii_case(code))
 }
 
 fn verb(method: &str) -> &'static str {
@@ -456,7 +452,7 @@ mod tests {
     #[test]
     fn every_row_is_whole_and_unique() {
         let mut seen = HashSet::new();
-        for Row(code, title, why, fix) in TABLE {
+        for Row(code, title, why, fix) in TABLE.iter().chain(auth::advice::TABLE) {
             assert!(seen.insert(code.to_ascii_lowercase()), "{code} twice");
             assert!(!title.is_empty() && !title.ends_with('.'), "{code}");
             assert!(why.ends_with('.') && fix.ends_with('.'), "{code}");

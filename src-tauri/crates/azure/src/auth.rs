@@ -1,30 +1,41 @@
-//! Signing in to Entra.
+//! Signing in to Entra: six ways, each a `TokenCredential`, and one [`Session`] behind them that keeps the tokens.
 //!
-//! `azure_identity` asks for and keeps the tokens; we give it our own transport, for three reasons: the proxy and the
-//! certificate authorities of the connection, the trace, and the errors (its parser refuses Entra's real refusals,
-//! whose descriptions hold escaped line breaks, and with them the `AADSTS` code).
+//! A person signs in with the browser ([`BrowserSignIn`]) or with a device code ([`DeviceSignIn`]); what keeps the person
+//! signed in, the refresh token, lives in a secret store. An application signs in with a secret or a certificate
+//! ([`ClientCertificate`]). The Azure CLI and managed identities are left to `azure_identity`.
+//!
+//! Decisions. The requests to Entra are ours and not a library's (`oauth2`, and `azure_identity` for the secret): they are
+//! one form and one JSON each, and ours go through the connection's proxy and authorities, leave a trace without secrets,
+//! keep Entra's `AADSTS` numbers (`azure_identity`'s parser refuses descriptions with escaped line breaks), and take
+//! the time from [`Time`], so that a run of days can be proved in seconds. `azure_identity` reads the computer's clock.
+//! Access tokens are in memory only. Each is renewed five minutes before it ends, by one request at a time for a tenant
+//! and scope, while the old one still serves if Entra is down.
+//!
+//! Begin with [`Session`].
 
-use crate::{
-    AzureError, TokenCredential, clouds,
-    error::read,
-    redact::Known,
-    transport::{self, Call},
-};
-use azure_core::{
-    cloud::CustomConfiguration,
-    credentials::{AccessToken, TokenRequestOptions},
-    error::ErrorKind,
-    http::{AsyncRawResponse, Body, ClientOptions, HttpClient, Request, RetryOptions, Transport, headers::Headers},
-};
-use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
+pub(crate) mod advice;
+mod browser;
+mod certificate;
+mod device;
+mod entra;
+mod outside;
+mod session;
+
+pub use browser::BrowserSignIn;
+pub use certificate::ClientCertificate;
+pub use device::DeviceSignIn;
+pub use session::{Account, Means, Session};
+
+use crate::{AzureError, Network, TokenCredential, redact::Known};
+use jiff::{SignedDuration, Timestamp};
 use plan::{Trace, design::AzureConnection};
-use reqwest::{Client, Method};
 use secrets::Secret;
-use serde_json::Value;
-use std::{
-    fmt,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{sync::Arc, time::Duration};
+
+/// The public client with which a person signs in when the connection names no application of its own: the one that
+/// Microsoft's SDKs and command line use for development (`azure-identity`, `DEVELOPER_SIGN_ON_CLIENT_ID`). It is known in
+/// every tenant, so nobody has to register an application first; a tenant may block it.
+pub const DEVELOPER_CLIENT: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
 
 /// What the caller of a credential knows and the credential's interface has no room for.
 #[derive(Clone, Default)]
@@ -38,182 +49,47 @@ tokio::task_local! {
     pub(crate) static CONTEXT: Context;
 }
 
-/// Makes the credential of an application with a client secret. No I/O; tokens are kept in memory and renewed five
-/// minutes before they end.
+/// Where the sign-in takes the time from: the computer's clock, or that of a rehearsal.
+#[async_trait::async_trait]
+pub trait Time: Send + Sync {
+    fn now(&self) -> Timestamp;
+    /// Returns when `until` has come. Cancel-safe.
+    async fn sleep_until(&self, until: Timestamp);
+}
+
+/// The computer's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ComputerTime;
+
+#[async_trait::async_trait]
+impl Time for ComputerTime {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    async fn sleep_until(&self, until: Timestamp) {
+        let left = until.duration_since(Timestamp::now()).max(SignedDuration::ZERO);
+        tokio::time::sleep(Duration::try_from(left).unwrap_or_default()).await;
+    }
+}
+
+/// Makes the credential of an application with a client secret, on the computer's clock. No I/O.
 ///
 /// # Errors
 /// Fails when tenant, application or secret are missing, or an address of the connection is unusable.
 pub fn client_secret(c: &AzureConnection, secret: Secret<String>) -> Result<Arc<dyn TokenCredential>, AzureError> {
-    let connection = clouds::complete(c);
-    let authority = clouds::address("sign-in address", &connection.authority_url)?;
-    for (field, value) in [
-        ("tenant ID", connection.tenant_id.as_str()),
-        ("client ID", &connection.client_id),
-        ("client secret", secret.expose()),
-    ] {
-        if value.trim().is_empty() {
-            return Err(AzureError::Config {
-                field: field.into(),
-                message: "it is empty".into(),
-            });
-        }
-    }
-    let entra = Arc::new(Entra {
-        http: crate::Network::of(&connection, None)?.client(&authority)?,
-        known: Known::default(),
-    });
-    entra.known.learn(secret.expose());
-    let mut kept = Kept {
-        connection,
-        secret,
-        entra,
-        inner: RwLock::default(),
-    };
-    kept.inner = RwLock::new(Some(kept.credential()?));
-    Ok(Arc::new(kept))
+    let network = Network::of(c, None)?;
+    Ok(Session::new(c, Means::ClientSecret(secret), network, Arc::new(ComputerTime))?.credential())
 }
 
-/// The library's credential, which can be replaced to make it forget its token.
-struct Kept {
-    connection: AzureConnection,
-    secret: Secret<String>,
-    entra: Arc<Entra>,
-    inner: RwLock<Option<Arc<ClientSecretCredential>>>,
-}
-
-impl Kept {
-    fn credential(&self) -> Result<Arc<ClientSecretCredential>, AzureError> {
-        let mut cloud = CustomConfiguration::default();
-        cloud.authority_host.clone_from(&self.connection.authority_url);
-        let client_options = ClientOptions {
-            cloud: Some(Arc::new(cloud.into())),
-            transport: Some(Transport::new(self.entra.clone())),
-            retry: RetryOptions::none(),
-            ..ClientOptions::default()
-        };
-        ClientSecretCredential::new(
-            self.connection.tenant_id.trim(),
-            self.connection.client_id.trim().to_owned(),
-            azure_core::credentials::Secret::new(self.secret.expose().clone()),
-            Some(ClientSecretCredentialOptions { client_options }),
-        )
-        .map_err(|e| AzureError::Config {
-            field: "sign-in".into(),
-            message: e.to_string(),
-        })
-    }
-}
-
-impl fmt::Debug for Kept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientSecret")
-            .field("client_id", &self.connection.client_id)
-            .finish_non_exhaustive()
-    }
-}
-
-#[async_trait::async_trait]
-impl TokenCredential for Kept {
-    async fn get_token(
-        &self,
-        scopes: &[&str],
-        options: Option<TokenRequestOptions<'_>>,
-    ) -> azure_core::Result<AccessToken> {
-        let current = || self.inner.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let missing = || azure_core::Error::with_message(ErrorKind::Credential, "no credential");
-        let credential = current().ok_or_else(missing)?;
-        let token = credential.get_token(scopes, options.clone()).await?;
-        let refused = CONTEXT.try_with(|c| c.refused.as_ref().is_some_and(|r| r.expose() == token.token.secret()));
-        if !refused.unwrap_or(false) {
-            return Ok(token);
-        }
-        {
-            // Of several tasks that were refused at once, the first replaces.
-            let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-            if inner.as_ref().is_some_and(|i| Arc::ptr_eq(i, &credential)) {
-                *inner = Some(self.credential().map_err(wrapped)?);
-            }
-        }
-        current().ok_or_else(missing)?.get_token(scopes, options).await
-    }
-}
-
-/// Our HTTP client as the library's transport.
-struct Entra {
-    http: Client,
-    known: Known,
-}
-
-impl fmt::Debug for Entra {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Entra")
-    }
-}
-
-#[async_trait::async_trait]
-impl HttpClient for Entra {
-    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let trace = CONTEXT.try_with(|c| c.trace.clone()).ok().flatten();
-        let method = Method::from_bytes(request.method().as_str().as_bytes()).unwrap_or(Method::POST);
-        let mut call = Call::new("entra", method, request.url().clone())
-            .header("accept", "application/json")
-            .header("content-type", "application/x-www-form-urlencoded");
-        if let Body::Bytes(bytes) = request.body() {
-            call.body = Some(bytes.clone());
-        }
-        let answer = transport::send(&self.http, call, &self.known, trace.as_deref())
-            .await
-            .map_err(wrapped)?;
-        let body = read::<Value>(&answer.body);
-        match &body {
-            Ok(body) if answer.is_success() && body.get("access_token").is_some_and(Value::is_string) => Ok(
-                AsyncRawResponse::from_bytes(answer.status.into(), Headers::default(), answer.body),
-            ),
-            Ok(body) => Err(wrapped(refusal(answer.status, answer.retry_after(), body, &self.known))),
-            Err(_) if matches!(answer.status, 408 | 429 | 500..) => Err(wrapped(refusal(
-                answer.status,
-                answer.retry_after(),
-                &Value::Null,
-                &self.known,
-            ))),
-            Err((path, message)) => Err(wrapped(AzureError::Parse {
-                method: "POST".into(),
-                url: self.known.url(request.url()),
-                path: path.clone(),
-                message: format!(
-                    "the sign-in's answer ({}) is not Entra's: {}",
-                    answer.status,
-                    self.known.text(message)
-                ),
-            })),
-        }
-    }
-}
-
-/// Reads Entra's refusal: `{"error", "error_description", "error_codes": [7000215], …}`.
-fn refusal(status: u16, retry_after: Option<u64>, body: &Value, known: &Known) -> AzureError {
-    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
-    let number = body.pointer("/error_codes/0").and_then(Value::as_u64);
-    let code = number.map_or_else(|| text("error").to_owned(), |n| format!("AADSTS{n}"));
-    // The first line is the reason; trace id and time follow.
-    let message = text("error_description").lines().next().unwrap_or_default();
-    let message = if message.is_empty() {
-        format!("HTTP status {status}")
-    } else {
-        known.text(message)
-    };
+/// A refusal with a code of our own.
+fn token_error(code: &str, message: impl Into<String>) -> AzureError {
     AzureError::Token {
-        code,
-        message,
-        status: Some(status),
-        retry_after,
+        code: code.into(),
+        message: message.into(),
+        status: None,
+        retry_after: None,
     }
-}
-
-/// Sends our error through the library. Its kind is none that the library would retry.
-fn wrapped(error: AzureError) -> azure_core::Error {
-    let message = error.to_string();
-    azure_core::Error::with_error(ErrorKind::Credential, error, message)
 }
 
 /// Finds our error inside the library's again; what comes from another credential (the Azure CLI, say) is kept in its
@@ -226,93 +102,16 @@ pub(crate) fn explained(error: &azure_core::Error, known: &Known) -> AzureError 
         }
         next = e.source();
     }
-    AzureError::Token {
-        code: "NoToken".into(),
-        message: known.text(&error.to_string()),
-        status: None,
-        retry_after: None,
-    }
+    token_error("NoToken", known.text(&error.to_string()))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ErrorClass;
-    use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
-
-    /// Asks a scripted Entra, the way the library does.
-    async fn refused(template: ResponseTemplate) -> AzureError {
-        let server = MockServer::start().await;
-        Mock::given(any()).respond_with(template).mount(&server).await;
-        let url = azure_core::http::Url::parse(&server.uri()).unwrap();
-        let entra = Entra {
-            http: crate::Network::of(&AzureConnection::default(), None)
-                .unwrap()
-                .client(&url)
-                .unwrap(),
-            known: Known::default(),
-        };
-        entra.known.learn("CANARY-secret");
-        let mut request = Request::new(url, azure_core::http::Method::Post);
-        request.set_body("client_id=c&client_secret=CANARY-secret");
-        let e = entra.execute_request(&request).await.unwrap_err();
-        explained(&e.with_context("the library's own words"), &Known::default())
-    }
-
-    /// As Entra words it: the line breaks are what the library's parser stumbles over.
-    #[tokio::test]
-    async fn entras_code_comes_through() {
-        let body = r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided: CANARY-secret.\r\nTrace ID: 1","error_codes":[7000215]}"#;
-        let e = refused(ResponseTemplate::new(401).set_body_raw(body, "application/json")).await;
-        assert_eq!(
-            (e.code(), e.status(), e.class()),
-            ("AADSTS7000215", Some(401), ErrorClass::Auth)
-        );
-        assert_eq!(e.advice().title, "The client secret is wrong");
-        assert!(!format!("{e:?} {:?}", e.advice()).contains("CANARY"));
-    }
-
-    #[tokio::test]
-    async fn other_answers_of_the_sign_in_are_named() {
-        let page = ResponseTemplate::new(200).set_body_raw("<html>", "text/html");
-        assert!(matches!(refused(page).await, AzureError::Parse { .. }));
-        let busy = ResponseTemplate::new(503).set_body_raw("<html>", "text/html");
-        assert_eq!(refused(busy).await.class(), ErrorClass::Transient);
-        let throttled = ResponseTemplate::new(429).insert_header("Retry-After", "4");
-        assert_eq!(refused(throttled).await.class(), ErrorClass::Throttled(4));
-    }
-
-    #[test]
-    fn incomplete_connections_are_refused_before_any_request() {
-        let whole = AzureConnection {
-            tenant_id: "t".into(),
-            client_id: "c".into(),
-            ..clouds::public()
-        };
-        assert!(client_secret(&whole, "s".into()).is_ok());
-        for c in [
-            AzureConnection {
-                tenant_id: String::new(),
-                ..whole.clone()
-            },
-            AzureConnection {
-                tenant_id: "a/b".into(),
-                ..whole.clone()
-            },
-            AzureConnection {
-                client_id: " ".into(),
-                ..whole.clone()
-            },
-            AzureConnection {
-                authority_url: "http://login.example".into(),
-                ..whole.clone()
-            },
-        ] {
-            assert!(
-                matches!(client_secret(&c, "s".into()), Err(AzureError::Config { .. })),
-                "{c:?}"
-            );
-        }
-        assert!(client_secret(&whole, "".into()).is_err());
-    }
+/// Random bytes for what nobody may guess: 256 bits in 43 characters.
+fn unguessable() -> Result<Secret<String>, AzureError> {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let mut bytes = zeroize::Zeroizing::new([0_u8; 32]);
+    aws_lc_rs::rand::fill(&mut *bytes).map_err(|_| AzureError::Config {
+        field: "sign-in".into(),
+        message: "this computer gives no random numbers".into(),
+    })?;
+    Ok(Secret::new(URL_SAFE_NO_PAD.encode(*bytes)))
 }

@@ -249,6 +249,11 @@ impl AzureError {
         }
     }
 
+    /// What a credential's failure means: ours comes back out of the library's error.
+    pub fn of_credential(error: &azure_core::Error) -> Self {
+        crate::auth::explained(error, &Known::default())
+    }
+
     /// Adds the correlation id of the request when Azure's answer named none.
     pub(crate) fn correlated(mut self, id: &str) -> Self {
         if let Self::Api(e) = &mut self

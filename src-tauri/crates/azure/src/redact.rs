@@ -84,8 +84,10 @@ const KEYS: &[&str] = &[
     "authkey1",
     "authkey2",
     "client_assertion",
+    "code_verifier",
     "consolescreenshotbloburi",
     "customdata",
+    "device_code",
     "id_token",
     "key",
     "key1",
@@ -103,6 +105,7 @@ const KEYS: &[&str] = &[
     "sig",
     "signature",
     "token",
+    "user_code",
 ];
 
 /// Endings of such keys: `administratorLoginPassword`, `storageContainerSasToken`, `client_secret` …
@@ -129,6 +132,8 @@ const MARKERS: &[&str] = &[
     "access_token=",
     "refresh_token=",
     "client_assertion=",
+    "code_verifier=",
+    "device_code=",
 ];
 
 /// Secrets that were seen.
@@ -218,7 +223,8 @@ impl Known {
         }
         if content_type.contains("x-www-form-urlencoded") {
             let pairs = url::form_urlencoded::parse(bytes).map(|(name, value)| {
-                let shown = if is_secret(&name, false) {
+                // In a form, and there alone, a `code` is what a token is given for; in JSON it names errors.
+                let shown = if name == "code" || is_secret(&name, false) {
                     self.learn(&value);
                     REDACTED.into()
                 } else {
@@ -404,11 +410,18 @@ mod tests {
             assert!(shown.contains("WEBVM") && shown.contains("FULL"));
         }
         let encoded = url::form_urlencoded::byte_serialize(CANARY.as_bytes()).collect::<String>();
-        let form = format!("client_id=c&client_secret={encoded}&scope=s");
-        let shown = known
-            .body(form.as_bytes(), "application/x-www-form-urlencoded")
-            .unwrap();
-        assert_eq!(shown, format!("client_id=c&client_secret={REDACTED}&scope=s"));
+        for secret in [
+            "client_secret",
+            "code",
+            "code_verifier",
+            "refresh_token",
+            "device_code",
+            "client_assertion",
+        ] {
+            let form = format!("client_id=c&{secret}={encoded}&scope=s");
+            let shown = Known::default().body(form.as_bytes(), "application/x-www-form-urlencoded");
+            assert_eq!(shown, Some(format!("client_id=c&{secret}={REDACTED}&scope=s")));
+        }
         // Learnt once, it is gone from everything, in any spelling.
         let escaped = Value::from(CANARY).to_string();
         for text in [

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
-use azure::{Arm, AzureError, Blobs, ErrorClass, NetworkKind, Polled, TokenCredential, check_connection};
+use azure::{Arm, AzureError, Blobs, ErrorClass, Network, NetworkKind, Polled, TokenCredential, check_connection};
 use azure_core::{
     credentials::{AccessToken, TokenRequestOptions},
     time::{Duration, OffsetDateTime},
@@ -546,7 +546,8 @@ async fn the_connection_test_names_the_hop() {
     let server = MockServer::start().await;
     let subscription = |state: &str| json!({"subscriptionId": "s", "displayName": "Contoso", "state": state});
     let check = async |server: &MockServer, list: &[&'static str]| {
-        check_connection(&connection(server), tokens(list), Arc::new(Kept::default())).await
+        let network = Network::of(&connection(server), None).unwrap();
+        check_connection(&connection(server), &network, tokens(list), Arc::new(Kept::default())).await
     };
     answer(&server, "GET", "/metadata/endpoints", json_answer(200, json!({}))).await;
     answer(
@@ -565,12 +566,12 @@ async fn the_connection_test_names_the_hop() {
     )
     .await;
     let steps = check(&server, &["t"]).await;
-    assert_eq!(steps.len(), 4, "{steps:?}");
+    assert_eq!(steps.len(), 6, "{steps:?}");
     assert!(steps.iter().all(|s| s.ok));
     assert!(
-        steps[3].hint.contains("--role Contributor"),
+        steps[5].hint.contains("--role Contributor"),
         "reading alone is a warning: {:?}",
-        steps[3]
+        steps[5]
     );
 
     server.reset().await;
@@ -584,8 +585,8 @@ async fn the_connection_test_names_the_hop() {
     )
     .await;
     let steps = check(&server, &["t"]).await;
-    assert!(steps[0].ok && steps[0].detail.contains("ahead"), "{:?}", steps[0]);
-    assert_eq!((steps.len(), steps[2].ok), (3, false), "{steps:?}");
+    assert!(steps[2].ok && steps[2].detail.contains("ahead"), "{:?}", steps[2]);
+    assert_eq!((steps.len(), steps[4].ok), (5, false), "{steps:?}");
 
     let mut nowhere = connection(&server);
     nowhere.arm_url = format!(
@@ -595,11 +596,12 @@ async fn the_connection_test_names_the_hop() {
             .local_addr()
             .unwrap()
     );
-    let steps = check_connection(&nowhere, tokens(&["t"]), Arc::new(Kept::default())).await;
-    assert_eq!((steps.len(), steps[0].ok), (1, false));
+    let network = Network::of(&nowhere, None).unwrap();
+    let steps = check_connection(&nowhere, &network, tokens(&["t"]), Arc::new(Kept::default())).await;
+    assert_eq!((steps.len(), steps[1].ok), (2, false));
     assert!(
-        steps[0].title.contains("127.0.0.1") && steps[0].detail.contains("refuses"),
+        steps[1].title.contains("127.0.0.1") && steps[1].detail.contains("No connection"),
         "{:?}",
-        steps[0]
+        steps[1]
     );
 }

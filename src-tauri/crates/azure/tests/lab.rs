@@ -81,18 +81,19 @@ async fn the_connection_is_tested_hop_by_hop() {
     let c = connection(&lab);
     let check = async |c: &AzureConnection, secret: &str| {
         let credential = azure::auth::client_secret(c, secret.into()).unwrap();
-        check_connection(c, credential, Arc::new(Kept::default())).await
+        let network = azure::Network::of(c, None).unwrap();
+        check_connection(c, &network, credential, Arc::new(Kept::default())).await
     };
     let secret = lab.addresses().client_secret;
     let steps = check(&c, &secret).await;
     assert!(
-        steps.len() == 4 && steps.iter().all(|s| s.ok && s.hint.is_empty()),
+        steps.len() == 7 && steps.iter().all(|s| s.ok && s.hint.is_empty()),
         "{steps:#?}"
     );
 
     let steps = check(&c, "wrong").await;
     assert!(
-        steps.len() == 2 && steps[1].detail.contains("The client secret is wrong"),
+        steps.len() == 5 && steps[4].detail.contains("The client secret is wrong"),
         "{steps:#?}"
     );
     let steps = check(
@@ -104,7 +105,7 @@ async fn the_connection_is_tested_hop_by_hop() {
     )
     .await;
     assert!(
-        steps.len() == 2 && steps[1].detail.contains("The application was not found"),
+        steps.len() == 5 && steps[4].detail.contains("The application was not found"),
         "{steps:#?}"
     );
     let steps = check(
@@ -116,7 +117,7 @@ async fn the_connection_is_tested_hop_by_hop() {
     )
     .await;
     assert!(
-        steps.len() == 2 && steps[1].detail.contains("The tenant was not found"),
+        steps.len() == 5 && steps[4].detail.contains("The tenant was not found"),
         "{steps:#?}"
     );
     let steps = check(
@@ -127,7 +128,7 @@ async fn the_connection_is_tested_hop_by_hop() {
         &secret,
     )
     .await;
-    assert!(steps.len() == 3 && !steps[2].ok, "{steps:#?}");
+    assert!(steps.len() == 6 && !steps[5].ok, "{steps:#?}");
     // Without the lab's authority, its certificate is a stranger's.
     let steps = check(
         &AzureConnection {
@@ -138,7 +139,7 @@ async fn the_connection_is_tested_hop_by_hop() {
     )
     .await;
     assert!(
-        steps.len() == 1 && steps[0].detail.contains("certificate"),
+        steps.len() == 3 && steps[2].detail.contains("certificate"),
         "{steps:#?}"
     );
     lab.stop().await;

@@ -8,6 +8,7 @@
 //! Begin reading at [`Lab::start`], then [`world`] (state and time), then `arm` (the resource manager).
 
 pub mod clock;
+pub mod entra;
 pub mod faults;
 pub mod onprem;
 pub mod stats;
@@ -18,7 +19,6 @@ mod blob;
 mod cloud;
 mod control;
 mod diary;
-mod entra;
 mod gate;
 mod people;
 mod state;
@@ -66,6 +66,8 @@ pub struct Options {
     pub diary: Option<PathBuf>,
     /// The clock goes on at least here after the diary was repeated.
     pub resume_at: Option<Timestamp>,
+    /// Whose time sign-ins live in.
+    pub token_time: entra::TokenTime,
 }
 
 impl Default for Options {
@@ -81,6 +83,7 @@ impl Default for Options {
             fault: None,
             diary: None,
             resume_at: None,
+            token_time: entra::TokenTime::Real,
         }
     }
 }
@@ -209,6 +212,7 @@ impl Lab {
         let addresses = {
             let mut w = world.lock();
             let (identity, identity_principal) = w.cloud.reader_identity(options.seed);
+            w.entra.time = options.token_time;
             w.cloud.arm_url = url(&arm);
             w.cloud.authority_url = url(&entra);
             w.cloud.blob_url = url(&blob);

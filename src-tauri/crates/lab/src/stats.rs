@@ -10,6 +10,10 @@ use std::collections::BTreeMap;
 pub struct Stats {
     /// All requests to Azure, Entra, blob storage and vCenter.
     pub requests: u64,
+    /// Access tokens that were given.
+    pub tokens: u64,
+    /// Requests with a token that had expired.
+    pub expired_tokens: u64,
     /// Accepted requests that change something, by method and path without the query (vCenter: the SOAP method and its object).
     pub mutations: Vec<Mutation>,
     /// Those that were accepted more than once.
@@ -27,6 +31,8 @@ pub struct Mutation {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub requests: u64,
+    pub tokens: u64,
+    pub expired_tokens: u64,
     pub mutations: BTreeMap<(String, String), u64>,
 }
 
@@ -48,6 +54,8 @@ impl Counters {
         let repeated = mutations.iter().filter(|m| m.count > 1).cloned().collect();
         Stats {
             requests: self.requests,
+            tokens: self.tokens,
+            expired_tokens: self.expired_tokens,
             mutations,
             repeated,
         }

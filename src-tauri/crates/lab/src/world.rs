@@ -10,7 +10,7 @@ use std::{
 };
 use uuid::Uuid;
 
-use crate::{cloud::Cloud, faults::Trouble, onprem::OnPrem, people::People, stats::Counters};
+use crate::{cloud::Cloud, entra::Directory, faults::Trouble, onprem::OnPrem, people::People, stats::Counters};
 
 /// The world as the services share it.
 #[derive(Clone)]
@@ -41,6 +41,7 @@ pub struct World {
     /// 2033, 2043, 2049 or 2056. For tests.
     pub dms_trouble: Option<u32>,
     pub(crate) cloud: Cloud,
+    pub entra: Directory,
     pub(crate) people: People,
     pub(crate) counters: Counters,
     pub(crate) trouble: Trouble,
@@ -50,6 +51,7 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, start: Timestamp, people: bool) -> World {
+        let cloud = Cloud::contoso(seed, start);
         let mut world = World {
             now: start,
             started: start,
@@ -58,7 +60,8 @@ impl World {
             events: BTreeMap::new(),
             onprem: OnPrem::smarthotel(seed),
             dms_trouble: None,
-            cloud: Cloud::contoso(seed),
+            entra: Directory::contoso(seed, &cloud.tenant),
+            cloud,
             people: People::new(people),
             counters: Counters::default(),
             trouble: Trouble::default(),

@@ -3,7 +3,10 @@
 //! Windows takes 2,560 bytes per entry, and Entra's refresh tokens are longer. A longer value is therefore cut into
 //! parts of 2,000 bytes under `KEY#GENERATION.NUMBER`, and the entry KEY holds a manifest: a NUL byte (which no
 //! password starts with), the generation, the number of parts and the length. A replacement writes parts of a new
-//! generation before the manifest, so a crash in between leaves the earlier value readable.
+//! generation before the manifest, so a crash in between leaves the earlier value readable. What a crash leaves behind is
+//! of the generation before or after the manifest's: the next change sweeps both. Parts are written upwards and removed
+//! downwards, so what is left of a generation always begins with its part 0. Values are stored as bytes: as UTF-16, which
+//! the library's passwords are on Windows, only half as much would fit.
 
 use crate::{Secret, SecretError, SecretStore, StoreInfo};
 use keyring_core::{CredentialStore, Entry, Error};
@@ -84,8 +87,15 @@ impl KeyringStore {
         }
     }
 
-    fn remove_parts(&self, key: &str, manifest: &Manifest) -> Result<(), SecretError> {
-        (0..manifest.parts).try_for_each(|n| self.remove(&manifest.part(key, n)))
+    /// Removes what there is of a generation, from part `first` on.
+    fn sweep(&self, key: &str, generation: u32, first: usize) -> Result<(), SecretError> {
+        let mut end = first;
+        while self.read(&part(key, generation, end))?.is_some() {
+            end += 1;
+        }
+        (first..end)
+            .rev()
+            .try_for_each(|n| self.remove(&part(key, generation, n)))
     }
 }
 
@@ -95,11 +105,11 @@ struct Manifest {
     length: usize,
 }
 
-impl Manifest {
-    fn part(&self, key: &str, number: usize) -> String {
-        format!("{key}#{}.{number}", self.generation)
-    }
+fn part(key: &str, generation: u32, number: usize) -> String {
+    format!("{key}#{generation}.{number}")
+}
 
+impl Manifest {
     fn to_bytes(&self) -> Vec<u8> {
         format!("\0{} {} {}", self.generation, self.parts, self.length).into_bytes()
     }
@@ -129,7 +139,8 @@ impl SecretStore for KeyringStore {
             if let Some(manifest) = Manifest::parse(&bytes) {
                 let mut whole = Zeroizing::new(Vec::new());
                 for n in 0..manifest.parts {
-                    whole.extend_from_slice(&this.read(&manifest.part(&key, n))?.ok_or_else(damaged)?);
+                    let part = this.read(&part(&key, manifest.generation, n))?.ok_or_else(damaged)?;
+                    whole.extend_from_slice(&part);
                 }
                 if whole.len() != manifest.length {
                     return Err(damaged());
@@ -150,21 +161,27 @@ impl SecretStore for KeyringStore {
         self.blocking(move |this| {
             let before = this.read(&key)?.and_then(|b| Manifest::parse(&b));
             let bytes = value.expose().as_bytes();
-            if bytes.len() <= PART && !bytes.starts_with(b"\0") {
+            // Once in parts, always in parts: the manifest is what remembers the generation.
+            if before.is_none() && bytes.len() <= PART && !bytes.starts_with(b"\0") {
                 this.write(&key, bytes)?;
-            } else {
-                let generation = before.as_ref().map_or(0, |m| m.generation.wrapping_add(1));
-                let manifest = Manifest {
-                    generation,
-                    parts: bytes.len().div_ceil(PART),
-                    length: bytes.len(),
-                };
-                for (n, part) in bytes.chunks(PART).enumerate() {
-                    this.write(&manifest.part(&key, n), part)?;
-                }
-                this.write(&key, &manifest.to_bytes())?;
+                return this.sweep(&key, 0, 0);
             }
-            before.map_or(Ok(()), |m| this.remove_parts(&key, &m))
+            let manifest = Manifest {
+                generation: before.as_ref().map_or(0, |m| m.generation.wrapping_add(1)),
+                parts: bytes.len().div_ceil(PART),
+                length: bytes.len(),
+            };
+            for (n, chunk) in bytes.chunks(PART).enumerate() {
+                this.write(&part(&key, manifest.generation, n), chunk)?;
+            }
+            this.write(&key, &manifest.to_bytes())?;
+            this.sweep(&key, manifest.generation, manifest.parts)?;
+            for earlier in [1, 2] {
+                if before.is_some() {
+                    this.sweep(&key, manifest.generation.wrapping_sub(earlier), 0)?;
+                }
+            }
+            Ok(())
         })
         .await
     }
@@ -172,9 +189,15 @@ impl SecretStore for KeyringStore {
     async fn delete(&self, key: &str) -> Result<(), SecretError> {
         let key = key.to_owned();
         self.blocking(move |this| {
-            let before = this.read(&key)?.and_then(|b| Manifest::parse(&b));
-            this.remove(&key)?;
-            before.map_or(Ok(()), |m| this.remove_parts(&key, &m))
+            // The manifest last: as long as it is there, what is left can be found.
+            let generation = this
+                .read(&key)?
+                .and_then(|b| Manifest::parse(&b))
+                .map_or(0, |m| m.generation);
+            for near in [generation.wrapping_add(1), generation, generation.wrapping_sub(1)] {
+                this.sweep(&key, near, 0)?;
+            }
+            this.remove(&key)
         })
         .await
     }
@@ -226,7 +249,14 @@ mod tests {
         api::{CredentialApi, CredentialStoreApi},
         mock,
     };
-    use std::{any::Any, collections::HashMap};
+    use std::{
+        any::Any,
+        collections::{BTreeMap, HashMap},
+        sync::{
+            Mutex,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+    };
 
     fn mocked() -> (KeyringStore, Arc<CredentialStore>) {
         let store: Arc<CredentialStore> = mock::Store::new().unwrap();
@@ -307,6 +337,113 @@ mod tests {
         assert!(!hint.is_empty() && !hint.contains("org.freedesktop"));
         chosen.set("k", &"v".into()).await.unwrap();
         assert_eq!(chosen.get("k").await, Ok(Some("v".into())));
+    }
+
+    /// A keyring like Windows': 2,560 bytes in an entry. After `left` changes the program is dead.
+    #[derive(Debug)]
+    struct Small {
+        entries: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+        left: Arc<AtomicUsize>,
+    }
+    #[derive(Debug)]
+    struct SmallEntry {
+        key: String,
+        entries: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+        left: Arc<AtomicUsize>,
+    }
+    impl SmallEntry {
+        fn lives(&self) -> keyring_core::Result<()> {
+            let spend = self.left.fetch_update(SeqCst, SeqCst, |n| n.checked_sub(1));
+            spend.map(|_| ()).map_err(|_| Error::NoStorageAccess("dead".into()))
+        }
+    }
+    impl CredentialApi for SmallEntry {
+        fn set_secret(&self, secret: &[u8]) -> keyring_core::Result<()> {
+            self.lives()?;
+            if secret.len() > 2_560 {
+                return Err(Error::TooLong("secret".into(), 2_560));
+            }
+            self.entries.lock().unwrap().insert(self.key.clone(), secret.to_vec());
+            Ok(())
+        }
+        fn get_secret(&self) -> keyring_core::Result<Vec<u8>> {
+            self.entries
+                .lock()
+                .unwrap()
+                .get(&self.key)
+                .cloned()
+                .ok_or(Error::NoEntry)
+        }
+        fn delete_credential(&self) -> keyring_core::Result<()> {
+            self.lives()?;
+            let gone = self.entries.lock().unwrap().remove(&self.key);
+            gone.map(|_| ()).ok_or(Error::NoEntry)
+        }
+        fn get_credential(&self) -> keyring_core::Result<Option<Arc<keyring_core::Credential>>> {
+            Ok(None)
+        }
+        fn get_specifiers(&self) -> Option<(String, String)> {
+            None
+        }
+        fn as_any(&self) -> &dyn Any {
+            self
+        }
+    }
+    impl CredentialStoreApi for Small {
+        fn vendor(&self) -> String {
+            "test".into()
+        }
+        fn id(&self) -> String {
+            "test".into()
+        }
+        fn build(&self, _: &str, key: &str, _: Option<&HashMap<&str, &str>>) -> keyring_core::Result<Entry> {
+            Ok(Entry::new_with_credential(Arc::new(SmallEntry {
+                key: key.to_owned(),
+                entries: self.entries.clone(),
+                left: self.left.clone(),
+            })))
+        }
+        fn persistence(&self) -> CredentialPersistence {
+            CredentialPersistence::ProcessOnly
+        }
+        fn as_any(&self) -> &dyn Any {
+            self
+        }
+    }
+
+    /// A refresh token is replaced, and the program dies after any number of changes: either the old or the new one is
+    /// there, whole; a later start goes on; and after signing out nothing at all is left.
+    #[tokio::test]
+    async fn a_crash_at_any_change_loses_no_sign_in_and_leaves_no_rest() {
+        let value = |letter: &str, length: usize| Secret::new(letter.repeat(length));
+        for (old, new) in [(6_500, 6_500), (6_500, 2_100), (2_100, 6_500), (6_500, 12), (12, 6_500)] {
+            let (old, new) = (value("o", old), value("n", new));
+            for dies_after in 0..20 {
+                let (entries, left) = (Arc::default(), Arc::new(AtomicUsize::new(usize::MAX)));
+                let small = Small {
+                    entries: Arc::clone(&entries),
+                    left: left.clone(),
+                };
+                let keyring = KeyringStore::with_store(Arc::new(small));
+                keyring.set("k", &old).await.unwrap();
+                left.store(dies_after, SeqCst);
+                let replaced = keyring.set("k", &new).await;
+                left.store(usize::MAX, SeqCst);
+                let found = keyring.get("k").await.unwrap().unwrap();
+                assert!(found == new || (found == old && replaced.is_err()), "{dies_after}");
+                for length in [5_000, 30] {
+                    keyring.set("k", &value("l", length)).await.unwrap();
+                    assert_eq!(keyring.get("k").await, Ok(Some(value("l", length))));
+                }
+                left.store(dies_after / 4, SeqCst);
+                let _ = keyring.delete("k").await;
+                left.store(usize::MAX, SeqCst);
+                keyring.delete("k").await.unwrap();
+                assert_eq!(keyring.get("k").await, Ok(None));
+                let rest: Vec<String> = entries.lock().unwrap().keys().cloned().collect();
+                assert!(rest.is_empty(), "{dies_after}: {rest:?}");
+            }
+        }
     }
 
     /// A keyring that asks a question nobody answers.

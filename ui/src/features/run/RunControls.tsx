@@ -26,6 +26,7 @@ import type { RunPhase } from "../../host/gen/RunPhase";
 import type { Task } from "../../host/gen/Task";
 import { remaining, schedule } from "./estimate";
 import type { RunModel } from "./model";
+import { Quota } from "./Quota";
 import { useSaveReport } from "../report/useSaveReport";
 import { useClock } from "./stream";
 import s from "./run.module.css";
@@ -51,6 +52,7 @@ export function RunControls() {
   const over = hasEnded(phase);
   return (
     <div className={s.controls}>
+      <Quota project={project.path} live={live && !over} />
       {over ? null : <Left run={run} now={now} />}
       {!over && !live ? (
         <Button

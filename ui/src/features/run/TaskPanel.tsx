@@ -8,6 +8,7 @@ import { useTranslation } from "react-i18next";
 import { ago, clock, dateTime, dayClock, duration, percent, range } from "../../design/format";
 import { markOf, MOVING, SETTLED } from "../../design/mark";
 import { ErrorCard } from "../../design/ErrorCard";
+import { useCopy } from "../../design/useCopy";
 import { StatusIcon, StatusPill } from "../../design/StatusIcon";
 import { useCommand, useHost } from "../../host";
 import type { Exchange } from "../../host/gen/Exchange";
@@ -244,18 +245,11 @@ function EvidenceList({ state, moving }: { state: TaskState; moving: boolean }) 
 function Instructions({ task, project, ready }: { task: Task; project: string; ready: boolean }) {
   const { t } = useTranslation();
   const script = useCommand("task_script");
-  const [copied, setCopied] = useState(false);
+  const [copied, copyText] = useCopy();
   if (task.actor.who !== "person") return null;
   const { instructions, script: text } = task.actor;
   const copy = () =>
-    script.mutate(
-      { project, address: task.address },
-      {
-        onSuccess: (filled) => {
-          void navigator.clipboard.writeText(filled.text).then(() => setCopied(true));
-        },
-      },
-    );
+    script.mutate({ project, address: task.address }, { onSuccess: (filled) => copyText(filled.text) });
   return (
     <section data-testid="instructions">
       <h3>{t("task.instructions")}</h3>

@@ -5,6 +5,7 @@
 mod connections;
 mod projects;
 mod rehearsal;
+mod sign_in;
 mod streams;
 
 use api::{App, dispatch, host::FolderHost, settings::Folders, wire::*};

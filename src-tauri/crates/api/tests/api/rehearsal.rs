@@ -1,6 +1,6 @@
 use crate::{Desk, found_below};
 use api::{
-    rehearsal::{FULL_SPEED, Rehearsal, USUAL_SEED},
+    rehearsal::{Rehearsal, USUAL_SEED},
     wire::*,
 };
 use serde_json::json;
@@ -30,6 +30,8 @@ async fn listen(desk: &Desk, project: &str, mut enough: impl FnMut(&RunMessage) 
         .await
         .expect("the run did not get there");
     work.abort();
+    // It holds the project open until it is gone.
+    let _ = work.await;
     heard
 }
 

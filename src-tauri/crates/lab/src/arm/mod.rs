@@ -327,16 +327,7 @@ fn admit(world: &mut World, req: &Req) -> Result<(), Refusal> {
     if world.trouble.expired.is_some() && world.trouble.expired.as_deref() == token(req) {
         return Err(expired(world));
     }
-    if req.low.first().map(String::as_str) == Some("subscriptions")
-        && let Some(sub) = req.segs.get(1)
-        && !sub.eq_ignore_ascii_case(&world.cloud.subscription)
-    {
-        return Err(Refusal::new(
-            404,
-            "SubscriptionNotFound",
-            format!("The subscription '{sub}' could not be found."),
-        ));
-    }
+    crate::entra::admit(world, req)?;
     versions::check(req)?;
     throttle::take(world, req)
 }

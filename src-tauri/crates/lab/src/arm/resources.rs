@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{Answer, Refusal, Req, Resp, location, lro, migrate, migration_items, network, protected};
 use crate::{
     cloud::{LOCATIONS, Registration},
+    entra,
     world::World,
 };
 
@@ -124,13 +125,17 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
     let sub = world.cloud.subscription.clone();
     Some(match (&req.method, low) {
         (&Method::GET, ["metadata", "endpoints"]) => Ok(Resp::ok(metadata(world, req))),
-        (&Method::GET, ["tenants"]) => Ok(whole([json!({
-            "id": format!("/tenants/{}", world.cloud.tenant), "tenantId": world.cloud.tenant, "countryCode": "US",
-            "displayName": "Contoso", "domains": ["contoso.com", "contoso.onmicrosoft.com"],
-            "tenantCategory": "Home", "defaultDomain": "contoso.com", "tenantType": "AAD",
-        })])),
-        (&Method::GET, ["subscriptions"]) => Ok(whole([subscription(world)])),
-        (&Method::GET, ["subscriptions", _]) => Ok(Resp::ok(subscription(world))),
+        (&Method::GET, ["tenants"]) => Ok(whole(entra::tenants(world, req))),
+        (&Method::GET, ["subscriptions"]) => {
+            let (own, others) = entra::subscriptions(world, req);
+            let own = own.then(|| scenario(world));
+            Ok(whole(own.into_iter().chain(others).map(|s| subscription(&s))))
+        }
+        (&Method::GET, ["subscriptions", id]) => {
+            let mut others = world.entra.subscriptions.iter();
+            let found = others.find(|s| s.id.eq_ignore_ascii_case(id)).cloned();
+            Ok(Resp::ok(subscription(&found.unwrap_or_else(|| scenario(world)))))
+        }
         (&Method::GET, ["subscriptions", _, "locations"]) => Ok(Resp::list(LOCATIONS.iter().map(|(name, shown, pair)| {
             json!({
                 "id": format!("/subscriptions/{sub}/locations/{name}"), "name": name, "type": "Region", "displayName": shown,
@@ -254,11 +259,20 @@ fn provider(world: &World, p: &Provider) -> Value {
     })
 }
 
-fn subscription(world: &World) -> Value {
-    let sub = &world.cloud.subscription;
+/// The subscription that the scenario lives in.
+fn scenario(world: &World) -> entra::Subscription {
+    entra::Subscription {
+        id: world.cloud.subscription.clone(),
+        name: "Contoso Production",
+        tenant: world.cloud.tenant.clone(),
+        state: "Enabled",
+    }
+}
+
+fn subscription(s: &entra::Subscription) -> Value {
     json!({
-        "id": format!("/subscriptions/{sub}"), "subscriptionId": sub, "tenantId": world.cloud.tenant,
-        "displayName": "Contoso Production", "state": "Enabled", "authorizationSource": "RoleBased",
+        "id": format!("/subscriptions/{}", s.id), "subscriptionId": s.id, "tenantId": s.tenant,
+        "displayName": s.name, "state": s.state, "authorizationSource": "RoleBased",
         "subscriptionPolicies": {
             "locationPlacementId": "Public_2014-09-01", "quotaId": "EnterpriseAgreement_2014-09-01", "spendingLimit": "Off",
         },

@@ -1,0 +1,183 @@
+//! Tokens: made, signed, and checked as the resource manager checks them.
+
+use super::refuse;
+use crate::{arm::Refusal, world::World};
+use axum::{
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+/// Who a token is for.
+pub(super) enum Holder {
+    Application,
+    Person,
+    Machine,
+}
+
+/// Who sends a request.
+pub(super) struct Caller {
+    pub tenant: String,
+    pub person: bool,
+}
+
+/// Answers with an access token for the first scope, and with what else the holder gets.
+pub(super) fn give(
+    world: &mut World,
+    tenant: &str,
+    client: &str,
+    scope: &str,
+    holder: &Holder,
+    more: Value,
+) -> Response {
+    let Some(resource) = scope.split_whitespace().find_map(|s| s.strip_suffix("/.default")) else {
+        let text =
+            format!("The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid.");
+        return refuse(world, StatusCode::BAD_REQUEST, "invalid_scope", 70011, &text);
+    };
+    let (token, seconds, _) = access(world, tenant, client, resource, holder);
+    let mut answer = json!({
+        "token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "scope": scope, "access_token": token,
+    });
+    if let (Value::Object(answer), Value::Object(more)) = (&mut answer, more) {
+        answer.extend(more);
+    }
+    (
+        StatusCode::OK,
+        [(header::CACHE_CONTROL, "no-store")],
+        axum::Json(answer),
+    )
+        .into_response()
+}
+
+/// Makes an access token; with its seconds and its end since 1970.
+pub(super) fn access(
+    world: &mut World,
+    tenant: &str,
+    client: &str,
+    resource: &str,
+    holder: &Holder,
+) -> (String, i64, i64) {
+    let now = world.token_now().as_second();
+    let seconds = world.entra.token_secs;
+    let id = world.new_guid().simple().to_string();
+    let mut claims = json!({
+        "aud": resource, "iss": format!("https://sts.windows.net/{tenant}/"), "iat": now, "nbf": now,
+        "exp": now + seconds, "appid": client, "tid": tenant, "ver": "1.0", "uti": id,
+    });
+    match holder {
+        Holder::Application | Holder::Machine => {
+            claims["oid"] = world.cloud.principal.as_str().into();
+            claims["idtyp"] = "app".into();
+        }
+        Holder::Person => {
+            claims["oid"] = world.guid("person").to_string().into();
+            claims["idtyp"] = "user".into();
+            claims["upn"] = world.entra.user.as_str().into();
+            claims["scp"] = "user_impersonation".into();
+        }
+    }
+    world.counters.tokens += 1;
+    (sign(&world.cloud.token_key, &claims), seconds, now + seconds)
+}
+
+/// Says who has signed in.
+pub(super) fn id_token(world: &World, tenant: &str, client: &str) -> String {
+    let now = world.token_now().as_second();
+    let claims = json!({
+        "aud": client, "iss": format!("{}/{tenant}/v2.0", world.cloud.authority_url), "iat": now, "nbf": now,
+        "exp": now + world.entra.token_secs, "tid": tenant, "oid": world.guid("person").to_string(),
+        "preferred_username": world.entra.user, "name": "Contoso Admin", "ver": "2.0",
+    });
+    sign(&world.cloud.token_key, &claims)
+}
+
+fn mac(key: &[u8], text: &str) -> String {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        return String::new();
+    };
+    mac.update(text.as_bytes());
+    URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+}
+
+fn sign(key: &[u8], claims: &Value) -> String {
+    let head = URL_SAFE_NO_PAD.encode(json!({"typ": "JWT", "alg": "HS256"}).to_string());
+    let text = format!("{head}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let signature = mac(key, &text);
+    format!("{text}.{signature}")
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .strip_prefix("Bearer ")
+}
+
+fn claims(token: &str) -> Option<Value> {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice(&claims).ok()
+}
+
+/// Who sends a request whose token was checked. While the diary is repeated, nobody signs in: it is the scenario's own.
+pub(super) fn caller(world: &World, headers: &HeaderMap) -> Caller {
+    let claims = bearer(headers).and_then(claims).unwrap_or_default();
+    Caller {
+        tenant: claims["tid"].as_str().unwrap_or(&world.cloud.tenant).to_owned(),
+        person: claims["idtyp"] == "user",
+    }
+}
+
+/// Checks a request's bearer token as the resource manager does.
+pub(crate) fn check(world: &mut World, headers: &HeaderMap) -> Result<(), Refusal> {
+    if world.replaying {
+        return Ok(());
+    }
+    let challenge = format!("{}/{}", world.cloud.authority_url, world.cloud.tenant);
+    let refuse = |code: &str, text: &str| {
+        let mut r = Refusal::new(401, code, text);
+        r.headers.push((
+            "www-authenticate",
+            format!("Bearer authorization_uri=\"{challenge}\", error=\"invalid_token\", error_description=\"{text}\""),
+        ));
+        r
+    };
+    let Some(token) = bearer(headers) else {
+        return Err(refuse(
+            "AuthenticationFailed",
+            "Authentication failed. The 'Authorization' header is missing.",
+        ));
+    };
+    let invalid = || refuse("InvalidAuthenticationToken", "The access token is invalid.");
+    let (text, signature) = token.rsplit_once('.').ok_or_else(invalid)?;
+    if mac(&world.cloud.token_key, text) != signature {
+        return Err(invalid());
+    }
+    let claims = claims(token).ok_or_else(invalid)?;
+    let now = world.token_now().as_second();
+    if claims["exp"].as_i64().is_none_or(|exp| exp <= now) {
+        world.counters.expired_tokens += 1;
+        return Err(refuse(
+            "ExpiredAuthenticationToken",
+            "The access token expiry UTC time is earlier than current UTC time.",
+        ));
+    }
+    let audience = claims["aud"].as_str().unwrap_or("").trim_end_matches('/');
+    if ![
+        world.cloud.arm_url.as_str(),
+        "https://management.azure.com",
+        "https://management.core.windows.net",
+    ]
+    .contains(&audience)
+    {
+        return Err(refuse(
+            "InvalidAuthenticationTokenAudience",
+            "The access token has been obtained from wrong audience or resource.",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+// Which Azure, and the way there: rarely touched, so it is folded away under a line that says how it stands.
+import { Button, Dropdown, Field, Option, Radio, RadioGroup, Spinner, Textarea } from "@fluentui/react-components";
+import { useQuery } from "@tanstack/react-query";
+import { useTranslation } from "react-i18next";
+import { ErrorCard } from "../../design/ErrorCard";
+import { useCommand, useHost } from "../../host";
+import type { AzureConnection } from "../../host/gen/AzureConnection";
+import type { CloudView } from "../../host/gen/CloudView";
+import type { Proxy } from "../../host/gen/Proxy";
+import type { UiError } from "../../host/gen/UiError";
+import { SecretField, TextField } from "./fields";
+import { addressesOf, PROXIES, proxyOf } from "./signIn";
+import type { Connection } from "./useConnection";
+import s from "./connections.module.css";
+
+type Props = { connection: Connection<"azure"> };
+
+export function CloudAndNetwork({ connection: c }: Props) {
+  const { t } = useTranslation();
+  const host = useHost();
+  const { draft } = c;
+  const clouds = useQuery<CloudView[], UiError>({
+    queryKey: ["clouds"],
+    queryFn: () => host.call("clouds_list", {}),
+    staleTime: Infinity,
+  });
+  const cloudName = clouds.data?.find((one) => one.addresses.cloud === draft.cloud)?.name ?? t("app.loading");
+  return (
+    <details className={s.more} data-testid="azure-network">
+      <summary>
+        {t("connect.azure.network", { cloud: cloudName, proxy: t(`connect.azure.proxyShort.${draft.proxy.use}`) })}
+      </summary>
+      <div className={s.form}>
+        {clouds.error ? <ErrorCard error={clouds.error} onRetry={() => void clouds.refetch()} /> : null}
+        <Field label={t("connect.azure.cloud")}>
+          <Dropdown
+            inlinePopup
+            listbox={{ className: s.list }}
+            data-testid="azure-cloud"
+            value={cloudName}
+            selectedOptions={[draft.cloud]}
+            onOptionSelect={(_, data) => {
+              const chosen = clouds.data?.find((one) => one.addresses.cloud === data.optionValue);
+              if (chosen && chosen.addresses.cloud !== draft.cloud) c.set(addressesOf(chosen.addresses));
+            }}
+          >
+            {clouds.data?.map(({ name, addresses }) => (
+              <Option
+                key={addresses.cloud}
+                value={addresses.cloud}
+                text={name}
+                data-testid={`cloud-${addresses.cloud}`}
+              >
+                <span className={s.option}>
+                  <span>{name}</span>
+                  <span>{addresses.armUrl || t("connect.azure.ownAddress")}</span>
+                </span>
+              </Option>
+            ))}
+          </Dropdown>
+        </Field>
+        {draft.cloud === "custom" ? <CustomCloud connection={c} /> : null}
+        <ProxyFields connection={c} />
+        <Field label={t("connect.azure.ca")} hint={t("connect.azure.caHint")}>
+          <Textarea
+            className={s.mono}
+            rows={3}
+            spellCheck={false}
+            data-testid="azure-ca"
+            value={draft.caPem}
+            onChange={(_, data) => c.set({ caPem: data.value })}
+          />
+        </Field>
+      </div>
+    </details>
+  );
+}
+
+function CustomCloud({ connection: c }: Props) {
+  const { t } = useTranslation();
+  const read = useCommand("cloud_read");
+  const { draft, set } = c;
+  const own = (id: string, field: "authorityUrl" | "audience" | "blobUrl" | "sqlSuffix" | "portalUrl") => (
+    <TextField
+      label={t(`connect.azure.address.${field}`)}
+      testId={`azure-${id}`}
+      value={draft[field]}
+      onChange={(value) => set({ [field]: value })}
+    />
+  );
+  return (
+    <>
+      <div className={s.withButton}>
+        <TextField
+          label={t("connect.azure.arm")}
+          testId="azure-arm"
+          example="https://management.local.azurestack.external"
+          value={draft.armUrl}
+          onChange={(armUrl) => set({ armUrl })}
+        />
+        <Button
+          data-testid="cloud-read"
+          icon={read.isPending ? <Spinner size="tiny" /> : null}
+          disabledFocusable={read.isPending || draft.armUrl.trim() === ""}
+          onClick={() => {
+            if (read.isPending || draft.armUrl.trim() === "") return;
+            read.mutate(
+              { project: c.path, connection: { ...draft, ...FORGOTTEN } },
+              { onSuccess: (whole) => set(addressesOf(whole)) },
+            );
+          }}
+        >
+          {t("connect.azure.readCloud")}
+        </Button>
+      </div>
+      {read.error ? <ErrorCard error={read.error} /> : null}
+      <div className={s.pairs}>
+        {own("authority", "authorityUrl")}
+        {own("audience", "audience")}
+        {own("blob", "blobUrl")}
+        {own("sql", "sqlSuffix")}
+        {own("portal", "portalUrl")}
+      </div>
+    </>
+  );
+}
+
+/** The cloud says all but its own address; what stands there may be another cloud's. */
+const FORGOTTEN: Partial<AzureConnection> = {
+  authorityUrl: "",
+  audience: "",
+  blobUrl: "",
+  sqlSuffix: "",
+  portalUrl: "",
+};
+
+function ProxyFields({ connection: c }: Props) {
+  const { t } = useTranslation();
+  const { proxy } = c.draft;
+  const { secrets, setSecrets } = c;
+  return (
+    <>
+      <Field label={t("connect.azure.proxy")}>
+        <RadioGroup
+          layout="horizontal"
+          value={proxy.use}
+          onChange={(_, data) => c.set({ proxy: proxyOf(data.value as Proxy["use"]) })}
+        >
+          {PROXIES.map((use) => (
+            <Radio key={use} value={use} label={t(`connect.azure.proxyUse.${use}`)} data-testid={`proxy-${use}`} />
+          ))}
+        </RadioGroup>
+      </Field>
+      {proxy.use === "explicit" ? (
+        <div className={s.pairs}>
+          <TextField
+            label={t("connect.azure.proxyUrl")}
+            testId="proxy-url"
+            example="http://proxy.contoso.com:8080"
+            required
+            value={proxy.url}
+            onChange={(url) => c.set({ proxy: { ...proxy, url } })}
+          />
+          <TextField
+            label={t("connect.azure.proxyUser")}
+            hint={t("connect.azure.proxyUserHint")}
+            testId="proxy-user"
+            value={proxy.user}
+            onChange={(user) => c.set({ proxy: { ...proxy, user } })}
+          />
+          {proxy.user ? (
+            <SecretField
+              key={c.saves}
+              label={t("connect.azure.proxyPassword")}
+              testId="proxy-password"
+              stored={c.view.azureProxyPasswordStored}
+              value={secrets.proxyPassword}
+              onChange={(proxyPassword) => setSecrets({ proxyPassword })}
+            />
+          ) : null}
+        </div>
+      ) : null}
+    </>
+  );
+}

@@ -1,0 +1,51 @@
+// The source: vCenter with a user, and the certificate that was trusted.
+import { Field, Input } from "@fluentui/react-components";
+import { useTranslation } from "react-i18next";
+import type { ProjectView } from "../../host/gen/ProjectView";
+import { CertificateDialog } from "./CertificateDialog";
+import { ConnectionCard } from "./ConnectionCard";
+import { SecretField, TextField } from "./fields";
+import { useConnection } from "./useConnection";
+import s from "./connections.module.css";
+
+export function VCenterCard({ project }: { project: ProjectView }) {
+  const { t } = useTranslation();
+  const c = useConnection("vcenter", project);
+  return (
+    <>
+      <ConnectionCard connection={c}>
+        <TextField
+          label={t("connect.vcenter.url")}
+          testId="vcenter-url"
+          example="https://vcenter.contoso.com"
+          value={c.draft.url}
+          onChange={(url) => c.set({ url })}
+        />
+        <TextField
+          label={t("connect.vcenter.user")}
+          testId="vcenter-user"
+          example="rehost@vsphere.local"
+          value={c.draft.user}
+          onChange={(user) => c.set({ user })}
+        />
+        <SecretField
+          key={c.saves}
+          label={t("connect.vcenter.secret")}
+          testId="vcenter-password"
+          stored={c.view.vcenterPasswordStored}
+          value={c.secrets.secret}
+          onChange={(secret) => c.setSecrets({ secret })}
+        />
+        <Field label={t("connect.vcenter.thumbprint")} hint={t("connect.vcenter.thumbprintHint")}>
+          <Input
+            className={s.mono}
+            readOnly
+            data-testid="vcenter-thumbprint"
+            value={c.draft.thumbprint || t("connect.vcenter.platform")}
+          />
+        </Field>
+      </ConnectionCard>
+      <CertificateDialog certificate={c.asked} busy={c.trusting} onClose={c.refuse} onTrust={c.trust} />
+    </>
+  );
+}
