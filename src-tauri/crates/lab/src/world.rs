@@ -51,7 +51,7 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, start: Timestamp, people: bool) -> World {
-        let cloud = Cloud::contoso(seed, start);
+        let cloud = Cloud::contoso(seed);
         let mut world = World {
             now: start,
             started: start,
