@@ -55,13 +55,7 @@ impl<R: Runtime> Host for WindowHost<R> {
         if let Some(test) = &self.test {
             return test.open_page(url).await;
         }
-        open::that_detached(url).map_err(|e| {
-            UiError::refused(
-                "No browser could be opened",
-                e.to_string(),
-                "Copy the address into a browser of this computer.",
-            )
-        })
+        open::that_detached(url).map_err(UiError::no_browser)
     }
 
     fn close_window(&self) {

@@ -24,7 +24,7 @@ const shots = [
   },
   {
     name: "connect",
-    query: "secrets=memory&works&scope=slow",
+    query: "empty&secrets=memory&works&scope=slow",
     screen: on("connect"),
     act: async (p) => {
       await click("vcenter-test")(p);
@@ -32,12 +32,13 @@ const shots = [
       await p.waitForTimeout(300);
     },
   },
-  { name: "connect-fails", screen: on("connect"), act: click("azure-test") },
-  { name: "connect-method", screen: on("connect"), act: click("azure-sign-in-with") },
-  { name: "connect-out", query: "signin=browser", screen: on("connect") },
+  { name: "connect-fails", query: "empty", screen: on("connect"), act: click("azure-test") },
+  { name: "connect-method", query: "empty", screen: on("connect"), act: click("azure-sign-in-with") },
+  { name: "connect-live", query: "signin=browser&account", screen: on("connect"), act: click("azure-test") },
+  { name: "connect-out", query: "empty&signin=browser", screen: on("connect") },
   {
     name: "connect-in",
-    query: "signin=browser&account",
+    query: "empty&signin=browser&account",
     screen: on("connect"),
     act: async (p) => {
       await click("azure-subscription")(p);
@@ -46,7 +47,7 @@ const shots = [
   },
   {
     name: "connect-search",
-    query: "signin=browser&account&scope=many",
+    query: "empty&signin=browser&account&scope=many",
     screen: on("connect"),
     act: async (p) => {
       await click("azure-subscription")(p);
@@ -56,17 +57,17 @@ const shots = [
   },
   {
     name: "connect-tenant",
-    query: "signin=browser&account",
+    query: "empty&signin=browser&account",
     screen: on("connect"),
     act: async (p) => {
       await click("azure-directory")(p);
       await p.click('[role="option"]:last-of-type');
     },
   },
-  { name: "connect-list-fails", query: "signin=browser&account&scope=fail", screen: on("connect") },
+  { name: "connect-list-fails", query: "empty&signin=browser&account&scope=fail", screen: on("connect") },
   {
     name: "connect-none",
-    query: "signin=azureCli&scope=none",
+    query: "empty&signin=azureCli&scope=none",
     screen: on("connect"),
     act: async (p) => {
       await p.click("summary");
@@ -76,20 +77,25 @@ const shots = [
   },
   {
     name: "connect-certificate",
-    query: "signin=clientCertificate&account",
+    query: "empty&signin=clientCertificate&account",
     screen: on("connect"),
     act: (p) => p.click("summary"),
   },
   {
     name: "connect-file",
-    query: "signin=clientCertificate&refused",
+    query: "empty&signin=clientCertificate&refused",
     screen: on("connect"),
     act: click("certificate-choose"),
   },
-  { name: "connect-identity", query: "signin=managedIdentity", screen: on("connect"), act: (p) => p.click("summary") },
+  {
+    name: "connect-identity",
+    query: "empty&signin=managedIdentity",
+    screen: on("connect"),
+    act: (p) => p.click("summary"),
+  },
   {
     name: "connect-network",
-    query: "cloud=custom&proxy&hop=proxy",
+    query: "empty&cloud=custom&proxy&hop=proxy",
     screen: on("connect"),
     act: async (p) => {
       await p.click('[data-testid="azure-network"] > summary');
@@ -100,25 +106,25 @@ const shots = [
   },
   {
     name: "sign-in-browser",
-    query: "signin=browser&still",
+    query: "empty&signin=browser&still",
     screen: on("connect"),
     act: click("sign-in-begin"),
   },
   {
     name: "sign-in-stuck",
-    query: "signin=browser&still&stuck",
+    query: "empty&signin=browser&still&stuck",
     screen: on("connect"),
     act: click("sign-in-begin"),
   },
   {
     name: "sign-in-code",
-    query: "signin=deviceCode&still",
+    query: "empty&signin=deviceCode&still",
     screen: on("connect"),
     act: click("sign-in-begin"),
   },
   {
     name: "sign-in-refused",
-    query: "signin=deviceCode&refused",
+    query: "empty&signin=deviceCode&refused",
     screen: on("connect"),
     act: async (p) => {
       await click("sign-in-begin")(p);
@@ -127,7 +133,7 @@ const shots = [
   },
   {
     name: "certificate",
-    query: "changed",
+    query: "empty&changed",
     screen: on("connect"),
     act: async (p) => {
       await click("vcenter-test")(p);

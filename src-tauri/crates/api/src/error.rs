@@ -43,6 +43,15 @@ impl UiError {
         Self::of(ErrorCode::Refused, title, detail, hint)
     }
 
+    /// A page can't be opened.
+    pub fn no_browser(why: impl Display) -> Self {
+        Self::refused(
+            "No browser could be opened",
+            why.to_string(),
+            "Copy the address into a browser of this computer.",
+        )
+    }
+
     /// The person closed a dialog.
     pub fn cancelled() -> Self {
         Self::of(

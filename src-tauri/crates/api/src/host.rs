@@ -37,8 +37,10 @@ pub trait Host: Send + Sync {
     /// Opens a web page in the person's browser.
     ///
     /// # Errors
-    /// Fails when there is no browser.
-    async fn open_page(&self, url: &str) -> Result<(), UiError>;
+    /// Fails when there is no browser, or none that this front end could open.
+    async fn open_page(&self, _url: &str) -> Result<(), UiError> {
+        Err(UiError::no_browser("This front end opens no browser."))
+    }
     /// Closes the window without asking again.
     fn close_window(&self) {}
     /// The person chose `light`, `dark` or `system`.
@@ -49,7 +51,7 @@ pub trait Host: Send + Sync {
 ///
 /// A file `next` in the folder answers the next question with the path it holds, and is removed (empty = the dialog
 /// was closed). Without it, a save question gets its suggested name inside the folder, and an open question the newest
-/// project (or certificate) there. A page that would be opened in a browser is written into the file `page`.
+/// project (or certificate) there.
 #[derive(Debug, Clone)]
 pub struct FolderHost(pub PathBuf);
 
@@ -75,11 +77,6 @@ impl FolderHost {
 impl Host for FolderHost {
     async fn choose(&self, question: FileQuestion) -> Result<Option<PathBuf>, UiError> {
         Ok(self.answer(question))
-    }
-
-    async fn open_page(&self, url: &str) -> Result<(), UiError> {
-        let page = self.0.join("page");
-        std::fs::write(&page, url).map_err(|e| UiError::disk("written", &page, &e))
     }
 }
 

@@ -190,7 +190,7 @@ async fn go(
         None => Err(sign_in::missing(what)),
     };
     let vcenter_password = need(SecretName::Vcenter, "vCenter password").await?;
-    let session = sign_in::session(app, open).await?;
+    let session = sign_in::ready(app, open).await?;
     let mut known: HashMap<String, Secret<String>> = HashMap::new();
     for name in migration::secret_names(&view.plan) {
         if name == "mi-admin" {

@@ -280,6 +280,19 @@ pub(crate) async fn session(app: &App, open: &Open) -> Result<Arc<Session>, UiEr
     Ok(session)
 }
 
+/// The project's sign-in for a run, which must not find out after hours that nobody is signed in.
+///
+/// # Errors
+/// As [`session`]; and when the connection is for a person, and nobody is signed in.
+pub(crate) async fn ready(app: &App, open: &Open) -> Result<Arc<Session>, UiError> {
+    let session = session(app, open).await?;
+    let person = matches!(session.connection().sign_in, SignIn::Browser | SignIn::DeviceCode);
+    if person && session.account().await?.is_none() {
+        return Err(AzureError::not_signed_in().into());
+    }
+    Ok(session)
+}
+
 /// Who is signed in; none when nobody is, or when the connection is not for persons.
 pub(crate) async fn account(app: &App, open: &Open) -> Option<AccountView> {
     let session = session(app, open).await.ok()?;

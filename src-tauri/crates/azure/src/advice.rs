@@ -1,8 +1,15 @@
 //! What an error means to a person: what happened to what, why, who can fix it and how. Data, not code.
 //!
-//! Codes are those of Microsoft's OpenAPI files and documentation (managed instance: ManagedInstances_CreateOrUpdate;
-//! Log Replay Service: ManagedDatabases_CreateOrUpdate and restoreDetails; Entra: reference-error-codes). Microsoft
-//! words causes, not remedies; the remedies are ours.
+//! Codes are those of Microsoft's OpenAPI files and documentation; each table names its source and date. Microsoft
+//! words causes, not remedies; the remedies are ours. What an admin meets most is below; the long lists of managed
+//! instances, restores, migrations and replications have files of their own.
+
+mod database;
+mod instance;
+mod migration_service;
+mod replication;
+
+pub use instance::{State, state};
 
 use crate::{AzureError, NetworkKind, auth, rights, versions};
 
@@ -17,7 +24,7 @@ pub struct Advice {
     pub hint: String,
 }
 
-/// One row: code, what happened, why, what to do. In all texts `{name}`, `{type}`, `{right}`, `{scope}`, `{namespace}`,
+/// One row: codes (with a space between them), what happened, why, what to do. In all texts `{name}`, `{type}`, `{right}`, `{scope}`, `{namespace}`,
 /// `{subscription}` and `{group}` stand for what the request was about.
 pub(crate) struct Row(pub &'static str, pub &'static str, pub &'static str, pub &'static str);
 
@@ -29,8 +36,8 @@ const TABLE: &[Row] = &[
     Row("LinkedAuthorizationFailed", "Azure refused to link {name} to another resource", "The application may change {name}, but not use a resource that it refers to (a network, an identity, a vault).",
         "An owner of the other resource, named in Azure's message, gives the application a role on it: az role assignment create --assignee CLIENT_ID --role Contributor --scope OTHER_RESOURCE_ID."),
     Row("RoleAssignmentUpdateNotPermitted", "The role assignment cannot be changed", "A role assignment of this name exists with another role or person.", "An owner removes it in the portal: {scope} > Access control (IAM) > Role assignments."),
-    Row("RequestDisallowedByPolicy", "A policy of your organisation forbids {name}", "Azure Policy denies resources of this kind or with these settings. Azure's message names the policy.",
-        "The owner of the policy exempts the resource group in the portal: Policy > Assignments > the policy > Create exemption; or change the design so that it complies."),
+    Row("RequestDisallowedByPolicy", "A policy of your organisation forbids {name}", "Azure Policy denies resources of this kind or with these settings.",
+        "The owner of the policy exempts the resource group: az policy exemption create --name rehost --exemption-category Waiver --policy-assignment ASSIGNMENT_ID --scope {scope} (portal: Policy > Assignments > the policy > Create exemption); or change the design so that it complies."),
     Row("ScopeLocked", "A lock protects {name}", "Somebody put a lock (CanNotDelete or ReadOnly) on the resource, its group or the subscription.",
         "An owner removes it in the portal: {scope} > Locks > Delete; then retry."),
     Row("MissingSubscriptionRegistration", "The subscription does not offer {namespace} yet", "The resource provider {namespace} is not registered in the subscription.",
@@ -183,22 +190,6 @@ const TABLE: &[Row] = &[
     Row("VMExtensionProvisioningError", "The command in the virtual machine failed", "The script ended with an error; its output is in the task's details.", "Correct the cause in the machine, then retry."),
     Row("RunCommandExecutionInProgress", "Another command runs in the virtual machine", "A machine runs one action command at a time.", "Wait until it ends, then retry."),
 
-    // Data Migration Service.
-    // Codes: learn.microsoft.com, known issues of the Azure SQL migration extension (2023-04).
-    Row("2007", "The cut-over failed or was cancelled", "CutoverFailedOrCancelled: a backup was still being restored, or the target database was dropped or changed meanwhile.", "Look in the portal at the migration's details. When the target database is gone, retry the task that starts the migration; otherwise cut over again."),
-    Row("2009", "The restore failed", "MigrationRestoreFailed: a missing TDE certificate, a source newer than the managed instance, full storage, a broken log chain, backups of several databases in one folder, or a storage firewall.", "Azure's message names the cause. The database administrator corrects it (for TDE: copy the certificate to the managed instance), then retry."),
-    Row("2012", "The source SQL Server cannot be reached", "TestConnectionFailed: the integration runtime cannot sign in there.", "Check the server's name, port 1433 and the login in Design; on the integration runtime's computer: sqlcmd -S SERVER -U LOGIN. Then retry."),
-    Row("2014", "The integration runtime is not online", "IntegrationRuntimeIsNotOnline: its computer is off, or cannot reach Azure.", "On its computer, start the service \"Integration Runtime Service\" (DIAHostService) and allow outbound 443; then retry."),
-    Row("2030", "The managed instance is not ready", "AzureSQLManagedInstanceNotReady: it is being created, changed or is stopped.", "Wait until the portal shows it Ready, then retry."),
-    Row("2033", "The copy of the data failed", "SqlDataCopyFailed: the transfer from the source broke off.", "Check the network between integration runtime, source and Azure, then retry the task that starts the migration."),
-    Row("2038", "The migration completed while it was being cancelled", "MigrationCompletedDuringCancel: the cancellation came too late.", "The database is online on the managed instance. Drop it there if you want to go back."),
-    Row("2039", "The migration cannot be started again in this state", "MigrationRetryNotAllowed: a migration of this database is still running, or did not end in a state that allows it.", "Cancel it in the portal (the migration service > Migrations), wait until it is Canceled, then retry."),
-    Row("2040", "The service has given up waiting", "MigrationTimeoutWaitingForRetry: an error was not corrected within 8 hours.", "Correct the error that the migration's details name, then retry the task that starts it: it begins from the first backup."),
-    Row("2043", "The container for the uploaded backups cannot be created", "CreateContainerFailed: the account key is wrong or was rotated, or a firewall or policy of the storage account refuses.", "Portal, storage account > Networking and Configuration: allow access with the account key; then retry."),
-    Row("2049", "The file share cannot be read", "FileShareTestConnectionFailed: wrong path or account, or the integration runtime is on the computer that holds the share.", "Check path and account in Design; on the integration runtime's computer: net use \\\\SERVER\\share /user:ACCOUNT. Then retry."),
-    Row("2056", "Source and target do not fit", "SqlInfoValidationFailed: another collation, a database that is not on the source, or one of this name on the managed instance already.", "Azure's message names it. Correct the design, or drop the database on the managed instance; then retry."),
-    Row("Ext_RestoreSettingsError", "The backups cannot be restored as asked", "The container cannot be read (403: key, identity or firewall; or its name is not found), or the named file is not the last backup.", "Check the account's key or the identity's role Storage Blob Data Reader, the storage firewall, and that nothing was put into the container after the last backup; then retry."),
-
     // Entra. Descriptions: learn.microsoft.com/entra/identity-platform/reference-error-codes.
     Row("AADSTS7000215", "The client secret is wrong", "Entra does not know this secret for the application. Often the secret's ID was copied instead of its value.", "Create a new one and copy its Value: portal > Microsoft Entra ID > App registrations > the application > Certificates & secrets > New client secret. Enter it in Connections > Azure."),
     Row("AADSTS7000222", "The client secret has expired", "The application's secret is past its end date.", "Create a new one: portal > Microsoft Entra ID > App registrations > the application > Certificates & secrets > New client secret. Enter it in Connections > Azure."),
@@ -219,12 +210,19 @@ impl AzureError {
     pub fn advice(&self) -> Advice {
         match self {
             Self::Api(e) => {
-                let subject = Subject::of(&e.method, &e.url);
+                let mut subject = Subject::of(&e.method, &e.url);
+                if let Some(namespace) = self.unregistered_provider() {
+                    subject.namespace = namespace.to_owned();
+                }
                 let said = match e.details.iter().find(|d| !d.message.is_empty() && d.message != e.message) {
                     Some(detail) => format!("{} ({})", e.message, detail.message),
                     None => e.message.clone(),
                 };
-                let says = format!("Azure says: {said} [{}]", e.code);
+                let policies = match e.policies.as_slice() {
+                    [] => String::new(),
+                    policies => format!(" Policies: {}.", policies.join(", ")),
+                };
+                let says = format!("Azure says: {said} [{}]{policies}", e.code);
                 // The particular cause is often one level down.
                 let row = row(&e.code).or_else(|| e.details.iter().find_map(|d| row(&d.code)));
                 match row {
@@ -281,32 +279,51 @@ impl AzureError {
     }
 }
 
-/// Says in words what a service reported inside an answer, such as the failure of a migration.
-pub fn of_code(code: &str, message: &str) -> Advice {
-    let says = match (message.trim(), code) {
-        ("", code) => format!("Azure reports {code}."),
-        (said, "") => format!("Azure says: {said}"),
-        (said, code) => format!("Azure says: {said} [{code}]"),
-    };
-    match row(code) {
-        Some(Row(_, title, why, fix)) => Advice {
-            title: (*title).into(),
-            detail: format!("{why} {says}"),
-            hint: (*fix).into(),
-        },
-        None => Advice {
-            title: "The service could not go on".into(),
-            detail: says,
-            hint: by_status(400).replace("{name}", "the resource"),
-        },
-    }
+/// All rows.
+fn rows() -> impl Iterator<Item = &'static Row> {
+    [
+        TABLE,
+        auth::advice::TABLE,
+        instance::TABLE,
+        database::TABLE,
+        migration_service::TABLE,
+        replication::TABLE,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn row(code: &str) -> Option<&'static Row> {
-    TABLE
-        .iter()
-        .chain(auth::advice::TABLE)
-        .find(|r| r.0.eq_ignore_ascii_case(code))
+    rows().find(|r| r.0.split(' ').any(|c| c.eq_ignore_ascii_case(code)))
+}
+
+/// Says in words what a service reported inside an answer, such as the failure of a migration; none for a code that
+/// nothing is known about. `said` is what Azure says beside it.
+pub fn known(code: &str, said: &str) -> Option<Advice> {
+    let Row(_, title, why, fix) = row(code)?;
+    let subject = Subject::default();
+    Some(Advice {
+        title: subject.fill(title),
+        detail: format!("{} {}", subject.fill(why), says(code, said)),
+        hint: subject.fill(fix),
+    })
+}
+
+/// The same for any code.
+pub fn of_code(code: &str, said: &str) -> Advice {
+    known(code, said).unwrap_or_else(|| Advice {
+        title: "The service could not go on".into(),
+        detail: says(code, said),
+        hint: Subject::default().fill(by_status(400)),
+    })
+}
+
+fn says(code: &str, said: &str) -> String {
+    match (said.trim(), code) {
+        ("", code) => format!("Azure reports {code}."),
+        (said, "") => format!("Azure says: {said}"),
+        (said, code) => format!("Azure says: {said} [{code}]"),
+    }
 }
 
 fn verb(method: &str) -> &'static str {
@@ -452,8 +469,11 @@ mod tests {
     #[test]
     fn every_row_is_whole_and_unique() {
         let mut seen = HashSet::new();
-        for Row(code, title, why, fix) in TABLE.iter().chain(auth::advice::TABLE) {
-            assert!(seen.insert(code.to_ascii_lowercase()), "{code} twice");
+        for Row(codes, title, why, fix) in rows() {
+            for code in codes.split(' ') {
+                assert!(seen.insert(code.to_ascii_lowercase()), "{code} twice");
+            }
+            let code = codes.split(' ').next().unwrap();
             assert!(!title.is_empty() && !title.ends_with('.'), "{code}");
             assert!(why.ends_with('.') && fix.ends_with('.'), "{code}");
             for status in [200, 400] {
@@ -463,6 +483,39 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Each documented code has a sentence of its own, and the class that is written down for it.
+    #[test]
+    fn every_documented_code_has_a_sentence() {
+        let documented = include_str!("../tests/data/codes.txt").lines();
+        let rows = documented.filter(|l| !l.is_empty() && !l.starts_with('#'));
+        let mut count = 0;
+        for line in rows {
+            let [status, code, class] = line.split(' ').collect::<Vec<_>>()[..] else {
+                unreachable!("{line}")
+            };
+            let e = api("PUT", VNET, status.parse().unwrap(), code);
+            let class_of = format!("{:?}", e.class());
+            assert!(class_of.starts_with(class), "{line}: {class_of}");
+            let advice = e.advice();
+            assert!(row(code).is_some(), "{code} has no sentence");
+            assert!(advice.detail.contains(code) && advice.detail.contains("Azure's own words."));
+            assert!(known(code, "x").is_some());
+            count += 1;
+        }
+        assert!(count > 280, "{count}");
+    }
+
+    #[test]
+    fn states_that_look_stuck_have_microsofts_advice() {
+        let stuck = state("nocomputeavailable").unwrap();
+        assert!(stuck.advice.contains("another region"));
+        assert_eq!(
+            state("ReadyForCreationKickOff").and_then(|s| s.escalate_after_hours),
+            Some(1)
+        );
+        assert_eq!(state("Ready"), None);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use crate::{
     AzureError, ErrorClass, Network, Operation, Polled, TokenCredential, auth, clouds,
-    error::{Origin, Page, read, typed},
+    error::{Origin, read, typed},
     limits::{Limits, Priority, Quota},
+    model::Page,
     operation::relative,
     redact::Known,
     transport::{self, Answer, Call},
@@ -393,10 +394,7 @@ impl Arm {
 
     /// Sends one request with a token. A token that Azure refuses is replaced once.
     async fn send(&self, method: Method, url: Url, body: Option<Bytes>) -> Result<Answer, AzureError> {
-        let token = self.token(None).await?;
-        let answer = self
-            .send_with(&token, method.clone(), url.clone(), body.clone())
-            .await?;
+        let (answer, token) = self.admitted(None, &method, &url, body.clone()).await?;
         if answer.status != 401 {
             return Ok(answer);
         }
@@ -404,18 +402,48 @@ impl Arm {
         if fresh == token {
             Ok(answer)
         } else {
-            self.send_with(&fresh, method, url, body).await
+            Ok(self.admitted(Some(fresh), &method, &url, body).await?.0)
         }
     }
 
-    async fn send_with(
+    /// Waits for room in Azure's limits and sends one request. Thousands may wait: what a request needs, a token that is
+    /// valid when it is sent among it, is made afterwards.
+    async fn admitted(
         &self,
-        token: &Secret<String>,
-        method: Method,
-        url: Url,
+        token: Option<Secret<String>>,
+        method: &Method,
+        url: &Url,
         body: Option<Bytes>,
-    ) -> Result<Answer, AzureError> {
-        let mut call = Call::new("azure", method.clone(), url)
+    ) -> Result<(Answer, Secret<String>), AzureError> {
+        let pass = self.limits.admit(self.priority, method, url.path()).await;
+        let exchange = async {
+            let token = match token {
+                Some(token) => token,
+                None => self.token(None).await?,
+            };
+            let call = self.call(&token, method, url, body);
+            let answer = transport::send(&self.shared.http, call, &self.shared.known, self.trace()).await?;
+            Ok::<_, AzureError>((answer, token))
+        };
+        let (answer, token) = Box::pin(exchange).await?;
+        let refusal = matches!(answer.status, 429 | 503).then(|| {
+            let origin = Origin {
+                method: "",
+                url: "",
+                known: &self.shared.known,
+            };
+            origin.refusal(&answer)
+        });
+        let throttled = refusal.as_ref().and_then(|e| match e.class() {
+            ErrorClass::Throttled(seconds) => Some((e.code(), seconds)),
+            _ => None,
+        });
+        pass.answered(&answer.headers, throttled);
+        Ok((answer, token))
+    }
+
+    fn call(&self, token: &Secret<String>, method: &Method, url: &Url, body: Option<Bytes>) -> Call {
+        let mut call = Call::new("azure", method.clone(), url.clone())
             .header("accept", "application/json")
             .header("authorization", &format!("Bearer {}", token.expose()))
             // A new one for each request: Azure replays the earlier answer to a known one.
@@ -431,22 +459,7 @@ impl Arm {
         if let Some(value) = call.headers.get_mut("authorization") {
             value.set_sensitive(true);
         }
-        let pass = self.limits.admit(self.priority, &method, call.url.path()).await;
-        let answer = transport::send(&self.shared.http, call, &self.shared.known, self.trace()).await?;
-        let refusal = matches!(answer.status, 429 | 503).then(|| {
-            let origin = Origin {
-                method: "",
-                url: "",
-                known: &self.shared.known,
-            };
-            origin.refusal(&answer)
-        });
-        let throttled = refusal.as_ref().and_then(|e| match e.class() {
-            ErrorClass::Throttled(seconds) => Some((e.code(), seconds)),
-            _ => None,
-        });
-        pass.answered(&answer.headers, throttled);
-        Ok(answer)
+        call
     }
 
     pub(crate) async fn token(&self, refused: Option<Secret<String>>) -> Result<Secret<String>, AzureError> {

@@ -82,6 +82,18 @@ pub fn client_secret(c: &AzureConnection, secret: Secret<String>) -> Result<Arc<
     Ok(Session::new(c, Means::ClientSecret(secret), network, Arc::new(ComputerTime))?.credential())
 }
 
+impl AzureError {
+    /// Nobody has signed in yet, or somebody signed out.
+    pub fn not_signed_in() -> Self {
+        token_error("NotSignedIn", "nobody is signed in")
+    }
+
+    /// What a credential's failure means: ours comes back out of the library's error.
+    pub fn of_credential(error: &azure_core::Error) -> Self {
+        explained(error, &Known::default())
+    }
+}
+
 /// A refusal with a code of our own.
 fn token_error(code: &str, message: impl Into<String>) -> AzureError {
     AzureError::Token {

@@ -5,7 +5,7 @@
 //! the tunnel as the client would ask, so its own answer (407, 403) can be named.
 
 use crate::{
-    Arm, AzureError, Network, NetworkKind, TokenCredential, clouds, rights,
+    Arm, AzureError, Network, NetworkKind, TokenCredential, authorization, clouds, rights,
     transport::{self, Call, Via, host_of, http_date},
 };
 use jiff::Timestamp;
@@ -189,8 +189,8 @@ async fn hops(arm: &Arm, network: &Network, steps: &mut Steps) -> Option<()> {
     }
 
     let title = "Read the rights in the subscription".to_owned();
-    let list = id.resource("Microsoft.Authorization", "permissions");
-    let permissions = steps.kept(Hop::Rights, &title, arm.list(&list).await)?;
+    let permissions = authorization::permissions(arm, &id).await;
+    let permissions = steps.kept(Hop::Rights, &title, permissions)?;
     let can = |action: &str| rights::allows(&permissions, action);
     let (read, write) = (
         can("Microsoft.Resources/subscriptions/resourceGroups/read"),

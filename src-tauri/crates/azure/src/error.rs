@@ -4,7 +4,7 @@ use crate::{
     redact::Known,
     transport::{Answer, content_type},
 };
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 use std::fmt;
 
@@ -59,6 +59,8 @@ pub struct ApiError {
     pub message: String,
     pub target: Option<String>,
     pub details: Vec<Detail>,
+    /// The assignments of Azure Policy that forbid the request, by their display names.
+    pub policies: Vec<String>,
     /// Seconds after which Azure wants to be asked again.
     pub retry_after: Option<u64>,
     /// `x-ms-request-id`.
@@ -116,10 +118,27 @@ const CONFLICTS: &[&str] = &[
     "RetryableError",
     "RetryableErrorDueToAnotherOperation",
     "InUseRetryable",
+    "ConflictingDatabaseOperation",
+    "ConflictingManagedInstanceOperation",
+    "ConflictingServerOperation",
     "ConflictingSubscriptionOperation",
+    "ConflictingSystemOperationInProgress",
     "ConflictingConcurrentWriteNotAllowed",
     "ConcurrentWriteConflict",
     "ManagedInstanceOperationInProgress",
+    "ManagedInstanceUpdateSloInProgress",
+    "ManagedInstanceIsBusy",
+    "ManagedInstanceStarting",
+    "ManagementServiceDatabaseBusy",
+    "BackupRedundancyUpdateConflict",
+    "InstanceNotReadyForBackupRedundancyUpdate",
+    "InstanceRedundancyUpdateWhileBackupRedundancyUpdateInProgress",
+    "ExternalBackupUpgradeInProgress",
+    "TargetServerRestoreNotAllowed",
+    "AzureSQLManagedInstanceNotReady",
+    "2030",
+    "CloudServiceRetryableError",
+    "RunCommandExecutionInProgress",
     "OperationInterrupted",
     "OperationNotAllowedOnKindInProgress",
     "ResourceGroupBeingDeleted",
@@ -144,6 +163,10 @@ const TRANSIENT: &[&str] = &[
     "ServiceUnavailable",
     "ServerTimeout",
     "TransientError",
+    "GatewayInternalServerError",
+    "AlterDbDeactivatedNotSupported",
+    "BlobStorageServerFailure",
+    "DatabaseUnavailable",
 ];
 
 /// Codes that throttle even though their status is not 429.
@@ -153,7 +176,32 @@ const THROTTLES: &[&str] = &[
     "SubscriptionTooManyRequests",
     "SubscriptionTooManyCreateUpdateRequests",
     "OperationThrottled",
+    "ActivateOrDeactivateWorkflowThrottling",
 ];
+
+/// Codes of what somebody with more rights must do before it is worth another try.
+const FOR_PEOPLE: &[&str] = &[
+    "MissingSubscriptionRegistration",
+    "SubscriptionNotRegistered",
+    "AuthorizationFailed",
+    "LinkedAuthorizationFailed",
+    "RequestDisallowedByPolicy",
+    "ScopeLocked",
+    "MiDropFailedOnAuthLocks",
+    "VnetSubnetIsLocked",
+    "ReadOnlyDisabledSubscription",
+    "SubscriptionDisabled",
+    "ServerDisabled",
+    "QuotaExceeded",
+    "ResourceQuotaExceeded",
+    "ServerQuotaExceeded",
+    "ProvisioningDisabled",
+    "RegionDoesNotAllowProvisioning",
+    "ManagedInstanceStoppingOrStopped",
+];
+
+/// Codes of a provider that the subscription has not registered.
+const UNREGISTERED: &[&str] = &["MissingSubscriptionRegistration", "SubscriptionNotRegistered"];
 
 /// Codes of a 404 that is about the question and not about the resource.
 const OTHER_NOT_FOUND: &[&str] = &[
@@ -220,6 +268,35 @@ impl AzureError {
             .is_some_and(|e| matches!(e.status, 204 | 404 | 410) && !among(OTHER_NOT_FOUND, &e.code))
     }
 
+    /// True when somebody with more rights has to do something first: register a provider, give a role, remove a lock,
+    /// exempt from a policy, raise a quota. Rehost does none of these unasked; [`AzureError::advice`] says who and how.
+    pub fn needs_person(&self) -> bool {
+        self.api().is_some_and(|e| among(FOR_PEOPLE, &e.code))
+    }
+
+    /// The provider that must be registered in the subscription first, such as `Microsoft.Sql`; none for other errors.
+    pub fn unregistered_provider(&self) -> Option<&str> {
+        let e = self.api().filter(|e| among(UNREGISTERED, &e.code))?;
+        let of_details = e
+            .details
+            .iter()
+            .find_map(|d| d.target.as_deref().filter(|t| t.contains('.')));
+        of_details.or_else(|| {
+            let path = e.url.split('?').next()?;
+            let (_, after) = path.rsplit_once("/providers/")?;
+            after.split('/').next()
+        })
+    }
+
+    /// True when an answer to a poll is no word of Azure's about the operation: no answer, a proxy's page, a cut-off
+    /// document, a pointer elsewhere. Then the operation goes on, and looking again is all there is to do.
+    pub fn says_nothing(&self) -> bool {
+        matches!(
+            self,
+            Self::Network { .. } | Self::Parse { .. } | Self::Redirected { .. }
+        )
+    }
+
     /// The id to quote to Microsoft's support.
     pub fn correlation_id(&self) -> Option<&str> {
         self.api()
@@ -247,11 +324,6 @@ impl AzureError {
             },
             Self::Parse { .. } | Self::Redirected { .. } | Self::Config { .. } => ErrorClass::Permanent,
         }
-    }
-
-    /// What a credential's failure means: ours comes back out of the library's error.
-    pub fn of_credential(error: &azure_core::Error) -> Self {
-        crate::auth::explained(error, &Known::default())
     }
 
     /// Adds the correlation id of the request when Azure's answer named none.
@@ -364,19 +436,19 @@ impl Origin<'_> {
 }
 
 impl ApiError {
-    /// Takes code, message and details from any of the shapes in use: `{"error": {…}}`, the bare inner object, and
-    /// Entra's `{"error": "…", "error_description": "…"}`.
+    /// Takes code, message and details from any of the shapes in use: `{"error": {…}}`, the bare inner object, OData's
+    /// `{"odata.error": {"code", "message": {"value"}}}`, and Entra's `{"error": "…", "error_description": "…"}`.
     pub(crate) fn fill(&mut self, body: &Value, known: &Known) {
-        let error = match body.get("error") {
+        let error = match body.get("error").or_else(|| body.get("odata.error")) {
             Some(inner @ Value::Object(_)) => inner,
             _ => body,
         };
         let text = |of: &Value, names: &[&str]| {
-            names
-                .iter()
-                .find_map(|name| of.get(name)?.as_str())
-                .filter(|t| !t.is_empty())
-                .map(|t| known.text(t))
+            let found = names.iter().find_map(|name| {
+                let value = of.get(name)?;
+                value.as_str().or_else(|| value.get("value")?.as_str())
+            });
+            found.filter(|t| !t.is_empty()).map(|t| known.text(t))
         };
         let code = |of: &Value| {
             text(of, &["code", "Code", "errorCode"])
@@ -394,6 +466,27 @@ impl ApiError {
             })
             .filter(|d| !(d.code.is_empty() && d.message.is_empty()))
             .collect();
+        let more = error
+            .get("additionalInfo")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        let mut policies: Vec<String> = more
+            .filter(|i| text(i, &["type"]).is_some_and(|t| t.eq_ignore_ascii_case("PolicyViolation")))
+            .filter_map(|i| {
+                let info = i.get("info")?;
+                text(
+                    info,
+                    &[
+                        "policyAssignmentDisplayName",
+                        "policyDefinitionDisplayName",
+                        "policyAssignmentName",
+                    ],
+                )
+            })
+            .collect();
+        policies.dedup();
+        self.policies = policies;
     }
 }
 
@@ -437,17 +530,10 @@ fn unlike(e: &impl fmt::Display) -> String {
     format!("the answer is not what it should be: {e}")
 }
 
-/// One page of a list.
-#[derive(Deserialize)]
-pub(crate) struct Page<T> {
-    pub value: Vec<T>,
-    #[serde(rename = "nextLink", default)]
-    pub next_link: Option<String>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Page;
     use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
     fn refused(status: u16, headers: &[(&'static str, &str)], body: &str) -> AzureError {
@@ -484,6 +570,11 @@ mod tests {
             (r#"{"code":"C","message":"M"}"#, "C", "M"),
             (r#"{"Code":"C","Message":"M"}"#, "C", "M"),
             (r#"{"error":{"code":2007,"message":"M"}}"#, "2007", "M"),
+            (
+                r#"{"odata.error":{"code":"C","message":{"lang":"en-US","value":"M"}}}"#,
+                "C",
+                "M",
+            ),
             (
                 r#"{"error":"invalid_client","error_description":"M"}"#,
                 "invalid_client",
@@ -561,6 +652,41 @@ mod tests {
         };
         assert_eq!(network(NetworkKind::Dns).class(), Transient);
         assert_eq!(network(NetworkKind::Tls).class(), Permanent);
+    }
+
+    #[test]
+    fn what_only_people_can_do_is_told_apart() {
+        let body = r#"{"error":{"code":"MissingSubscriptionRegistration","message":"m","details":[{"code":"MissingSubscriptionRegistration","target":"Microsoft.DataMigration","message":"m"}]}}"#;
+        let e = refused(409, &[], body);
+        assert_eq!(e.unregistered_provider(), Some("Microsoft.DataMigration"));
+        assert!(e.needs_person());
+        assert!(
+            e.advice()
+                .hint
+                .contains("az provider register --namespace Microsoft.DataMigration")
+        );
+        let bare = AzureError::Api(Box::new(ApiError {
+            code: "MissingSubscriptionRegistration".into(),
+            url: "https://h/subscriptions/s/providers/Microsoft.Sql/locations/x?api-version=1".into(),
+            ..ApiError::default()
+        }));
+        assert_eq!(bare.unregistered_provider(), Some("Microsoft.Sql"));
+        assert_eq!(coded(409, "Conflict").unregistered_provider(), None);
+        assert!(!coded(409, "Conflict").needs_person());
+    }
+
+    #[test]
+    fn policies_are_named() {
+        let body = r#"{"error":{"code":"RequestDisallowedByPolicy","target":"vnet1","message":"m","additionalInfo":[
+            {"type":"PolicyViolation","info":{"policyDefinitionDisplayName":"Allowed locations","policyAssignmentName":"a1","policyAssignmentDisplayName":"Only Europe"}},
+            {"type":"Other","info":{}}]}}"#;
+        let e = refused(403, &[], body);
+        assert_eq!(
+            e.api().map(|a| a.policies.clone()),
+            Some(vec!["Only Europe".to_owned()])
+        );
+        assert!(e.advice().detail.contains("Policies: Only Europe."), "{:?}", e.advice());
+        assert!(e.needs_person());
     }
 
     #[test]

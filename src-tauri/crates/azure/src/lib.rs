@@ -9,6 +9,8 @@
 //! changed nothing.) What may have to wait is the first sending, for room in Azure's [`limits`]. A token goes to the
 //! resource manager's host only. Nothing that leaves this crate, trace, log or error, holds a secret (see [`redact`]).
 //!
+//! What Azure answers has types, a module for each provider ([`sql`], [`network`], [`recovery`] …), see [`model`].
+//!
 //! Knows the nouns of `plan` and the type of `secrets`, nothing above. Begin with [`Arm`], then [`Operation`].
 
 pub mod advice;
@@ -19,6 +21,7 @@ mod check;
 pub mod clouds;
 mod error;
 pub mod limits;
+pub mod model;
 mod operation;
 pub mod redact;
 pub mod rights;
@@ -35,6 +38,9 @@ pub use blobs::{BlobItem, Blobs};
 pub use check::{Hop, Step, check_connection};
 pub use error::{ApiError, AzureError, Detail, ErrorClass, NetworkKind};
 pub use limits::{Limits, Quota};
+pub use model::{
+    authorization, compute, datamigration, migrate, network, offazure, prices, recovery, resources, sql, storage,
+};
 pub use operation::{Operation, Polled};
 pub use subscriptions::{Subscription, Tenant, account_scope};
 pub use transport::Network;

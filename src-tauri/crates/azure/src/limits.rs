@@ -497,7 +497,9 @@ impl Lane {
         let (size, per_second) = kind.bucket();
         let passed = now.duration_since(self.at).as_secs_f64();
         if passed > 0.0 {
-            self.left = (self.left + passed * per_second).min(size * (1.0 - RESERVE));
+            // What is on its way may arrive all at once, after the bucket at the other side has long been full.
+            let room = (size * (1.0 - RESERVE) - f64::from(self.in_flight)).max(0.0);
+            self.left = (self.left + passed * per_second).min(room);
             self.at = now;
         }
     }
@@ -839,6 +841,23 @@ mod tests {
             .take(2)
             .collect();
         assert_eq!(first_works, [4, 9], "one in five is new work while polls wait");
+    }
+
+    /// The network stalls for a minute with requests on their way: they and the next burst together fit the bucket.
+    #[tokio::test]
+    async fn what_is_on_its_way_counts() {
+        let (limits, time) = limits();
+        let mut held = vec![];
+        for _ in 0..50 {
+            held.push(limits.admit(Priority::New, &Method::GET, SQL).await);
+        }
+        time.sleep_until(Timestamp::UNIX_EPOCH + SignedDuration::from_secs(60))
+            .await;
+        assert_eq!(quota(&limits, Kind::Reads).remaining, 175);
+        held.clear();
+        time.sleep_until(Timestamp::UNIX_EPOCH + SignedDuration::from_secs(62))
+            .await;
+        assert_eq!(quota(&limits, Kind::Reads).remaining, 225);
     }
 
     #[tokio::test]

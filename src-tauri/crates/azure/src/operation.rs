@@ -243,6 +243,10 @@ impl Operation {
             .as_ref()
             .and_then(|p| p.get("provisioningState")?.as_str().map(str::to_owned));
         match document.status.or(inner) {
+            // An action that names no place for its result has it here.
+            Some(state) if succeeded(&state) && self.method == "POST" && self.final_url.is_none() => Ok(Polled::Done {
+                body: document.properties,
+            }),
             Some(state) if succeeded(&state) => Ok(self.succeeded()),
             Some(state) if failed(&state) => Ok(Polled::Failed(self.failure(&body, &state, origin, answer))),
             Some(state) => self.goes_on(base, answer, origin, state, number(document.percent.as_ref())),
@@ -423,7 +427,8 @@ fn last_segment(path_and_query: &str) -> Option<String> {
     path.rsplit('/').next().filter(|s| !s.is_empty()).map(str::to_owned)
 }
 
-/// Returns path and query of a URL, absolute or relative, on the resource manager's host.
+/// Returns path and query of a URL, absolute or relative, on the resource manager's host. A regional host of the same
+/// resource manager (`REGION.HOST`) means the same thing; the request goes to the host that we know all the same.
 ///
 /// # Errors
 /// Fails when it is on another host, or no URL.
@@ -434,7 +439,15 @@ pub(crate) fn relative(url: &str, base: &Url, origin: &Origin<'_>) -> Result<Str
         to: Url::parse(url).map_or_else(|_| origin.known.text(url), |u| origin.known.url(&u)),
     };
     let resolved = base.join(url).map_err(|_| redirected())?;
-    if resolved.origin() != base.origin() {
+    let regional = || {
+        let (Some(url::Host::Domain(host)), Some(url::Host::Domain(ours))) = (resolved.host(), base.host()) else {
+            return false;
+        };
+        resolved.scheme() == base.scheme()
+            && resolved.port() == base.port()
+            && host.strip_suffix(ours).is_some_and(|region| region.ends_with('.'))
+    };
+    if resolved.origin() != base.origin() && !regional() {
         return Err(redirected());
     }
     Ok(match resolved.query() {
@@ -557,6 +570,8 @@ mod tests {
             "//evil/op/1",
             "http://arm/op/1",
             "https://arm:444/op",
+            "https://notarm/op",
+            "http://eastus2.arm/op",
         ] {
             let e = started("PUT", &answer(202, &[("azure-asyncoperation", foreign)], None)).unwrap_err();
             assert!(matches!(e, AzureError::Redirected { .. }), "{foreign}");
@@ -570,6 +585,26 @@ mod tests {
             );
             assert!(matches!(e, Err(AzureError::Redirected { .. })), "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_regional_host_is_asked_through_the_one_we_know() {
+        let regional = ("azure-asyncoperation", "https://eastus2.arm/op/1?api-version=1");
+        let o = started("PUT", &answer(202, &[regional], None)).unwrap().unwrap();
+        assert_eq!(o.poll_url(), "/op/1?api-version=1");
+    }
+
+    #[test]
+    fn an_action_without_a_place_for_its_result_has_it_in_the_status() {
+        let o = started("POST", &answer(202, &[ASYNC], None)).unwrap().unwrap();
+        let body = json!({"status": "Succeeded", "properties": {"output": "x"}});
+        let done = polled(&o, &answer(200, &[], Some(body)));
+        assert_eq!(
+            done,
+            Ok(Polled::Done {
+                body: Some(json!({"output": "x"}))
+            })
+        );
     }
 
     #[test]

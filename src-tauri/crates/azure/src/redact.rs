@@ -146,6 +146,12 @@ impl Known {
         if value.len() < SHORTEST || value == REDACTED {
             return;
         }
+        // Each request brings its token along, nearly always the same.
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if known.iter().any(|k| k.expose() == value) {
+            return;
+        }
+        drop(known);
         let encoded = percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC).to_string();
         let lower = url::form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>();
         let json = Value::from(value).to_string();

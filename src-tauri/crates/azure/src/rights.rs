@@ -1,19 +1,15 @@
 //! Reads the answer of `Microsoft.Authorization/permissions`, and names the right that a request needs.
 
-use serde_json::Value;
+use crate::authorization::Permission;
 
 /// Tells whether an action, such as `Microsoft.Network/virtualNetworks/write`, is allowed: some entry has a matching
 /// action and, in the same entry, no matching notAction. Wildcards match across segments; case is ignored.
-pub fn allows(permissions: &[Value], action: &str) -> bool {
-    let listed = |entry: &Value, key: &str| {
-        let patterns = entry.get(key).and_then(Value::as_array).into_iter().flatten();
-        patterns
-            .filter_map(Value::as_str)
-            .any(|p| matches(&p.to_ascii_lowercase(), &action.to_ascii_lowercase()))
-    };
+pub fn allows(permissions: &[Permission], action: &str) -> bool {
+    let action = action.to_ascii_lowercase();
+    let listed = |patterns: &[String]| patterns.iter().any(|p| matches(&p.to_ascii_lowercase(), &action));
     permissions
         .iter()
-        .any(|entry| listed(entry, "actions") && !listed(entry, "notActions"))
+        .any(|entry| listed(&entry.actions) && !listed(&entry.not_actions))
 }
 
 fn matches(pattern: &str, text: &str) -> bool {
@@ -46,15 +42,23 @@ pub fn needed(method: &str, path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+
+    fn permission(actions: &[&str], not_actions: &[&str]) -> Permission {
+        let texts = |t: &[&str]| t.iter().map(|&t| t.to_owned()).collect();
+        Permission {
+            actions: texts(actions),
+            not_actions: texts(not_actions),
+            ..Permission::default()
+        }
+    }
 
     #[test]
     fn wildcards_and_not_actions() {
-        let contributor = [json!({"actions": ["*"], "notActions": ["Microsoft.Authorization/*/Write"]})];
-        let network = [json!({"actions": ["Microsoft.Network/*", "*/read"], "notActions": []})];
+        let contributor = [permission(&["*"], &["Microsoft.Authorization/*/Write"])];
+        let network = [permission(&["Microsoft.Network/*", "*/read"], &[])];
         let both = [
             contributor[0].clone(),
-            json!({"actions": ["microsoft.authorization/roleAssignments/write"]}),
+            permission(&["microsoft.authorization/roleAssignments/write"], &[]),
         ];
         for (p, action, allowed) in [
             (&contributor[..], "Microsoft.Sql/managedInstances/write", true),

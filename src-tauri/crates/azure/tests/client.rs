@@ -293,9 +293,8 @@ async fn a_refused_token_is_replaced_once() {
 
 #[tokio::test]
 async fn nothing_is_sent_twice() {
-    let (server, arm) = served().await;
     for status in [408, 429, 500, 502, 503, 504] {
-        server.reset().await;
+        let (server, arm) = served().await;
         answer(
             &server,
             "PUT",
@@ -312,6 +311,66 @@ async fn nothing_is_sent_twice() {
         assert_eq!(e.class(), wanted);
         assert_eq!(server.received_requests().await.unwrap().len(), 1);
     }
+}
+
+/// Network answers 429 for a resource that another operation holds; that is no reason to hold other requests back.
+#[tokio::test]
+async fn a_locked_resource_is_no_throttling() {
+    for (code, class, closed) in [
+        ("RetryableErrorDueToAnotherOperation", ErrorClass::Conflict, false),
+        ("SubscriptionRequestsThrottled", ErrorClass::Throttled(9), true),
+    ] {
+        let (server, arm) = served().await;
+        let refusal = json_answer(429, json!({"error": {"code": code, "message": "m"}}));
+        let refusal = refusal
+            .insert_header("Retry-After", "9")
+            .insert_header("x-ms-ratelimit-remaining-subscription-writes", "21");
+        answer(&server, "PUT", VNET, refusal).await;
+        let e = arm.put(&ResourceId::new(VNET), &json!({})).await.unwrap_err();
+        assert_eq!(e.class(), class);
+        let quota = arm.quota();
+        let writes = quota
+            .iter()
+            .find(|q| q.kind == azure::limits::Kind::Writes && q.provider.is_none());
+        let writes = writes.unwrap();
+        assert_eq!(writes.closed_until.is_some(), closed, "{writes:?}");
+        assert!(writes.remaining <= 21, "what Azure leaves is believed: {writes:?}");
+        let reads = quota
+            .iter()
+            .find(|q| q.kind == azure::limits::Kind::Reads && q.provider.is_none());
+        assert_eq!(reads.unwrap().closed_until, None);
+    }
+}
+
+#[tokio::test]
+async fn prices_are_read_without_a_token() {
+    let (server, arm) = served().await;
+    let price =
+        |name: &str| json!({"retailPrice": 0.5, "unitOfMeasure": "1 Hour", "skuName": name, "type": "Consumption"});
+    let next = format!("{}/api/retail/prices?$skip=1000", server.uri());
+    Mock::given(path("/api/retail/prices"))
+        .and(query_param("$skip", "1000"))
+        .respond_with(json_answer(
+            200,
+            json!({"Items": [price("8 vCore")], "NextPageLink": null}),
+        ))
+        .mount(&server)
+        .await;
+    Mock::given(path("/api/retail/prices"))
+        .and(query_param("currencyCode", "'EUR'"))
+        .and(query_param("$filter", "serviceName eq 'SQL Managed Instance'"))
+        .respond_with(json_answer(
+            200,
+            json!({"Items": [price("vCore")], "NextPageLink": next}),
+        ))
+        .mount(&server)
+        .await;
+    let filter = "serviceName eq 'SQL Managed Instance'";
+    let found = azure::prices::search(&arm, &server.uri(), "EUR", filter).await.unwrap();
+    let names: Vec<_> = found.iter().filter_map(|p| p.sku_name.as_deref()).collect();
+    assert_eq!(names, ["vCore", "8 vCore"]);
+    let requests = server.received_requests().await.unwrap();
+    assert!(requests.iter().all(|r| !r.headers.contains_key("authorization")));
 }
 
 #[tokio::test]

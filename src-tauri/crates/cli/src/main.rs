@@ -11,13 +11,18 @@ use api::{
     host::FolderHost,
     rehearsal::{LabOptions, Rehearsal},
     settings::Folders,
-    wire::{ErrorCode, RehearsalOptions, Start, UiError},
+    wire::{ErrorCode, RehearsalOptions, SignInMessage, Start, UiError},
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use follow::Gates;
 use plan::{DatabaseMethod, ReplicationMethod};
 use say::Say;
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::IsTerminal,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// Moves an on-premises application to Azure, without a window.
 #[derive(Parser)]
@@ -174,6 +179,11 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         project: Option<PathBuf>,
     },
+    /// Sign in to Azure for a project, as its connection says: with the browser, or with a code for any browser.
+    SignIn {
+        #[arg(long, value_name = "FILE")]
+        project: PathBuf,
+    },
     /// Write the report of a project's newest run.
     Report {
         file: PathBuf,
@@ -321,6 +331,11 @@ async fn act(command: Command, say: Say) -> Result<End, UiError> {
             thumbprint,
             project,
         } => discover(&app(), vcenter, user, thumbprint, project, say).await,
+        Command::SignIn { project } => {
+            let app = app();
+            let view = api::projects::open_file(&app, &project).await?;
+            sign_in(&app, view.path, say).await
+        }
         Command::Report { file, report } => {
             let saved = api::saved::write_report_of(&file, &report).await?;
             say.result(&saved, &format!("{}\n{}", saved.html, saved.json));
@@ -360,6 +375,32 @@ async fn discover(
         .collect();
     say.result(&found, &lines.join("\n"));
     Ok(End::Done)
+}
+
+async fn sign_in(app: &Arc<App>, project: String, say: Say) -> Result<End, UiError> {
+    let last = Arc::new(Mutex::new(None));
+    let ended = last.clone();
+    let tell = move |message| {
+        match &message {
+            SignInMessage::Browser { url, .. } => say.progress(&format!("Open in a browser of this computer: {url}")),
+            SignInMessage::DeviceCode { url, code } => say.progress(&format!("Open {url} and enter {code}")),
+            _ => {}
+        }
+        *ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
+        true
+    };
+    api::sign_in::sign_in(app, project, Arc::new(tell)).await?;
+    let last = last.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match last {
+        Some(SignInMessage::SignedIn { connections }) => {
+            let account = connections.azure_account.as_ref();
+            let who = account.map_or("the application", |a| a.user.as_str());
+            say.result(&connections, &format!("{who} is signed in"));
+            Ok(End::Done)
+        }
+        Some(SignInMessage::Failed { error }) => Err(error),
+        _ => Err(UiError::cancelled()),
+    }
 }
 
 fn password() -> Result<secrets::Secret<String>, UiError> {

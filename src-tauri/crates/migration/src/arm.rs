@@ -21,7 +21,7 @@ pub(crate) async fn follow(
     how: &Follow,
     watched: Option<&Watched<'_>>,
 ) -> Result<(), Failure> {
-    let arm = links.arm(ctx);
+    let arm = links.arm(ctx).following();
     if let Some(op) = handle.0.get("op") {
         let mut op: Operation = serde_json::from_value(op.clone()).map_err(|e| unreadable(ctx, &e.to_string()))?;
         loop {
@@ -43,7 +43,7 @@ pub(crate) async fn follow(
                 }
                 // Azure forgets finished operations after some time; the resource itself then tells.
                 Err(e) if e.is_not_found() => return Ok(()),
-                Err(e) => return Err(words::azure(e)),
+                Err(e) => return Err(words::look(e)),
             }
         }
     }
@@ -104,6 +104,14 @@ pub(crate) fn state_of(document: &Value) -> Option<&str> {
     document
         .pointer("/properties/provisioningState")
         .and_then(Value::as_str)
+}
+
+/// True when somebody, perhaps an earlier process of ours, is removing the resource.
+pub(crate) fn leaving(document: &Value) -> bool {
+    state_of(document).is_some_and(|s| s.eq_ignore_ascii_case("Deleting"))
+        || document
+            .pointer("/properties/migrationState")
+            .is_some_and(|s| s == "DisableMigrationInProgress")
 }
 
 pub(crate) fn terminal(state: &str) -> bool {
@@ -747,9 +755,7 @@ impl TaskKind for Delete {
         }
         Ok(match self.0.arm(ctx).get_opt(&id).await.map_err(words::azure)? {
             None => Observed::Matches,
-            Some(now) if state_of(&now).is_some_and(|s| s.eq_ignore_ascii_case("Deleting")) => {
-                Observed::InFlight(Handle(json!({ "resource": id })))
-            }
+            Some(now) if leaving(&now) => Observed::InFlight(Handle(json!({ "resource": id }))),
             Some(_) => Observed::Differs("it is there".into()),
         })
     }

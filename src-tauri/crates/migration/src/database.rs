@@ -236,7 +236,7 @@ impl TaskKind for LogReplay {
                     Ok(azure::Polled::Done { .. }) => return Ok(()),
                     Ok(azure::Polled::Failed(e)) => return Err(words::ended(e)),
                     Err(e) if e.is_not_found() => op = None,
-                    Err(e) => return Err(words::azure(e)),
+                    Err(e) => return Err(words::look(e)),
                 },
                 None => {
                     if self

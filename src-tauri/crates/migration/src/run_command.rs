@@ -139,7 +139,7 @@ impl TaskKind for RunCommand {
                     Ok(Polled::Done { .. }) => op = None,
                     Ok(Polled::Failed(e)) => return Err(words::ended(e)),
                     Err(e) if e.is_not_found() => op = None,
-                    Err(e) => return Err(words::azure(e)),
+                    Err(e) => return Err(words::look(e)),
                 },
                 None => match self.view(ctx).await? {
                     Some(v) if matches!(part(&v, "executionState").as_str(), "Pending" | "Running") => {

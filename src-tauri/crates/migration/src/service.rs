@@ -3,7 +3,7 @@
 
 use crate::{
     Links,
-    arm::{differences, follow, gone, handle, state_of, terminal},
+    arm::{differences, follow, gone, handle, leaving, state_of, terminal},
     template, words,
 };
 use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
@@ -175,7 +175,7 @@ impl TaskKind for Remove {
         let Some(now) = self.0.arm(ctx).get_opt(&removal.id).await.map_err(words::azure)? else {
             return Ok(Observed::Matches);
         };
-        if state_of(&now).is_some_and(|s| s.eq_ignore_ascii_case("Deleting")) {
+        if leaving(&now) {
             return Ok(Observed::InFlight(Handle(json!({ "resource": removal.id }))));
         }
         if let Some(since) = ctx.intent_at

@@ -8,6 +8,8 @@ use vsphere::VsphereError;
 pub(crate) fn azure(e: AzureError) -> Failure {
     let advice = e.advice();
     let class = match e.class() {
+        // Rehost registers, grants and unlocks nothing that it was not asked to.
+        _ if e.needs_person() => FailureClass::NeedsPerson,
         azure::ErrorClass::Throttled(after_secs) => FailureClass::Throttled { after_secs },
         azure::ErrorClass::Transient => FailureClass::Transient,
         azure::ErrorClass::Auth => FailureClass::Auth,
@@ -16,6 +18,17 @@ pub(crate) fn azure(e: AzureError) -> Failure {
     };
     let mut f = Failure::of(class, e.code(), advice.title, advice.detail, advice.hint);
     f.correlation_id = e.correlation_id().map(str::to_owned);
+    f
+}
+
+/// A look at an operation that failed. What is no word of Azure's (no answer, a proxy's page, half a document) ends
+/// nothing: the operation goes on, and is looked at again.
+pub(crate) fn look(e: AzureError) -> Failure {
+    let nothing = e.says_nothing();
+    let mut f = azure(e);
+    if nothing {
+        f.class = FailureClass::Transient;
+    }
     f
 }
 

@@ -10,7 +10,7 @@ use engine::{
 };
 use lab::{Lab, Options};
 use migration::Migration;
-use plan::{Action, BackupSource, DatabaseMethod, Design, Plan, ReplicationMethod, Task, smarthotel};
+use plan::{Action, BackupSource, DatabaseMethod, Design, Plan, Task, smarthotel};
 use secrets::Secret;
 use serde_json::Value;
 use std::{
@@ -431,44 +431,4 @@ async fn dms_offline_from_a_share_runs_to_the_end() {
         "SmartHotelDB_tail.trn"
     );
     r.lab.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whole_scenario_runs_to_the_end_without_an_agent() {
-    let r = rehearse(|d, _| d.replication = ReplicationMethod::VMwareCbt).await;
-    let lab = r.lab;
-    assert_eq!(
-        r.skipped,
-        [
-            "step-2/provider/Microsoft.DataMigration",
-            "step-2/dms/instance",
-            "step-3/storage/contosovmsacc20180528",
-            "step-3/vault/ContosoMigrationVault",
-            "step-4/mobility-account/none",
-            "step-7/recovery-plan/ContosoMigrationPlan",
-            "step-7/commit/WEBVM",
-            "step-8/dms/instance"
-        ],
-        "only what the method does not need is skipped"
-    );
-    let state = lab.final_state();
-    let left: Vec<_> = state["azure"]["resources"].as_object().unwrap().keys().collect();
-    for gone in [
-        "microsoft.migrate",
-        "microsoft.offazure",
-        "microsoft.recoveryservices",
-        "microsoft.authorization",
-        "microsoft.storage",
-        "microsoft.compute/disks",
-        "webvm-test",
-    ] {
-        assert!(
-            !left.iter().any(|id| id.contains(gone)),
-            "{gone} is left behind: {left:?}"
-        );
-    }
-    assert!(left.iter().any(|id| id.ends_with("/virtualmachines/webvm")), "{left:?}");
-    assert_eq!(state["onPrem"]["roles"], serde_json::json!({}));
-    assert!(state["onPrem"]["vms"].get("ASR-APPLIANCE").is_none());
-    lab.stop().await;
 }

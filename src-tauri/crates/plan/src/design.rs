@@ -257,21 +257,6 @@ pub struct ManagedInstanceDesign {
 }
 
 impl Design {
-    /// Whether Azure Database Migration Service restores the database.
-    pub fn uses_dms(&self) -> bool {
-        self.database_method != DatabaseMethod::LogReplay
-    }
-
-    /// Whether the backups go over an SMB share and an integration runtime.
-    pub fn from_share(&self) -> bool {
-        self.uses_dms() && self.dms.source == BackupSource::Share
-    }
-
-    /// Id of the identity that reads the container instead of the account's key.
-    pub fn reading_identity(&self) -> Option<&str> {
-        Some(self.dms.identity.as_str()).filter(|i| self.uses_dms() && !self.from_share() && !i.is_empty())
-    }
-
     /// Name of the copy that the test of the replication makes: each service has its own suffix.
     pub fn test_vm(&self) -> String {
         match self.replication {
@@ -294,6 +279,21 @@ impl Design {
             ReplicationMethod::InMageRcm => &self.cache_account,
             ReplicationMethod::VMwareCbt => "migratersa",
         }
+    }
+
+    /// Whether Azure Database Migration Service restores the database.
+    pub fn uses_dms(&self) -> bool {
+        self.database_method != DatabaseMethod::LogReplay
+    }
+
+    /// Whether the backups go over an SMB share and an integration runtime.
+    pub fn from_share(&self) -> bool {
+        self.uses_dms() && self.dms.source == BackupSource::Share
+    }
+
+    /// Id of the identity that reads the container instead of the account's key.
+    pub fn reading_identity(&self) -> Option<&str> {
+        Some(self.dms.identity.as_str()).filter(|i| self.uses_dms() && !self.from_share() && !i.is_empty())
     }
 }
 

@@ -52,7 +52,10 @@ fn planned(step: u8, kind: &str, name: &str, title: &str, action: Action) -> Tas
 }
 
 fn input() -> Input {
-    let check = || Action::CheckVm { vm: "WEBVM".into() };
+    let check = || Action::CheckVm {
+        vm: "WEBVM".into(),
+        method: Default::default(),
+    };
     let gate = Action::Gate {
         question: "Is the test failover of WEBVM good?".into(),
         accept: "a".into(),

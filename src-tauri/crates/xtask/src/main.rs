@@ -47,14 +47,32 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Measures a rehearsal: time and memory.
+    /// Measures a rehearsal (the default), or a call to the resource manager.
     Bench {
+        #[command(subcommand)]
+        what: Option<Bench>,
+    },
+    /// Builds the installable packages of this platform.
+    Package,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Time and memory of a whole rehearsal.
+    Rehearsal {
         /// How many times.
         #[arg(long, default_value_t = 3)]
         times: u32,
     },
-    /// Builds the installable packages of this platform.
-    Package,
+    /// What one call to the resource manager costs our client, beside curl and Microsoft's client for Python.
+    Arm {
+        /// How many times each of the three is measured, in turns.
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+        /// Calls of a round.
+        #[arg(long, default_value_t = 300)]
+        calls: usize,
+    },
 }
 
 fn main() -> ExitCode {
@@ -66,7 +84,10 @@ fn main() -> ExitCode {
             Command::Check => check::check(),
             Command::Bindings { check: false } => bindings::write(),
             Command::Bindings { check: true } => bindings::check(),
-            Command::Bench { times } => bench::bench(times),
+            Command::Bench { what } => match what.unwrap_or(Bench::Rehearsal { times: 3 }) {
+                Bench::Rehearsal { times } => bench::rehearsal::bench(times),
+                Bench::Arm { rounds, calls } => bench::arm::bench(rounds, calls),
+            },
             Command::Package => start::package(),
         }
     });

@@ -224,7 +224,15 @@ fn rust_tests(tauri_driver: Option<&Path>, az: bool) -> Result<Count> {
         skip.extend(["--skip", AZ]);
     }
     if !specifications {
-        let list = output(&mut prepared(&["--test", "integration", "--", "--list", CONFORMANCE]))?;
+        let list = output(&mut prepared(&[
+            "--test",
+            "integration",
+            "--test",
+            "conformance",
+            "--",
+            "--list",
+            CONFORMANCE,
+        ]))?;
         for name in list.lines().filter_map(|l| l.strip_suffix(": test")) {
             println!(
                 "skipped: {name}: Microsoft's specifications are not in {}; set REHOST_SHARED to the folder that holds azure-rest-api-specs",

@@ -5,7 +5,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { ErrorCard } from "../../design/ErrorCard";
-import { useHost } from "../../host";
+import { useCommand, useHost } from "../../host";
 import type { AccountScope } from "../../host/gen/AccountScope";
 import type { ProjectView } from "../../host/gen/ProjectView";
 import type { UiError } from "../../host/gen/UiError";
@@ -14,7 +14,6 @@ import { ConnectionCard } from "./ConnectionCard";
 import { canList, isPerson, needOf } from "./signIn";
 import { SignInDialog } from "./SignInDialog";
 import { SignInMethod } from "./SignInMethod";
-import { SignOut } from "./SignOut";
 import { SubscriptionPicker } from "./SubscriptionPicker";
 import { useConnection } from "./useConnection";
 import { useSignIn } from "./useSignIn";
@@ -25,6 +24,7 @@ export function AzureCard({ project }: { project: ProjectView }) {
   const host = useHost();
   const c = useConnection("azure", project);
   const signIn = useSignIn(project.path, c.accept);
+  const signOut = useCommand("sign_out");
   const [asked, setAsked] = useState(false);
   const { draft, view } = c;
   const person = isPerson(draft.signIn);
@@ -39,20 +39,28 @@ export function AzureCard({ project }: { project: ProjectView }) {
     staleTime: Infinity,
     retry: false,
   });
-  const refused = c.test.data?.steps.some((step) => step.hop === "signIn" && !step.ok) ?? false;
+  const refused =
+    scope.error?.code === "signIn" || (c.test.data?.steps.some((step) => step.hop === "signIn" && !step.ok) ?? false);
   const begin = () => c.saveThen(signIn.begin);
   const keepsSecret =
     (needOf(draft.signIn, "secret") && view.azureSecretStored) ||
     (needOf(draft.signIn, "certificate") && view.azureCertificate);
   const tenantName = scope.data?.tenants.find((one) => one.id === account?.tenantId)?.name ?? account?.tenantId;
   const leave = (
-    <SignOut
-      project={project}
-      onOut={(next) => {
+    <Button
+      appearance="subtle"
+      className={s.quiet}
+      data-testid="sign-out"
+      disabledFocusable={project.live || signOut.isPending}
+      title={project.live ? t("connect.azure.staysIn") : undefined}
+      onClick={() => {
+        if (project.live || signOut.isPending) return;
         signIn.forget();
-        c.accept(next);
+        signOut.mutate({ project: project.path }, { onSuccess: c.accept });
       }}
-    />
+    >
+      {t("connect.azure.signOut")}
+    </Button>
   );
   return (
     <>
@@ -93,6 +101,7 @@ export function AzureCard({ project }: { project: ProjectView }) {
           </div>
         ) : null}
         {signIn.error ? <ErrorCard error={signIn.error} /> : null}
+        {signOut.error ? <ErrorCard error={signOut.error} /> : null}
         <SubscriptionPicker
           azure={draft}
           tenants={needOf(draft.signIn, "tenant") !== "must"}

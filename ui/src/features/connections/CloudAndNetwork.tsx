@@ -1,6 +1,7 @@
 // Which Azure, and the way there: rarely touched, so it is folded away under a line that says how it stands.
 import { Button, Dropdown, Field, Option, Radio, RadioGroup, Spinner, Textarea } from "@fluentui/react-components";
 import { useQuery } from "@tanstack/react-query";
+import { use } from "react";
 import { useTranslation } from "react-i18next";
 import { ErrorCard } from "../../design/ErrorCard";
 import { useCommand, useHost } from "../../host";
@@ -8,7 +9,7 @@ import type { AzureConnection } from "../../host/gen/AzureConnection";
 import type { CloudView } from "../../host/gen/CloudView";
 import type { Proxy } from "../../host/gen/Proxy";
 import type { UiError } from "../../host/gen/UiError";
-import { SecretField, TextField } from "./fields";
+import { Fixed, SecretField, TextField } from "./fields";
 import { addressesOf, PROXIES, proxyOf } from "./signIn";
 import type { Connection } from "./useConnection";
 import s from "./connections.module.css";
@@ -18,6 +19,7 @@ type Props = { connection: Connection<"azure"> };
 export function CloudAndNetwork({ connection: c }: Props) {
   const { t } = useTranslation();
   const host = useHost();
+  const fixed = use(Fixed);
   const { draft } = c;
   const clouds = useQuery<CloudView[], UiError>({
     queryKey: ["clouds"],
@@ -35,6 +37,7 @@ export function CloudAndNetwork({ connection: c }: Props) {
         <Field label={t("connect.azure.cloud")}>
           <Dropdown
             inlinePopup
+            disabled={fixed}
             listbox={{ className: s.list }}
             data-testid="azure-cloud"
             value={cloudName}
@@ -65,6 +68,7 @@ export function CloudAndNetwork({ connection: c }: Props) {
           <Textarea
             className={s.mono}
             rows={3}
+            readOnly={fixed}
             spellCheck={false}
             data-testid="azure-ca"
             value={draft.caPem}
@@ -78,8 +82,10 @@ export function CloudAndNetwork({ connection: c }: Props) {
 
 function CustomCloud({ connection: c }: Props) {
   const { t } = useTranslation();
+  const fixed = use(Fixed);
   const read = useCommand("cloud_read");
   const { draft, set } = c;
+  const ready = !fixed && !read.isPending && draft.armUrl.trim() !== "";
   const own = (id: string, field: "authorityUrl" | "audience" | "blobUrl" | "sqlSuffix" | "portalUrl") => (
     <TextField
       label={t(`connect.azure.address.${field}`)}
@@ -101,9 +107,9 @@ function CustomCloud({ connection: c }: Props) {
         <Button
           data-testid="cloud-read"
           icon={read.isPending ? <Spinner size="tiny" /> : null}
-          disabledFocusable={read.isPending || draft.armUrl.trim() === ""}
+          disabledFocusable={!ready}
           onClick={() => {
-            if (read.isPending || draft.armUrl.trim() === "") return;
+            if (!ready) return;
             read.mutate(
               { project: c.path, connection: { ...draft, ...FORGOTTEN } },
               { onSuccess: (whole) => set(addressesOf(whole)) },
@@ -136,6 +142,7 @@ const FORGOTTEN: Partial<AzureConnection> = {
 
 function ProxyFields({ connection: c }: Props) {
   const { t } = useTranslation();
+  const fixed = use(Fixed);
   const { proxy } = c.draft;
   const { secrets, setSecrets } = c;
   return (
@@ -143,6 +150,7 @@ function ProxyFields({ connection: c }: Props) {
       <Field label={t("connect.azure.proxy")}>
         <RadioGroup
           layout="horizontal"
+          disabled={fixed}
           value={proxy.use}
           onChange={(_, data) => c.set({ proxy: proxyOf(data.value as Proxy["use"]) })}
         >

@@ -5,6 +5,7 @@ import { useTranslation } from "react-i18next";
 import { useProject } from "../../app/project";
 import { ErrorCard, Notice } from "../../design/ErrorCard";
 import { AzureCard } from "./AzureCard";
+import { Fixed } from "./fields";
 import { VCenterCard } from "./VCenterCard";
 import s from "./connections.module.css";
 
@@ -37,12 +38,18 @@ export default function Connections() {
             </p>
           </Notice>
         ) : null}
-        {project?.rehearsal ? <p className={s.note}>{t("connect.rehearsal")}</p> : null}
+        {project?.rehearsal || project?.live ? (
+          <p className={s.note}>
+            {project.rehearsal ? t("connect.rehearsal") : ""} {project.live ? t("connect.live") : ""}
+          </p>
+        ) : null}
         {project ? (
-          <div className={s.cards}>
-            <VCenterCard key={`vcenter ${project.path}`} project={project} />
-            <AzureCard key={`azure ${project.path}`} project={project} />
-          </div>
+          <Fixed value={project.live}>
+            <div className={s.cards}>
+              <VCenterCard key={`vcenter ${project.path}`} project={project} />
+              <AzureCard key={`azure ${project.path}`} project={project} />
+            </div>
+          </Fixed>
         ) : (
           <Skeleton className={s.cards} aria-label={t("app.loading")}>
             <SkeletonItem className={s.skeleton} />

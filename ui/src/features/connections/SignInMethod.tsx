@@ -1,7 +1,7 @@
 // How Rehost signs in: one choice, a sentence on when it fits, what must be prepared in Entra, and only its own fields.
 import { Button, Dropdown, Field, Option } from "@fluentui/react-components";
 import { CertificateRegular, CopyRegular } from "@fluentui/react-icons";
-import { useState } from "react";
+import { use, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { day } from "../../design/format";
 import { ErrorCard } from "../../design/ErrorCard";
@@ -9,13 +9,14 @@ import { useCopy } from "../../design/useCopy";
 import { Words } from "../../design/Words";
 import { useCommand } from "../../host";
 import type { SignIn } from "../../host/gen/SignIn";
-import { SecretField, TextField } from "./fields";
+import { Fixed, SecretField, TextField } from "./fields";
 import { commands, needOf, SIGN_INS } from "./signIn";
 import type { Connection } from "./useConnection";
 import s from "./connections.module.css";
 
 export function SignInMethod({ connection: c }: { connection: Connection<"azure"> }) {
   const { t } = useTranslation();
+  const fixed = use(Fixed);
   const { signIn, tenantId, clientId } = c.draft;
   const need = (field: Parameters<typeof needOf>[1]) => needOf(signIn, field);
   const tenant = (
@@ -47,6 +48,7 @@ export function SignInMethod({ connection: c }: { connection: Connection<"azure"
       <Field label={t("connect.azure.signInWith")} hint={t(`connect.azure.fits.${signIn}`)}>
         <Dropdown
           inlinePopup
+          disabled={fixed}
           listbox={{ className: s.list }}
           data-testid="azure-sign-in-with"
           value={t(`connect.azure.method.${signIn}`)}
@@ -133,6 +135,7 @@ function CommandLines({ lines }: { lines: string[] }) {
 
 function ClientCertificate({ connection: c }: { connection: Connection<"azure"> }) {
   const { t } = useTranslation();
+  const fixed = use(Fixed);
   const choose = useCommand("client_certificate_choose");
   const [password, setPassword] = useState("");
   const stored = c.view.azureCertificate;
@@ -167,15 +170,17 @@ function ClientCertificate({ connection: c }: { connection: Connection<"azure"> 
           <span className="cut" title={stored?.subject}>
             {stored ? stored.subject : t("connect.azure.noCertificate")}
           </span>
-          <Button
-            size="small"
-            appearance={stored ? "subtle" : "secondary"}
-            data-testid="certificate-choose"
-            disabledFocusable={choose.isPending}
-            onClick={pick}
-          >
-            {t(stored ? "connect.replace" : "connect.azure.chooseFile")}
-          </Button>
+          {fixed ? null : (
+            <Button
+              size="small"
+              appearance={stored ? "subtle" : "secondary"}
+              data-testid="certificate-choose"
+              disabledFocusable={choose.isPending}
+              onClick={pick}
+            >
+              {t(stored ? "connect.replace" : "connect.azure.chooseFile")}
+            </Button>
+          )}
         </div>
       </Field>
       {stored ? (

@@ -2,7 +2,7 @@
 // for whoever may not list subscriptions.
 import { Combobox, Dropdown, Field, Option, Spinner } from "@fluentui/react-components";
 import type { UseQueryResult } from "@tanstack/react-query";
-import { useState } from "react";
+import { use, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { ErrorCard } from "../../design/ErrorCard";
 import type { AccountScope } from "../../host/gen/AccountScope";
@@ -10,6 +10,7 @@ import type { AzureConnection } from "../../host/gen/AzureConnection";
 import type { SubscriptionView } from "../../host/gen/SubscriptionView";
 import type { TenantView } from "../../host/gen/TenantView";
 import type { UiError } from "../../host/gen/UiError";
+import { Fixed } from "./fields";
 import { isId, matching } from "./signIn";
 import s from "./connections.module.css";
 
@@ -31,6 +32,7 @@ const nameOf = (one: TenantView) => (one.domain ? `${one.name} (${one.domain})` 
 
 export function SubscriptionPicker({ azure, tenants, scope, hint, onAsk, onChange, onSignInTo }: Props) {
   const { t } = useTranslation();
+  const fixed = use(Fixed);
   const [within, setWithin] = useState("");
   const list = scope.data;
   const tenant = list?.tenants.find((one) => one.id === within);
@@ -44,7 +46,7 @@ export function SubscriptionPicker({ azure, tenants, scope, hint, onAsk, onChang
             inlinePopup
             listbox={{ className: s.list }}
             data-testid="azure-directory"
-            disabled={!list}
+            disabled={fixed || !list}
             value={list ? (tenant ? nameOf(tenant) : all) : t("connect.azure.readingDirectories")}
             selectedOptions={[within || only?.id || ALL]}
             onOptionSelect={(_, data) => {
@@ -86,6 +88,7 @@ type SubscriptionsProps = Pick<Props, "azure" | "scope" | "hint" | "onAsk" | "on
 
 function Subscriptions({ azure, within, scope, hint, onAsk, onChange }: SubscriptionsProps) {
   const { t } = useTranslation();
+  const fixed = use(Fixed);
   /** What is being typed; none = the chosen one is shown. */
   const [typed, setTyped] = useState<string | null>(null);
   const list = scope.data;
@@ -105,6 +108,7 @@ function Subscriptions({ azure, within, scope, hint, onAsk, onChange }: Subscrip
         <Combobox
           freeform
           inlinePopup
+          disabled={fixed}
           listbox={{ className: s.list }}
           input={{ spellCheck: false, autoComplete: "off" }}
           data-testid="azure-subscription"

@@ -1,10 +1,13 @@
 // The fields of both connections.
 import { Button, Field, Input } from "@fluentui/react-components";
 import { ShieldLockRegular } from "@fluentui/react-icons";
-import { useState } from "react";
+import { createContext, use, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useProject } from "../../app/project";
 import s from "./connections.module.css";
+
+/** Nothing may be changed: a run works with what was approved. */
+export const Fixed = createContext(false);
 
 type TextProps = {
   label: string;
@@ -18,10 +21,12 @@ type TextProps = {
 };
 
 export function TextField({ label, hint, example, required = false, value, onChange, testId }: TextProps) {
+  const fixed = use(Fixed);
   return (
     <Field label={label} hint={hint} required={required}>
       <Input
         type="text"
+        readOnly={fixed}
         placeholder={example}
         spellCheck={false}
         autoComplete="off"
@@ -48,6 +53,7 @@ type SecretProps = {
 export function SecretField({ label, stored, value, onChange, testId, required = false, hint }: SecretProps) {
   const { t } = useTranslation();
   const { info } = useProject();
+  const fixed = use(Fixed);
   const [replacing, setReplacing] = useState(false);
   const here = info?.secrets.kept === "thisStartOnly";
   const shown = stored && !replacing;
@@ -61,13 +67,16 @@ export function SecretField({ label, stored, value, onChange, testId, required =
         <div className={s.stored} data-testid={`${testId}-stored`}>
           <ShieldLockRegular fontSize={18} aria-hidden />
           <span>{t(here ? "connect.storedHere" : "connect.stored")}</span>
-          <Button size="small" appearance="subtle" onClick={() => setReplacing(true)}>
-            {t("connect.replace")}
-          </Button>
+          {fixed ? null : (
+            <Button size="small" appearance="subtle" onClick={() => setReplacing(true)}>
+              {t("connect.replace")}
+            </Button>
+          )}
         </div>
       ) : (
         <Input
           type="password"
+          readOnly={fixed}
           autoComplete="off"
           data-testid={testId}
           value={value}

@@ -67,6 +67,7 @@ function MethodOf({ part, value, fixed, onChange }: MethodProps) {
           size="small"
           className={s.box}
           inlinePopup
+          listbox={{ className: s.list }}
           aria-labelledby={id}
           data-testid={`methods-${part}`}
           value={t(`methods.name.${value}`)}

@@ -64,7 +64,7 @@ type Translate = ReturnType<typeof useTranslation>["t"];
 function alarm(t: Translate, { state, scarcest }: QuotaSummary): string {
   const { kind, closedUntil } = scarcest;
   if (state === "paused" && closedUntil) return t("quota.paused", { at: clock(closedUntil) });
-  return t(`quota.low.${kind}`, { n: count(scarcest.remaining), limit: count(scarcest.limit) });
+  return t(`quota.low.${kind}`, { n: count(scarcest.remaining) });
 }
 
 function Details({ quotas, waiting }: { quotas: QuotaView[]; waiting: number }) {

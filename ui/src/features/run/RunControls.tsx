@@ -130,8 +130,10 @@ function Left({ run, now }: { run: RunModel; now: number }) {
           ),
         });
   return (
-    <Tooltip content={t("run.leftSource")} relationship="description">
-      <span className={`${s.left} num cut`}>{words}</span>
+    <Tooltip content={`${words}. ${t("run.leftSource")}`} relationship="label">
+      <span className={`${s.left} num cut`} role="note">
+        {words}
+      </span>
     </Tooltip>
   );
 }

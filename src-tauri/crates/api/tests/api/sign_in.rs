@@ -2,11 +2,7 @@ use crate::{Desk, found_below, lab};
 use api::{dispatch, wire::*};
 use plan::design::{AzureConnection, Cloud, SignIn};
 use serde_json::{Value, json};
-use std::{
-    path::Path,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
 
 const PEM: &str = include_str!("../../../azure/tests/data/client.pem");
 const PFX: &[u8] = include_bytes!("../../../azure/tests/data/client-aes256.pfx");
@@ -57,28 +53,26 @@ impl Bench {
         self.desk.call(command, arguments).await
     }
 
-    /// Signs in while the browser opens the page that the host was given, and comes back.
+    /// Signs in while a browser opens the page that the front end was told, and comes back from it.
     async fn with_browser(&self) -> Vec<SignInMessage> {
-        let browser = async {
-            let page = wait_for(&self.desk.path("page")).await;
-            std::fs::remove_file(self.desk.path("page")).unwrap();
-            let ca = reqwest::Certificate::from_pem(self.lab.addresses().ca_pem.as_bytes()).unwrap();
-            let http = reqwest::Client::builder().tls_certs_only([ca]).build().unwrap();
-            http.get(page).send().await.unwrap().text().await.unwrap()
-        };
-        let arguments = json!({"project": self.project});
-        let (messages, page) = tokio::join!(self.desk.stream("sign_in", arguments), browser);
-        assert!(page.contains("<title>"), "{page}");
-        messages
-    }
-}
-
-async fn wait_for(file: &Path) -> String {
-    loop {
-        match std::fs::read_to_string(file) {
-            Ok(text) if !text.is_empty() => return text,
-            _ => tokio::time::sleep(Duration::from_millis(5)).await,
-        }
+        let ca = reqwest::Certificate::from_pem(self.lab.addresses().ca_pem.as_bytes()).unwrap();
+        let http = reqwest::Client::builder().tls_certs_only([ca]).build().unwrap();
+        let heard = Arc::new(Mutex::new(vec![]));
+        let ear = heard.clone();
+        let sink = Arc::new(move |text: String| {
+            let message: SignInMessage = serde_json::from_str(&text).unwrap();
+            if let SignInMessage::Browser { url, opened } = &message {
+                assert!(!opened, "this front end has no browser");
+                tokio::spawn(http.get(url).send());
+            }
+            ear.lock().unwrap().push(message);
+            true
+        });
+        dispatch(&self.desk.app, "sign_in", json!({"project": self.project}), sink)
+            .await
+            .unwrap();
+        let heard = heard.lock().unwrap();
+        heard.clone()
     }
 }
 
@@ -91,10 +85,6 @@ async fn a_person_signs_in_chooses_and_signs_out() {
     let Some(SignInMessage::SignedIn { connections: view }) = messages.last() else {
         panic!("{messages:?}");
     };
-    assert!(matches!(
-        messages.first(),
-        Some(SignInMessage::Browser { opened: true, .. })
-    ));
     let a = b.lab.addresses();
     assert_eq!(view.azure_account.as_ref().unwrap().user, "admin@contoso.com");
     assert_eq!(view.connections.azure.cloud, Cloud::Custom);
@@ -112,6 +102,44 @@ async fn a_person_signs_in_chooses_and_signs_out() {
     assert_eq!(view.azure_account, None);
     let test: ConnectionTest = b.call("connection_test", json!({"kind": "azure"})).await.unwrap();
     assert_eq!(test.steps.last().unwrap().hop, Some(Hop::SignIn), "{test:#?}");
+}
+
+/// The lab plays the person of a rehearsal: nobody else could sign in at its Entra.
+#[tokio::test]
+async fn a_rehearsal_signs_in_by_itself() {
+    let (desk, mut lab) = (Desk::new(), lab().await);
+    lab.write_ca(&desk.path("ca.pem")).unwrap();
+    let file = desk.path("rehearsal.rehost");
+    let view = api::rehearsal::attach(&desk.app, &file, &lab.addresses().control, &desk.path("ca.pem"))
+        .await
+        .unwrap();
+    let mut connections = view.connections.connections;
+    for tenant in [String::new(), lab.addresses().tenant_id] {
+        connections.azure.sign_in = SignIn::Browser;
+        connections.azure.tenant_id = tenant;
+        let save = json!({"project": view.path, "kind": "azure", "connections": connections, "secret": null});
+        desk.call::<ConnectionsView>("connection_save", save).await.unwrap();
+        let messages: Vec<SignInMessage> = desk.stream("sign_in", json!({"project": view.path})).await;
+        assert!(
+            matches!(messages.first(), Some(SignInMessage::Browser { opened: true, .. })),
+            "{messages:?}"
+        );
+        assert!(
+            matches!(messages.last(), Some(SignInMessage::SignedIn { .. })),
+            "{messages:?}"
+        );
+    }
+    // Without a sign-in a run is refused before it starts.
+    desk.call::<ConnectionsView>("sign_out", json!({"project": view.path}))
+        .await
+        .unwrap();
+    let plan: PlanView = desk.call("plan_get", json!({"project": view.path})).await.unwrap();
+    let start = json!({"project": view.path, "planHash": plan.hash});
+    let error = desk.call::<RunState>("run_start", start).await.unwrap_err();
+    assert_eq!(
+        (error.code, error.title.as_str()),
+        (ErrorCode::SignIn, "Nobody is signed in to Azure")
+    );
 }
 
 #[tokio::test]

@@ -362,7 +362,7 @@ impl Session {
         let (account, refresh) = match &*grant {
             Grant::Held { account, refresh } => (account.clone(), refresh.clone()),
             Grant::Refused { why, .. } => return Err(why.clone()),
-            Grant::Unread | Grant::None => return Err(token_error("NotSignedIn", "nobody is signed in")),
+            Grant::Unread | Grant::None => return Err(AzureError::not_signed_in()),
         };
         let tenant = if tenant.is_empty() { &account.tenant_id } else { tenant };
         let scopes = format!("{scope} openid profile offline_access");

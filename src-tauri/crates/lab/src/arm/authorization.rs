@@ -1,7 +1,7 @@
 //! Who may do what, and what nobody may delete: effective permissions, role assignments and locks. The service principal is
 //! an owner; identities of vaults and appliances have the roles that somebody assigned to them.
 
-use axum::http::Method;
+use axum::http::Method as Verb;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -41,29 +41,34 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
             .ok_or_else(|| Refusal::not_found(req))
     };
     Some(match (&req.method, &low[at + 1..]) {
-        (&Method::GET, ["permissions"]) => Ok(Resp::list([
+        (&Verb::GET, ["permissions"]) => Ok(Resp::list([
             json!({"actions": ["*"], "notActions": [], "dataActions": [], "notDataActions": []}),
         ])),
-        (&Method::GET, ["denyassignments"]) => Ok(Resp::list([])),
-        (&Method::GET, ["locks"]) => {
-            // Without the filter also those below the scope.
-            let at_scope = req
-                .query
-                .get("$filter")
-                .is_some_and(|f| f.eq_ignore_ascii_case("atScope()"));
-            let seen = |l: &&Value| inside(&scope, locked_scope(l)) || (!at_scope && inside(locked_scope(l), &scope));
+        (&Verb::GET, ["denyassignments"]) => Ok(Resp::list([])),
+        (&Verb::GET, ["locks"]) => {
+            let filter = req.query.get("$filter");
+            let at_scope = filter.is_some_and(|f| f.eq_ignore_ascii_case("atScope()"));
+            let seen = |l: &&Value| {
+                let locked = locked_scope(l);
+                lies_in(&scope, locked) || (!at_scope && lies_in(locked, &scope))
+            };
             Ok(Resp::list(locks(world).filter(seen).cloned().collect::<Vec<_>>()))
         }
-        (&Method::GET, ["locks", _]) => one(world),
-        (&Method::PUT, ["locks", _]) => put_lock(world, req, &scope, &here),
-        (&Method::DELETE, ["locks", _]) => {
+        (&Verb::GET, ["locks", name]) => world
+            .cloud
+            .get(&here)
+            .cloned()
+            .map(Resp::ok)
+            .ok_or_else(|| Refusal::new(404, "LockNotFound", format!("The lock '{name}' could not be found."))),
+        (&Verb::PUT, ["locks", _]) => put_lock(world, req, &scope, &here),
+        (&Verb::DELETE, ["locks", _]) => {
             let there = world.cloud.remove(&here).is_some();
             Ok(Resp::empty(if there { 200 } else { 204 }))
         }
-        (&Method::GET, ["roleassignments"]) => Ok(Resp::list(within(world, &scope, ASSIGNMENTS))),
-        (&Method::GET, ["roleassignments", _]) => one(world),
-        (&Method::PUT, ["roleassignments", _]) => put_assignment(world, req, &scope, &here),
-        (&Method::DELETE, ["roleassignments", _]) => Ok(match world.cloud.remove(&here) {
+        (&Verb::GET, ["roleassignments"]) => Ok(Resp::list(within(world, &scope, ASSIGNMENTS))),
+        (&Verb::GET, ["roleassignments", _]) => one(world),
+        (&Verb::PUT, ["roleassignments", _]) => put_assignment(world, req, &scope, &here),
+        (&Verb::DELETE, ["roleassignments", _]) => Ok(match world.cloud.remove(&here) {
             Some(gone) => Resp::ok(shown(&gone)),
             None => Resp::empty(204),
         }),
@@ -98,88 +103,6 @@ fn exists(world: &World, scope: &str) -> Result<(), Refusal> {
         404,
         "ResourceNotFound",
         format!("The resource '{}' was not found.", last(scope)),
-    ))
-}
-
-fn put_lock(world: &mut World, req: &Req, scope: &str, id: &str) -> Answer {
-    exists(world, scope)?;
-    let level = text(&req.body, "/properties/level").unwrap_or("");
-    if !["CanNotDelete", "ReadOnly"].contains(&level) {
-        return Err(Refusal::bad(
-            "InvalidLockLevel",
-            format!("The lock level '{level}' is invalid. Allowed are CanNotDelete and ReadOnly."),
-        ));
-    }
-    let new = world.cloud.get(id).is_none();
-    let body = lock(
-        scope,
-        last(id),
-        level,
-        text(&req.body, "/properties/notes").unwrap_or(""),
-    );
-    world.cloud.store(body.clone());
-    Ok(Resp::created(body, new))
-}
-
-/// A lock's id.
-pub(crate) fn lock_id(scope: &str, name: &str) -> String {
-    format!("{}/providers/{LOCKS}/{name}", scope.trim_end_matches('/'))
-}
-
-/// A lock as its GET shows it.
-pub(crate) fn lock(scope: &str, name: &str, level: &str, notes: &str) -> Value {
-    json!({
-        "id": lock_id(scope, name), "name": name, "type": LOCKS, "properties": {"level": level, "notes": notes},
-    })
-}
-
-fn locks(world: &World) -> impl Iterator<Item = &Value> {
-    world.cloud.resources.values().filter(|v| v["type"] == LOCKS)
-}
-
-/// What a lock protects.
-fn locked_scope(lock: &Value) -> &str {
-    let id = lock["id"].as_str().unwrap_or("");
-    id.rfind("/providers/").map_or(id, |i| &id[..i])
-}
-
-/// Whether `id` is `scope` or lies in it.
-fn inside(id: &str, scope: &str) -> bool {
-    let (id, scope) = (id.to_lowercase(), scope.to_lowercase());
-    id == scope || id.strip_prefix(&scope).is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// Refuses what a lock on the resource, on something that holds it, or (for a deletion) on something in it forbids.
-pub(crate) fn not_locked(world: &World, req: &Req) -> Result<(), Refusal> {
-    let reads = req.method == Method::GET || req.method == Method::HEAD;
-    let own = req
-        .low
-        .iter()
-        .rposition(|s| s == "providers")
-        .and_then(|i| req.low.get(i + 1));
-    if reads || own.is_some_and(|p| p == "microsoft.authorization") || req.low.len() < 4 {
-        return Ok(());
-    }
-    let deletes = req.method == Method::DELETE;
-    let id = req.id(req.segs.len());
-    let in_the_way: Vec<&str> = locks(world)
-        .filter(|l| {
-            let scope = locked_scope(l);
-            let forbids = deletes || l["properties"]["level"] == "ReadOnly";
-            forbids && (inside(&id, scope) || (deletes && inside(scope, &id)))
-        })
-        .map(locked_scope)
-        .collect();
-    if in_the_way.is_empty() {
-        return Ok(());
-    }
-    Err(Refusal::conflict(
-        "ScopeLocked",
-        format!(
-            "The scope '{id}' cannot perform {} operation because following scope(s) are locked: '{}'. Please remove the lock and try again.",
-            if deletes { "delete" } else { "write" },
-            in_the_way.join("','")
-        ),
     ))
 }
 
@@ -292,4 +215,80 @@ pub(crate) fn has_role(world: &World, principal: &str, role: &str, on: &str) -> 
                 .as_str()
                 .is_some_and(|s| on.to_lowercase().starts_with(&s.to_lowercase()))
     })
+}
+
+// ------------------------------------------------------------------------------------------------------------- locks
+
+pub(crate) fn lock_id(scope: &str, name: &str) -> String {
+    format!("{}/providers/{LOCKS}/{name}", scope.trim_end_matches('/'))
+}
+
+/// A lock as its GET shows it.
+pub(crate) fn lock(scope: &str, name: &str, level: &str, notes: &str) -> Value {
+    json!({
+        "id": lock_id(scope, name), "name": name, "type": LOCKS, "properties": {"level": level, "notes": notes},
+    })
+}
+
+fn locks(world: &World) -> impl Iterator<Item = &Value> {
+    world.cloud.resources.values().filter(|v| v["type"] == LOCKS)
+}
+
+/// What a lock protects.
+fn locked_scope(lock: &Value) -> &str {
+    let id = lock["id"].as_str().unwrap_or("");
+    id.rfind("/providers/").map_or(id, |i| &id[..i])
+}
+
+/// Whether `id` is `scope` or lies in it.
+fn lies_in(id: &str, scope: &str) -> bool {
+    let (id, scope) = (id.to_lowercase(), scope.to_lowercase());
+    id == scope || id.strip_prefix(&scope).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Refuses what a lock on the resource, on something that holds it, or (for a deletion) on something in it forbids.
+pub(crate) fn not_locked(world: &World, req: &Req) -> Result<(), Refusal> {
+    let reads = req.method == Verb::GET || req.method == Verb::HEAD;
+    // Assignments on what is locked are protected with it; the lock itself is not.
+    let of_lock = req.low.windows(2).any(|w| w == ["microsoft.authorization", "locks"]);
+    if reads || of_lock || req.low.len() < 4 {
+        return Ok(());
+    }
+    let deletes = req.method == Verb::DELETE;
+    let id = req.id(req.segs.len());
+    let in_the_way: Vec<&str> = locks(world)
+        .filter(|l| {
+            let scope = locked_scope(l);
+            let forbids = deletes || l["properties"]["level"] == "ReadOnly";
+            forbids && (lies_in(&id, scope) || (deletes && lies_in(scope, &id)))
+        })
+        .map(locked_scope)
+        .collect();
+    if in_the_way.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::conflict(
+        "ScopeLocked",
+        format!(
+            "The scope '{id}' cannot perform {} operation because following scope(s) are locked: '{}'. Please remove the lock and try again.",
+            if deletes { "delete" } else { "write" },
+            in_the_way.join("','")
+        ),
+    ))
+}
+
+fn put_lock(world: &mut World, req: &Req, scope: &str, id: &str) -> Answer {
+    exists(world, scope)?;
+    let p = &req.body["properties"];
+    let level = p["level"].as_str().unwrap_or("");
+    if !["CanNotDelete", "ReadOnly"].contains(&level) {
+        return Err(Refusal::bad(
+            "InvalidLockLevel",
+            format!("The lock level '{level}' is invalid."),
+        ));
+    }
+    let new = world.cloud.get(id).is_none();
+    let body = lock(scope, last(id), level, p["notes"].as_str().unwrap_or(""));
+    world.cloud.store(body.clone());
+    Ok(Resp::created(body, new))
 }

@@ -284,7 +284,7 @@ fn show(world: &World, req: &Req, op: &Operation, id: &str) -> Resp {
     match &op.outcome {
         Outcome::Running => {
             body["status"] = "InProgress".into();
-            // The operations of a vault and of a discovery site tell no percentage.
+            // The vault's and the site's own operations tell no percentage.
             if let Some(percent) = percent(world, op)
                 && !matches!(op.style, Style::Vault(_) | Style::Site(_))
             {

@@ -158,15 +158,16 @@ pub(super) fn await_some(list: &str, condition: Condition, facts: Vec<Fact>, oth
 }
 
 /// A task that the scenario names and the chosen way does not need.
-pub(super) fn not_needed(step: u8, kind: &str, name: &str, title: &str, what: &str, reason: &str) -> T {
+pub(super) fn not_needed(step: u8, kind: &str, name: &str, title: &str, reason: &str) -> T {
     task(
         step,
         kind,
         name,
         title,
-        what,
+        "Is part of the 2018 scenario.",
         Action::NotNeeded { reason: reason.into() },
     )
+    .why("The scenario did it; today's method does not need it.")
     .secs(0, 0, "nothing is done")
 }
 

@@ -188,7 +188,6 @@ impl Builder<'_> {
                 "storage",
                 &d.cache_account,
                 &format!("Storage account {}", d.cache_account),
-                "Is the cache of a replication by Site Recovery.",
                 "Azure Migrate looks for a cache account with a name of its own; it is made in step 5, when the name is known.",
             ),
             not_needed(
@@ -196,7 +195,6 @@ impl Builder<'_> {
                 "vault",
                 &d.vault,
                 &format!("Recovery Services vault {}", d.vault),
-                "Holds a replication by Site Recovery.",
                 "Azure Migrate makes its own vault when the appliance is registered; Rehost finds it through the project.",
             ),
             task(
@@ -848,7 +846,6 @@ impl Builder<'_> {
                 "recovery-plan",
                 &d.recovery_plan,
                 &format!("Recovery plan {}", d.recovery_plan),
-                "Groups machines for a failover by Site Recovery.",
                 "Azure Migrate has no recovery plans: they hold only machines that Site Recovery protects. Rehost itself keeps the order of the steps.",
             ),
             cutover: task(
@@ -882,7 +879,6 @@ impl Builder<'_> {
                     "commit",
                     &d.web_vm,
                     "Commit the failover",
-                    "Ends a failover by Site Recovery.",
                     "Azure Migrate has no commit: completing the migration ends it.",
                 ),
                 task(

@@ -184,9 +184,25 @@ mod tests {
         plan(&smarthotel::design(), SUB, &inventory()).unwrap()
     }
 
+    fn agentless_design() -> Design {
+        Design {
+            replication: ReplicationMethod::VMwareCbt,
+            ..smarthotel::design()
+        }
+    }
+
+    fn agentless() -> Plan {
+        plan(&agentless_design(), SUB, &inventory()).unwrap()
+    }
+
     /// The sample with each way in which machine and database can go.
     fn designs() -> Vec<Design> {
-        let mut all = vec![smarthotel::design()];
+        let ways = [smarthotel::design(), agentless_design()];
+        ways.into_iter().flat_map(|d| of_database(&d)).collect()
+    }
+
+    fn of_database(sample: &Design) -> Vec<Design> {
+        let mut all = vec![sample.clone()];
         for database_method in [DatabaseMethod::DmsOffline, DatabaseMethod::DmsOnline] {
             for (source, identity) in [
                 (BackupSource::Blob, ""),
@@ -196,7 +212,7 @@ mod tests {
                 ),
                 (BackupSource::Share, ""),
             ] {
-                let mut d = smarthotel::design();
+                let mut d = sample.clone();
                 d.database_method = database_method;
                 d.dms.source = source;
                 d.dms.identity = identity.into();
@@ -367,17 +383,6 @@ mod tests {
         );
         assert_eq!(rules(&|d| d.share_path = r"C:\backup".into()), ["dms-share-path"]);
         assert_eq!(rules(&|d| d.sql_user = " ".into()), ["dms-incomplete"]);
-    }
-
-    fn agentless_design() -> Design {
-        Design {
-            replication: ReplicationMethod::VMwareCbt,
-            ..smarthotel::design()
-        }
-    }
-
-    fn agentless() -> Plan {
-        plan(&agentless_design(), SUB, &inventory()).unwrap()
     }
 
     #[test]
@@ -642,7 +647,6 @@ mod tests {
                 );
             }
         }
-        let p = sample();
         let rights = |address: &str| agentless().task(&address.parse().unwrap()).unwrap().rights.clone();
         assert_eq!(
             rights("step-5/role-assignment/vault-blob-data"),
@@ -660,6 +664,7 @@ mod tests {
             rights("step-5/policy/ContosoMigrateProject"),
             ["azure:Microsoft.RecoveryServices/vaults/replicationPolicies/write"]
         );
+        let p = sample();
         let protect = p.task(&Address::new(5, "protect", "WEBVM")).unwrap();
         let item = "Microsoft.RecoveryServices/vaults/replicationFabrics/replicationProtectionContainers/replicationProtectedItems";
         assert_eq!(protect.rights, [format!("azure:{item}/write")]);

@@ -50,7 +50,6 @@ impl Builder<'_> {
                 "provider",
                 "Microsoft.DataMigration",
                 "Register Microsoft.DataMigration",
-                "Is part of a migration with DMS.",
                 "Log Replay Service is part of SQL Managed Instance; no Database Migration Service is used.",
             ));
             tasks.push(not_needed(
@@ -58,7 +57,6 @@ impl Builder<'_> {
                 "dms",
                 "instance",
                 "Create a DMS instance",
-                "Is part of the 2018 scenario.",
                 "DMS classic with its instances in a subnet was retired on 15 March 2026; Log Replay Service replaces it here.",
             ));
         }

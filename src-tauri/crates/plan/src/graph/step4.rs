@@ -15,7 +15,6 @@ impl Builder<'_> {
                     "mobility-account",
                     "none",
                     "Account for the Mobility service",
-                    "Is part of a replication with an agent.",
                     "Azure Migrate replicates through VMware's snapshots; no agent is installed in the VM.",
                 ),
             ),

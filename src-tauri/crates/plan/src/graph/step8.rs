@@ -198,7 +198,7 @@ impl Builder<'_> {
                 ])
                 .after(&self.database_gone().iter().map(String::as_str).collect::<Vec<_>>())
                 .why("It proves to the change board that nothing temporary was left behind."),
-            ]);
+        ]);
         step(8, "Clean up", tasks)
     }
 
@@ -299,6 +299,22 @@ impl Builder<'_> {
                 delete("cache", self.account(&d.cache_account), &format!("Delete {}", d.cache_account), "Deletes the cache account.", "Only replication used it.")
                     .after(&[&format!("8/vault/{}", d.vault)])
                     .nodes(&[format!("storage/{}", d.cache_account)]),
+        ]
+    }
+
+    /// The appliance goes when this project made what it belongs to.
+    fn appliance_made_for(&self) -> ResourceId {
+        match self.d.replication {
+            ReplicationMethod::InMageRcm => self.vault(),
+            ReplicationMethod::VMwareCbt => self.migrate_project(),
+        }
+    }
+
+    /// The last tasks of step 7.
+    pub(super) fn moved_for_good(&self) -> [String; 2] {
+        [
+            format!("7/shutdown/{}", self.d.sql_vm),
+            format!("7/check-power/{}", self.d.web_vm),
         ]
     }
 
@@ -468,22 +484,6 @@ impl Builder<'_> {
             );
         }
         tasks
-    }
-
-    /// The appliance goes when this project made what it belongs to.
-    fn appliance_made_for(&self) -> ResourceId {
-        match self.d.replication {
-            ReplicationMethod::InMageRcm => self.vault(),
-            ReplicationMethod::VMwareCbt => self.migrate_project(),
-        }
-    }
-
-    /// The last tasks of step 7.
-    pub(super) fn moved_for_good(&self) -> [String; 2] {
-        [
-            format!("7/shutdown/{}", self.d.sql_vm),
-            format!("7/check-power/{}", self.d.web_vm),
-        ]
     }
 }
 
