@@ -14,14 +14,7 @@ use tokio::{
 };
 
 /// Every way to get a machine and a database to Azure.
-pub const COMBINATIONS: &[(&str, &str)] = &[
-    ("inmage-rcm", "log-replay"),
-    ("inmage-rcm", "dms-offline"),
-    ("inmage-rcm", "dms-online"),
-    ("vmware-cbt", "log-replay"),
-    ("vmware-cbt", "dms-offline"),
-    ("vmware-cbt", "dms-online"),
-];
+pub const COMBINATIONS: &[(&str, &str)] = &[("inmage-rcm", "log-replay"), ("vmware-cbt", "log-replay")];
 
 /// Enough of them to have every method once.
 const EACH_METHOD: &[(&str, &str)] = &[
@@ -46,7 +39,7 @@ pub async fn combinations() -> &'static [Recording] {
     MADE.get_or_init(|| {
         side_by_side(COMBINATIONS.iter().map(|(replication, database)| async move {
             let methods = ["--replication", replication, "--database", database];
-            rehearsed(format!("{replication} {database}"), &[], &methods, 0).await
+            rehearsed(format!("{replication} {database}"), &[], &methods).await
         }))
     })
     .await
@@ -71,22 +64,24 @@ pub async fn faults() -> &'static [Recording] {
                 .iter()
                 .find(fits)
                 .unwrap_or_else(|| panic!("the script {id} can be played with no methods: {script}"));
-            let code = i32::from(script["byItself"] != true);
             let methods = ["--replication", replication, "--database", database];
-            rehearsed(id.to_owned(), &["--fault", id], &methods, code).await
+            rehearsed(id.to_owned(), &["--fault", id], &methods).await
         }))
         .await
     })
     .await
 }
 
-/// A whole rehearsal with a lab of its own. Ends with this exit code.
-async fn rehearsed(name: String, lab: &[&str], run: &[&str], code: i32) -> Recording {
+/// A whole rehearsal with a lab of its own; the command line plays the people who remove what is in its way.
+async fn rehearsed(name: String, lab: &[&str], run: &[&str]) -> Recording {
     let home = Home::new();
     let lab = LabProcess::start(&home, &[&["--record"], lab].concat()).await;
     let ended = Ended::of(&mut lab.run(&home, &home.path("p.rehost"), run)).await;
-    ended.must_end_with(code);
-    kept(name, &ended, &lab).await
+    let recording = kept(name, &ended, &lab).await;
+    // Without vCenter a rehearsal doesn't begin: no machine is known.
+    let unbegun = ended.code == Some(3) && recording.exchanges.is_empty();
+    ended.must_end_with(if unbegun { 3 } else { 0 });
+    recording
 }
 
 /// The scenario as Microsoft's clients carry it out, once for each method of each kind.

@@ -35,14 +35,13 @@ async fn microsofts_clients_carry_out_the_scenario() {
             said("requests"),
             said("pollers")
         );
-        let recorded = recording.exchanges.len() as u64;
+        let recorded = recording.exchanges.len();
         assert!(
             said("pollers") > 30 && recorded > 300,
             "{}: {}",
             recording.name,
             recording.said
         );
-        assert!(recorded <= said("requests"), "more was recorded than sent: {recorded}");
     }
 }
 

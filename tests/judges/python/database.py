@@ -151,7 +151,7 @@ class Dms:
                 data_source="SQLVM",
                 authentication="SqlAuthentication",
                 user_name="svc-dms",
-                password="Judge-0-source!",
+                password=self.lab.where["sqlPassword"],
                 encrypt_connection=True,
                 trust_server_certificate=False,
             ),
