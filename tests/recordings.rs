@@ -14,7 +14,14 @@ use tokio::{
 };
 
 /// Every way to get a machine and a database to Azure.
-pub const COMBINATIONS: &[(&str, &str)] = &[("inmage-rcm", "log-replay"), ("vmware-cbt", "log-replay")];
+pub const COMBINATIONS: &[(&str, &str)] = &[
+    ("inmage-rcm", "log-replay"),
+    ("inmage-rcm", "dms-offline"),
+    ("inmage-rcm", "dms-online"),
+    ("vmware-cbt", "log-replay"),
+    ("vmware-cbt", "dms-offline"),
+    ("vmware-cbt", "dms-online"),
+];
 
 /// Enough of them to have every method once.
 const EACH_METHOD: &[(&str, &str)] = &[
