@@ -1,15 +1,19 @@
-//! Microsoft's own validator judges every exchange of a whole rehearsal with the resource manager: our requests and the
-//! lab's answers, against Microsoft's OpenAPI files. What differs on purpose stands in `tests/judges/exceptions.json`.
+//! Microsoft's own validator judges every exchange of whole rehearsals with the resource manager: our requests and the
+//! lab's answers, against Microsoft's OpenAPI files, for every combination of methods and under every fault script. What
+//! differs on purpose stands in `tests/judges/exceptions.json`.
 //!
 //! Needs the specifications (`REHOST_SHARED`, see README) and `npm ci` in tests/judges, which `cargo xtask test` does.
 
-use crate::support::{Ended, Home, LabProcess, judge, shared, together, top};
+use crate::{
+    recordings,
+    support::{Ended, Home, judge, shared, together, top},
+};
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write};
 use tokio::process::Command;
 
 #[tokio::test]
-async fn every_exchange_of_a_rehearsal_fits_microsofts_specifications() {
+async fn every_exchange_of_all_rehearsals_fits_microsofts_specifications() {
     let _machine = together().await;
     let specifications = shared().join("azure-rest-api-specs");
     assert!(
@@ -21,19 +25,21 @@ async fn every_exchange_of_a_rehearsal_fits_microsofts_specifications() {
         top().join("tests/judges/node_modules/oav").is_dir(),
         "Microsoft's oav is not installed; type `npm ci` in tests/judges, or `cargo xtask test`"
     );
-    let home = Home::new();
-    let lab = LabProcess::start(&home, &["--record"]).await;
-    Ended::of(&mut lab.run(&home, &home.path("p.rehost"), &[]))
+    let mut pairs = vec![];
+    for recording in recordings::combinations()
         .await
-        .must_end_with(0);
-
-    let exchanges = lab.get("exchanges").await;
-    let pairs: Vec<Value> = exchanges.as_array().unwrap().iter().map(as_specified).collect();
+        .iter()
+        .chain(recordings::faults().await)
+    {
+        let pair = |e| as_specified(&recording.name, e);
+        pairs.extend(recording.exchanges.iter().map(pair));
+    }
     assert!(
-        pairs.len() > 200,
-        "a whole rehearsal has more than {} exchanges",
+        pairs.len() > 200 * recordings::COMBINATIONS.len(),
+        "whole rehearsals have more than {} exchanges",
         pairs.len()
     );
+    let home = Home::new();
     let file = home.path("pairs.ndjson");
     // Kept for whoever wants to see what was judged.
     let result = top().join("target/conformance.json");
@@ -86,8 +92,9 @@ async fn every_exchange_of_a_rehearsal_fits_microsofts_specifications() {
 }
 
 /// The same exchange under the api-version whose OpenAPI file we hold.
-fn as_specified(exchange: &Value) -> Value {
+fn as_specified(recording: &str, exchange: &Value) -> Value {
     let mut pair = exchange.clone();
+    pair["recording"] = recording.into();
     let text = pair["liveRequest"]["url"].as_str().unwrap().to_owned();
     let (path, query) = text.split_once('?').unwrap_or((&text, ""));
     let local = path.splitn(4, '/').nth(3).map(|p| format!("/{p}")).unwrap_or_default();
@@ -124,8 +131,8 @@ fn summary(findings: &[Value]) -> String {
     kinds.into_values().fold(String::new(), |mut out, (n, f)| {
         let _ = writeln!(
             out,
-            "{n} x {} {} {} {}: {} at {}",
-            f["part"], f["status"], f["method"], f["url"], f["message"], f["at"]
+            "{n} x {} {} {} {} {}: {} at {}",
+            f["recording"], f["part"], f["status"], f["method"], f["url"], f["message"], f["at"]
         );
         out
     })

@@ -5,8 +5,11 @@
 //! have the machine for themselves, see [`support::alone`].
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod recordings;
 mod support;
 
+mod az_cli;
+mod azurite;
 mod bad_input;
 mod canary;
 mod conformance;
@@ -14,6 +17,7 @@ mod discovery;
 mod ipc;
 mod rehearsal;
 mod resume;
+mod sdk;
 
 #[cfg(target_os = "linux")]
 mod desktop;

@@ -63,6 +63,8 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        // Strict clients (Python since 3.13) want to read which authority signed it.
+        params.use_authority_key_identifier_extension = true;
         let cert: CertificateDer<'static> = params.signed_by(&key, &self.issuer)?.der().clone();
         let digest = Sha256::digest(cert.as_ref());
         let thumbprint = digest.iter().map(|b| format!("{b:02X}")).collect::<Vec<_>>().join(":");

@@ -196,7 +196,6 @@ fn under(document: &Value, keys: &[&str], found: &mut BTreeSet<String>) {
 /// Runs the plan of a design from the first task to the last, losing answers, and checks what must hold for each: all
 /// tasks settle, nothing is sent twice, no transaction is lost, nothing temporary stays, no secret is in the file.
 async fn rehearse(change: impl FnOnce(&mut Design, &lab::Addresses)) -> Rehearsed {
-    let began = std::time::Instant::now();
     let lab = Lab::start(Options {
         speed: 10_000,
         skip_idle_over: Some(Duration::ZERO),
@@ -246,7 +245,6 @@ async fn rehearse(change: impl FnOnce(&mut Design, &lab::Addresses)) -> Rehearse
         .filter(|t| !t.status.is_settled())
         .map(|t| format!("{} {:?} {} {:?}", t.address, t.status, t.text, t.failure))
         .collect();
-    println!("{} tasks, {:?}", state.tasks.len(), began.elapsed());
     assert!(open.is_empty(), "not settled:\n{}", open.join("\n"));
     assert!(matches!(finished, Ok(Ok(Outcome::Done))));
     assert!(state.tasks.len() >= 60);

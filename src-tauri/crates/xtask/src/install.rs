@@ -19,7 +19,7 @@ pub(crate) const WINDOW: &[&str] = &[
 /// To build the command-line program only.
 pub(crate) const COMMAND_LINE: &[&str] = &["build-essential"];
 
-/// The judges: a display, the window's WebDriver, a keyring and its bus, a browser, VMware's simulator library.
+/// The judges: a display, the window's WebDriver, a keyring and its bus, a browser, VMware's simulator library, Python.
 pub(crate) const JUDGES: &[&str] = &[
     "xvfb",
     "webkit2gtk-driver",
@@ -30,6 +30,8 @@ pub(crate) const JUDGES: &[&str] = &[
     "fonts-dejavu-core",
     "golang-go",
     "golang-github-vmware-govmomi-dev",
+    "python3-pip",
+    "python3-venv",
 ];
 
 /// The version that was tried with Debian 12's WebKit driver.
@@ -44,7 +46,7 @@ pub(crate) fn packages(names: &[&str]) -> Result<()> {
         return Ok(());
     }
     if which("apt-get").is_none() {
-        let libraries = "WebKitGTK 4.1, GTK 3, librsvg and a C compiler with pkg-config, for the tests also Xvfb, WebKitWebDriver, D-Bus, gnome-keyring, Chromium and Go with the govmomi sources";
+        let libraries = "WebKitGTK 4.1, GTK 3, librsvg and a C compiler with pkg-config, for the tests also Xvfb, WebKitWebDriver, D-Bus, gnome-keyring, Chromium, Python with venv, and Go with the govmomi sources";
         println!("note: this is no Debian or Ubuntu, so nothing is installed by itself. Needed are: {libraries}.");
         return Ok(());
     }
@@ -125,6 +127,44 @@ pub(crate) fn npm_ci(folder: &str) -> Result<()> {
         .append(true)
         .open(folder_path.join("node_modules/.package-lock.json"))?;
     Ok(stamp.set_modified(std::time::SystemTime::now())?)
+}
+
+/// Installs a Python environment into a folder below target, with exactly the packages of a requirements file: a file whose
+/// hash isn't in it is refused.
+///
+/// # Errors
+/// When there is no Python with venv, or pip fails.
+pub(crate) fn python(folder: &str, requirements: &str) -> Result<()> {
+    let wanted = fs::read_to_string(requirements).with_context(|| format!("can't read {requirements}"))?;
+    // Written last, so an interrupted installation is repeated.
+    let stamp = Path::new(folder).join("installed.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    let interpreter = if cfg!(windows) { "python" } else { "python3" };
+    run(&mut command(interpreter, &["-m", "venv", "--clear", folder])).context(
+        "a Python environment could not be made; Python 3.10 or newer with venv is needed, the Debian packages python3 and python3-venv",
+    )?;
+    let pip = in_python(folder, "pip");
+    run(&mut command(
+        &pip.to_string_lossy(),
+        &[
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--require-hashes",
+            "-r",
+            requirements,
+        ],
+    ))?;
+    Ok(fs::write(stamp, wanted)?)
+}
+
+/// A program of a Python environment.
+pub(crate) fn in_python(folder: &str, program: &str) -> PathBuf {
+    let inside = if cfg!(windows) { "Scripts" } else { "bin" };
+    Path::new(folder).join(inside).join(program)
 }
 
 /// Returns tauri-driver, installed into target/tools unless it is there already.

@@ -34,7 +34,11 @@ enum Command {
         headless: bool,
     },
     /// Runs every test and every judge; the last line says how many passed and failed.
-    Test,
+    Test {
+        /// Judges that take long to install, and are not counted otherwise.
+        #[arg(long, value_enum)]
+        with: Vec<suite::Optional>,
+    },
     /// Proves the house rules: dependencies between crates, headers, licences, host names, words, generated types.
     Check,
     /// Writes the TypeScript of the wire types to ui/src/host/gen.
@@ -76,7 +80,7 @@ fn main() -> ExitCode {
         env::set_current_dir(&root).with_context(|| format!("can't work in {}", root.display()))?;
         match Arguments::parse().command {
             Command::Start { headless } => start::start(headless),
-            Command::Test => suite::test(),
+            Command::Test { with } => suite::test(&with),
             Command::Check => check::check(),
             Command::Bindings { check: false } => bindings::write(),
             Command::Bindings { check: true } => bindings::check(),

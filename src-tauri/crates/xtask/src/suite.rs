@@ -20,6 +20,16 @@ use std::{
 /// Tests that need Microsoft's specifications, which are not part of this repository.
 const CONFORMANCE: &str = "conformance::";
 
+/// A judge that takes long to install.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Optional {
+    /// Microsoft's Azure CLI.
+    Az,
+}
+
+/// Tests of the Azure CLI.
+const AZ: &str = "az_cli::";
+
 #[derive(Default, Clone, Copy)]
 struct Count {
     passed: u64,
@@ -71,7 +81,7 @@ impl Suite {
 ///
 /// # Errors
 /// When anything failed.
-pub(crate) fn test() -> Result<()> {
+pub(crate) fn test(with: &[Optional]) -> Result<()> {
     let mut s = Suite { lines: vec![] };
     let mut tools = None;
     s.part("Debian packages", || {
@@ -84,9 +94,18 @@ pub(crate) fn test() -> Result<()> {
         install::node()?;
         install::npm_ci("ui").map(|()| Count::PASSED)
     });
-    s.part("Microsoft's oav", || {
+    s.part("Microsoft's oav and Azurite", || {
         install::npm_ci("tests/judges").map(|()| Count::PASSED)
     });
+    s.part("Microsoft's Python clients", || {
+        install::python("target/judges-python", "tests/judges/python/requirements.txt").map(|()| Count::PASSED)
+    });
+    let az = with.contains(&Optional::Az);
+    if az {
+        s.part("Microsoft's Azure CLI", || {
+            install::python("target/judges-az", "tests/judges/python/az.txt").map(|()| Count::PASSED)
+        });
+    }
     s.part("VMware's vcsim", || install::vcsim().map(|_| Count::PASSED));
     s.part("tauri-driver", || {
         tools = Some(install::tauri_driver()?);
@@ -103,7 +122,7 @@ pub(crate) fn test() -> Result<()> {
             &mut cargo(&["build", "--locked", "--workspace", "--all-targets"]),
         );
     if built {
-        s.part("tests", || rust_tests(tools.as_deref()));
+        s.part("tests", || rust_tests(tools.as_deref(), az));
         s.part("generated types", || bindings::compare().map(|()| Count::PASSED));
     } else {
         s.part("tests", || bail!("not run, because the build failed"));
@@ -178,7 +197,7 @@ fn ui_tests() -> Result<Count> {
     Ok(count)
 }
 
-fn rust_tests(tauri_driver: Option<&Path>) -> Result<Count> {
+fn rust_tests(tauri_driver: Option<&Path>, az: bool) -> Result<Count> {
     let top = env::current_dir()?;
     let fresh = top.join(bindings::FRESH);
     if fresh.exists() {
@@ -192,6 +211,7 @@ fn rust_tests(tauri_driver: Option<&Path>) -> Result<Count> {
             .env("TS_RS_EXPORT_DIR", &fresh)
             .env("REHOST_SHARED", &shared)
             .env("REHOST_VCSIM", top.join("target/vcsim"))
+            .env("REHOST_AZ", top.join(install::in_python("target/judges-az", "az")))
             .env_remove("REHOST_HOME");
         if let Some(driver) = tauri_driver {
             c.env("REHOST_TAURI_DRIVER", driver);
@@ -199,7 +219,10 @@ fn rust_tests(tauri_driver: Option<&Path>) -> Result<Count> {
         c
     };
     let mut count = Count::default();
-    let mut skip = vec![];
+    let mut skip = vec!["--"];
+    if !az {
+        skip.extend(["--skip", AZ]);
+    }
     if !specifications {
         let list = output(&mut prepared(&[
             "--test",
@@ -217,7 +240,7 @@ fn rust_tests(tauri_driver: Option<&Path>) -> Result<Count> {
             );
             count.skipped += 1;
         }
-        skip = vec!["--", "--skip", CONFORMANCE];
+        skip.extend(["--skip", CONFORMANCE]);
     }
     let ended = run_lines(&mut prepared(&skip), |line| {
         if let Some(c) = result_line(line) {

@@ -124,7 +124,7 @@ const REGISTER_SECS: i64 = 40;
 pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answer> {
     let sub = world.cloud.subscription.clone();
     Some(match (&req.method, low) {
-        (&Method::GET, ["metadata", "endpoints"]) => Ok(Resp::ok(metadata(world))),
+        (&Method::GET, ["metadata", "endpoints"]) => Ok(Resp::ok(metadata(world, req))),
         (&Method::GET, ["tenants"]) => Ok(whole(entra::tenants(world, req))),
         (&Method::GET, ["subscriptions"]) => {
             let (own, others) = entra::subscriptions(world, req);
@@ -171,7 +171,8 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
         (_, ["subscriptions", _, "resourcegroups", _]) => group(world, req),
         (&Method::GET, ["subscriptions", _, "resources"] | ["subscriptions", _, "resourcegroups", _, "resources"]) => {
             let scope = req.id(req.segs.len() - 1);
-            Ok(Resp::list(generic(world, &scope)))
+            let filter = req.query.get("$filter").map_or("", String::as_str);
+            Ok(Resp::list(generic(world, &scope, filter)))
         }
         _ => return None,
     })
@@ -371,8 +372,30 @@ fn delete_group(world: &mut World, req: &Req, id: &str) -> Option<Answer> {
     Some(Ok(Resp::empty(202).with(lro::headers(world, req, &op))))
 }
 
-/// Tracked resources in a scope, as the generic list shows them.
-fn generic(world: &World, scope: &str) -> Vec<Value> {
+/// Tracked resources in a scope, as the generic list shows them: those inside others with the others' names.
+fn generic(world: &World, scope: &str, filter: &str) -> Vec<Value> {
+    // Equalities joined by `and`, as the Azure CLI asks.
+    let wanted = |v: &Value| {
+        filter
+            .split(" and ")
+            .filter_map(|part| part.split_once(" eq "))
+            .all(|(field, value)| {
+                let id = v["id"].as_str().unwrap_or("");
+                let have = match field.trim().to_lowercase().as_str() {
+                    "resourcegroup" => id.split('/').nth(4).unwrap_or(""),
+                    "resourcetype" => v["type"].as_str().unwrap_or(""),
+                    other => v[other].as_str().unwrap_or(""),
+                };
+                have.eq_ignore_ascii_case(value.trim().trim_matches('\''))
+            })
+    };
+    let name = |v: &Value| -> String {
+        let below = v["id"]
+            .as_str()
+            .and_then(|id| id.rsplit_once("/providers/"))
+            .map_or("", |(_, b)| b);
+        below.split('/').skip(2).step_by(2).collect::<Vec<_>>().join("/")
+    };
     let prefix = format!("{}/", scope.to_lowercase());
     world
         .cloud
@@ -380,9 +403,9 @@ fn generic(world: &World, scope: &str) -> Vec<Value> {
         .range(prefix.clone()..)
         .take_while(|(k, _)| k.starts_with(&prefix))
         .map(|(_, v)| v)
-        .filter(|v| v["location"].is_string() && v["type"] != "Microsoft.Resources/resourceGroups")
+        .filter(|v| v["location"].is_string() && v["type"] != "Microsoft.Resources/resourceGroups" && wanted(v))
         .map(|v| {
-            let mut shown = json!({"id": v["id"], "name": v["name"], "type": v["type"], "location": v["location"]});
+            let mut shown = json!({"id": v["id"], "name": name(v), "type": v["type"], "location": v["location"]});
             for k in ["sku", "kind", "tags"] {
                 if !v[k].is_null() {
                     shown[k] = v[k].clone();
@@ -394,9 +417,9 @@ fn generic(world: &World, scope: &str) -> Vec<Value> {
 }
 
 /// What foreign clients ask first to find the other endpoints.
-fn metadata(world: &World) -> Value {
+fn metadata(world: &World, req: &Req) -> Value {
     let (arm, login) = (&world.cloud.arm_url, &world.cloud.authority_url);
-    json!([{
+    let here = json!({
         "portal": "https://portal.lab.invalid", "name": "RehostLab",
         "authentication": {
             "loginEndpoint": login, "audiences": [arm, format!("{arm}/")], "tenant": "common", "identityProvider": "AAD",
@@ -410,5 +433,11 @@ fn metadata(world: &World) -> Value {
             "storage": "core.windows.net", "keyVaultDns": "vault.azure.net",
             "sqlServerHostname": "database.windows.net", "acrLoginServer": "azurecr.io",
         },
-    }])
+    });
+    // A list of clouds before this version, the one that is asked since: the Azure CLI reads it so.
+    if req.api_version() < "2022-09-01" {
+        json!([here])
+    } else {
+        here
+    }
 }
