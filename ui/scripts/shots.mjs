@@ -158,6 +158,15 @@ const shots = [
   },
   { name: "plan-findings", query: "empty", screen: on("plan"), act: click("plan-findings") },
   { name: "plan-methods", query: "empty", screen: on("plan"), act: click("methods-databaseMethod") },
+  {
+    name: "plan-dms",
+    query: "empty&dms",
+    screen: on("plan"),
+    act: async (p) => {
+      await click("dms-settings")(p);
+      await click("dms-from-Share")(p);
+    },
+  },
   { name: "plan-fixed", screen: on("plan") },
   { name: "plan-picture", query: "empty", screen: on("plan"), act: (p) => p.click('button[role="tab"]:last-of-type') },
   { name: "approve", query: "empty", screen: on("plan"), act: click("plan-approve") },

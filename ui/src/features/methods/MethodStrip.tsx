@@ -1,12 +1,13 @@
 // How the machine and the database get to Azure in this plan. It can be changed until a run was started: what a run has
 // made in Azure belongs to its methods.
-import { Dropdown, Option, Spinner } from "@fluentui/react-components";
+import { Button, Dropdown, Option, Spinner } from "@fluentui/react-components";
 import { LockClosedRegular } from "@fluentui/react-icons";
-import { useId } from "react";
+import { useId, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { ErrorCard } from "../../design/ErrorCard";
 import { useCommand } from "../../host";
 import type { ProjectView } from "../../host/gen/ProjectView";
+import { DmsDialog } from "./DmsDialog";
 import { METHODS, type Method, type Methods, type Part, PARTS } from "./methods";
 import s from "./methods.module.css";
 
@@ -17,6 +18,7 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
   const fixed = project.run !== null || project.live;
   const { replication, databaseMethod } = project.design;
   const now: Methods = set.isPending ? set.variables : { replication, databaseMethod };
+  const [settings, setSettings] = useState(false);
   const busy = set.isPending || computing;
   return (
     <section className={s.strip} aria-label={t("methods.title")} data-testid="methods" data-fixed={fixed || undefined}>
@@ -27,6 +29,19 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
             part={part}
             value={now[part]}
             fixed={fixed}
+            more={
+              part === "databaseMethod" && databaseMethod !== "LogReplay" && !fixed ? (
+                <Button
+                  size="small"
+                  appearance="subtle"
+                  className={s.more}
+                  data-testid="dms-settings"
+                  onClick={() => setSettings(true)}
+                >
+                  {t("dms.settings")}
+                </Button>
+              ) : null
+            }
             onChange={(method) => {
               if (!busy && method !== now[part]) set.mutate({ project: project.path, ...now, [part]: method });
             }}
@@ -45,14 +60,21 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
           )}
         </p>
       </div>
+      {settings ? <DmsDialog project={project} onClose={() => setSettings(false)} /> : null}
       {set.error ? <ErrorCard error={set.error} /> : null}
     </section>
   );
 }
 
-type MethodProps = { part: Part; value: Method; fixed: boolean; onChange: (method: Method) => void };
+type MethodProps = {
+  part: Part;
+  value: Method;
+  fixed: boolean;
+  more: React.ReactNode;
+  onChange: (method: Method) => void;
+};
 
-function MethodOf({ part, value, fixed, onChange }: MethodProps) {
+function MethodOf({ part, value, fixed, more, onChange }: MethodProps) {
   const { t } = useTranslation();
   const id = useId();
   return (
@@ -63,26 +85,29 @@ function MethodOf({ part, value, fixed, onChange }: MethodProps) {
       {fixed ? (
         <b className={s.name}>{t(`methods.name.${value}`)}</b>
       ) : (
-        <Dropdown
-          size="small"
-          className={s.box}
-          inlinePopup
-          listbox={{ className: s.list }}
-          aria-labelledby={id}
-          data-testid={`methods-${part}`}
-          value={t(`methods.name.${value}`)}
-          selectedOptions={[value]}
-          onOptionSelect={(_, data) => data.optionValue && onChange(data.optionValue as Method)}
-        >
-          {METHODS[part].map((method) => (
-            <Option key={method} value={method} text={t(`methods.name.${method}`)} data-testid={`method-${method}`}>
-              <span className={s.choice}>
-                <b>{t(`methods.name.${method}`)}</b>
-                <span>{t(`methods.text.${method}`)}</span>
-              </span>
-            </Option>
-          ))}
-        </Dropdown>
+        <span className={s.choose}>
+          <Dropdown
+            size="small"
+            className={s.box}
+            inlinePopup
+            listbox={{ className: s.list }}
+            aria-labelledby={id}
+            data-testid={`methods-${part}`}
+            value={t(`methods.name.${value}`)}
+            selectedOptions={[value]}
+            onOptionSelect={(_, data) => data.optionValue && onChange(data.optionValue as Method)}
+          >
+            {METHODS[part].map((method) => (
+              <Option key={method} value={method} text={t(`methods.name.${method}`)} data-testid={`method-${method}`}>
+                <span className={s.choice}>
+                  <b>{t(`methods.name.${method}`)}</b>
+                  <span>{t(`methods.text.${method}`)}</span>
+                </span>
+              </Option>
+            ))}
+          </Dropdown>
+          {more}
+        </span>
       )}
       <p className={s.text}>{t(`methods.text.${value}`)}</p>
     </div>
