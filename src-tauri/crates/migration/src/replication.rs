@@ -207,7 +207,9 @@ impl Look for Retired {
         let arm = self.0.arm(ctx);
         let subscription = format!("/subscriptions/{}", arm.connection().subscription_id);
         let list = ResourceId::new(format!("{subscription}/providers/Microsoft.RecoveryServices/vaults"));
-        let vaults = or_none(arm.list(&list).await)?;
+        let mut vaults = or_none(arm.list(&list).await)?;
+        // One that is being made, by this plan for example, holds nothing yet and can't be asked.
+        vaults.retain(|v| text(v, "/properties/provisioningState").eq_ignore_ascii_case("Succeeded"));
         let mut of_projects = None;
         let mut clean = true;
         for vault in &vaults {

@@ -226,12 +226,6 @@ mod tests {
                 all.push(d);
             }
         }
-        let agentless = all.iter().map(|d| Design {
-            replication: ReplicationMethod::VMwareCbt,
-            ..d.clone()
-        });
-        let agentless: Vec<_> = agentless.collect();
-        all.extend(agentless);
         all
     }
 
