@@ -5,7 +5,11 @@
 //! because Azure has added rules of its own to them.
 
 use crate::{Links, replication, template, words};
-use azure::{Operation, Polled, Started};
+use azure::{
+    Arm, Operation, Polled, Started, advice,
+    recovery::{self, JobProperties, JobState, JobTask},
+    sql,
+};
 use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
 use jiff::{SignedDuration, Timestamp};
 use plan::{Action, Condition, Fact, Follow, ResourceId, task::lookup};
@@ -50,12 +54,13 @@ pub(crate) async fn follow(
     if let Some(job) = handle.0.get("job").and_then(Value::as_str) {
         let job = ResourceId::new(job);
         loop {
-            let now = arm.get(&job).await.map_err(words::azure)?;
+            let now: recovery::Job = arm.read(&job).await.map_err(words::azure)?;
+            let now = now.properties;
             let (text, percent) = job_text(&now);
             ctx.progress(percent, text);
-            match now.pointer("/properties/state").and_then(Value::as_str) {
-                Some("Succeeded") => return Ok(()),
-                Some("Failed" | "Cancelled" | "Suspended") => return Err(job_failure(&now)),
+            match now.state {
+                Some(JobState::Succeeded) => return Ok(()),
+                Some(JobState::Failed | JobState::Cancelled | JobState::Suspended) => return Err(job_failure(&now)),
                 _ => ctx.sleep(30).await?,
             }
         }
@@ -140,31 +145,7 @@ async fn detail(links: &Links, ctx: &Ctx, how: &Follow, op: &Operation) -> (Stri
             let Action::Put { id, .. } = &ctx.task.action else {
                 return (String::new(), None);
             };
-            let Ok(all) = arm.list(&ResourceId::new(format!("{id}/operations"))).await else {
-                return (String::new(), None);
-            };
-            let Some(now) = all
-                .iter()
-                .find(|o| lookup(o, "/properties/state").iter().any(|s| *s == "InProgress"))
-            else {
-                return (String::new(), None);
-            };
-            let steps = now
-                .pointer("/properties/operationSteps/stepsList")
-                .and_then(Value::as_array);
-            let total = steps.map_or(0, Vec::len);
-            let at = steps.and_then(|s| {
-                s.iter()
-                    .position(|x| x.get("status").is_some_and(|v| v == "InProgress"))
-            });
-            let percent = now.pointer("/properties/percentComplete").and_then(Value::as_f64);
-            match (steps, at) {
-                (Some(s), Some(i)) => {
-                    let name = s[i].get("name").and_then(Value::as_str).unwrap_or_default();
-                    (format!("step {} of {total}: {name}", i + 1), percent)
-                }
-                _ => (String::new(), percent),
-            }
+            instance_steps(&arm, id).await
         }
         Follow::Job { vault } => match job_of(links, ctx, vault, op).await {
             Some(job) => job_text(&job),
@@ -174,85 +155,70 @@ async fn detail(links: &Links, ctx: &Ctx, how: &Follow, op: &Operation) -> (Stri
     }
 }
 
-/// `2 of 5: Create virtual machine`, and the share of finished tasks.
-fn job_text(job: &Value) -> (String, Option<f64>) {
-    let tasks = job
-        .pointer("/properties/tasks")
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let state = |t: &Value| t.get("state").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let done = tasks
+/// `step 2 of 3: New SQL Instance Startup`; between steps, what the instance's state means and what to do meanwhile.
+async fn instance_steps(arm: &Arm, id: &ResourceId) -> (String, Option<f64>) {
+    let all = sql::operations(arm, id).await.unwrap_or_default();
+    let running = all
         .iter()
-        .filter(|t| matches!(state(t).as_str(), "Succeeded" | "Skipped"))
-        .count();
-    let Some(now) = tasks.iter().find(|t| state(t) == "InProgress") else {
-        return (
-            job.pointer("/properties/stateDescription")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
-            None,
-        );
+        .map(|o| &o.properties)
+        .find(|o| o.state == Some(sql::OperationState::InProgress));
+    let percent = running.and_then(|o| o.percent_complete).map(|n| n.0);
+    if let Some((at, total, step)) = running.and_then(|o| o.at_work()) {
+        return (format!("step {at} of {total}: {}", step.name), percent);
+    }
+    let instance = sql::instance(arm, id).await.ok().flatten();
+    let state = instance.and_then(|i| i.properties.state);
+    (state.map(|s| instance_state(&s)).unwrap_or_default(), percent)
+}
+
+/// `NoComputeAvailable: Azure has no free machines …`; empty for a state that needs no words.
+fn instance_state(name: &str) -> String {
+    advice::state(name).map_or_else(String::new, |s| format!("{}: {} {}", s.name, s.means, s.advice))
+}
+
+/// `2 of 5: Create virtual machine`, and the share of finished tasks.
+fn job_text(job: &JobProperties) -> (String, Option<f64>) {
+    let is = |t: &JobTask, states: &[&str]| t.state.as_deref().is_some_and(|s| states.contains(&s));
+    let done = job.tasks.iter().filter(|t| is(t, &["Succeeded", "Skipped"])).count();
+    let Some(now) = job.tasks.iter().find(|t| is(t, &["InProgress"])) else {
+        return (job.state_description.clone().unwrap_or_default(), None);
     };
     let name = now
-        .get("friendlyName")
-        .or(now.get("name"))
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+        .friendly_name
+        .as_ref()
+        .or(now.name.as_ref())
+        .map_or("", String::as_str);
     #[allow(clippy::cast_precision_loss, reason = "a job has a handful of tasks")]
-    let percent = 100.0 * done as f64 / tasks.len() as f64;
-    (format!("{} of {}: {name}", done + 1, tasks.len()), Some(percent))
+    let percent = 100.0 * done as f64 / job.tasks.len() as f64;
+    (format!("{} of {}: {name}", done + 1, job.tasks.len()), Some(percent))
 }
 
 /// Reads the Site Recovery job behind an operation.
-async fn job_of(links: &Links, ctx: &Ctx, vault: &ResourceId, op: &Operation) -> Option<Value> {
+async fn job_of(links: &Links, ctx: &Ctx, vault: &ResourceId, op: &Operation) -> Option<JobProperties> {
     let vault = template::id(links, ctx, vault).ok()?;
-    let job = vault.child("replicationJobs", op.name()?);
-    links.arm(ctx).get(&job).await.ok()
+    let job = recovery::job_of(&links.arm(ctx), &vault, op).await.ok()??;
+    Some(job.properties)
 }
 
 async fn job_error(links: &Links, ctx: &Ctx, how: &Follow, op: &Operation) -> Option<Failure> {
     let Follow::Job { vault } = how else { return None };
     let job = job_of(links, ctx, vault, op).await?;
-    job.pointer("/properties/errors/0")?;
+    job.cause()?;
     Some(job_failure(&job))
 }
 
 /// Puts a failed Site Recovery job into its own words: message, causes, recommendation.
-fn job_failure(job: &Value) -> Failure {
-    let text = |p: &str| {
-        job.pointer(&format!("/properties/errors/0/{p}"))
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
+fn job_failure(job: &JobProperties) -> Failure {
+    let name = job.friendly_name.as_deref().unwrap_or("The Site Recovery job");
+    let cause = job.cause().unwrap_or_default();
+    let hint = if cause.recommended_action.is_empty() {
+        "Open the job in the vault, Site Recovery jobs, correct the cause and choose Retry.".into()
+    } else {
+        cause.recommended_action
     };
-    let either = |a: &str, b: &str| Some(text(a)).filter(|s| !s.is_empty()).unwrap_or_else(|| text(b));
-    let name = job
-        .pointer("/properties/friendlyName")
-        .and_then(Value::as_str)
-        .unwrap_or("The Site Recovery job");
-    let mut f = Failure::permanent(
-        &either("serviceErrorDetails/code", "providerErrorDetails/errorCode"),
-        format!("{name} failed"),
-        [
-            either("serviceErrorDetails/message", "providerErrorDetails/errorMessage"),
-            either(
-                "serviceErrorDetails/possibleCauses",
-                "providerErrorDetails/possibleCauses",
-            ),
-        ]
-        .join(" ")
-        .trim()
-        .to_owned(),
-        Some(either(
-            "serviceErrorDetails/recommendedAction",
-            "providerErrorDetails/recommendedAction",
-        ))
-        .filter(|s| !s.is_empty())
-        .unwrap_or_else(|| "Open the job in the vault, Site Recovery jobs, correct the cause and choose Retry.".into()),
-    );
-    f.correlation_id = Some(text("serviceErrorDetails/activityId")).filter(|s| !s.is_empty());
+    let why = format!("{} {}", cause.message, cause.possible_causes).trim().to_owned();
+    let mut f = Failure::permanent(&cause.code, format!("{name} failed"), why, hint);
+    f.correlation_id = cause.activity_id;
     f
 }
 
@@ -816,14 +782,29 @@ mod tests {
     }
 
     #[test]
+    fn a_state_in_which_an_instance_stays_is_explained() {
+        let words = instance_state("NoComputeAvailable");
+        assert!(
+            words.starts_with("NoComputeAvailable: ") && words.contains("another region"),
+            "{words}"
+        );
+        assert_eq!(instance_state("Ready"), "");
+    }
+
+    #[test]
     fn jobs_are_put_into_words() {
-        let job = json!({ "properties": { "tasks": [{ "state": "Succeeded" }, { "state": "InProgress", "friendlyName": "Create VM" }, { "state": "NotStarted" }] } });
+        let read = |job: Value| serde_json::from_value::<JobProperties>(job).unwrap();
+        let job = read(
+            json!({ "tasks": [{ "state": "Succeeded" }, { "state": "InProgress", "friendlyName": "Create VM" }, { "state": "NotStarted" }] }),
+        );
         let (text, percent) = job_text(&job);
         assert_eq!(
             (text.as_str(), percent.map(f64::round)),
             ("2 of 3: Create VM", Some(33.0))
         );
-        let failed = json!({ "properties": { "friendlyName": "Failover", "errors": [{ "providerErrorDetails": { "errorCode": 95, "errorMessage": "m", "recommendedAction": "r" } }] } });
+        let failed = read(
+            json!({ "friendlyName": "Failover", "errors": [{ "providerErrorDetails": { "errorCode": 95, "errorMessage": "m", "recommendedAction": "r" } }] }),
+        );
         let f = job_failure(&failed);
         assert_eq!(
             (f.title.as_str(), f.detail.as_str(), f.hint.as_str()),
