@@ -164,10 +164,7 @@ async fn the_sample_is_rehearsed_by_clicks_reported_and_reopened() {
                 .write("gate-note", "Looked at it in the test of the window.")
                 .await;
             window.click("gate-accept").await;
-            until("the question is answered", async || {
-                window.find("gate-accept").await.is_none().then_some(())
-            })
-            .await;
+            window.wait_until_gone("gate-accept").await;
             decided += 1;
         }
         None
@@ -236,10 +233,7 @@ async fn closing_the_window_during_a_run_asks_and_reopening_goes_on() {
     window.wait_for("close-keep").await;
     photograph_dialog(&window).await;
     window.click("close-keep").await;
-    until("the question is gone", async || {
-        window.find("close-keep").await.is_none().then_some(())
-    })
-    .await;
+    window.wait_until_gone("close-keep").await;
     assert!(
         window.is_open().await && phase(&window).await == "running",
         "the run must go on"

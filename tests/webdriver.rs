@@ -1,7 +1,8 @@
-//! A small WebDriver client: a display of its own, tauri-driver, and the handful of calls the tests need.
+//! A small WebDriver client: a display of its own, WebKit's driver, and the handful of calls the tests need.
 //!
-//! Written by hand because a client library brings more than a hundred crates, and its capabilities confuse tauri-driver,
-//! which passes on `tauri:options` and nothing else.
+//! Written by hand because a client library brings more than a hundred crates. WebKit's own driver is spoken to without
+//! tauri-driver between: that only translates the capabilities, leaves its child behind when it ends, and sometimes
+//! answered nothing when a session was asked for on a busy machine.
 
 use crate::support::{Home, judge, until};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -86,16 +87,14 @@ const APPEARS: Duration = Duration::from_secs(30);
 impl Window {
     /// Starts the program as a user of this home would.
     pub async fn open(display: &Display, home: &Home, arguments: &[&str]) -> Self {
-        let driver = judge("tauri-driver", "REHOST_TAURI_DRIVER", "cargo install tauri-driver");
-        let native = judge(
+        let driver = judge(
             "WebKitWebDriver",
             "REHOST_WEBKIT_DRIVER",
             "Debian package webkit2gtk-driver",
         );
-        let (port, native_port) = (free_port(), free_port());
+        let port = free_port();
         let driver = Command::new(driver)
-            .args(["--port", &port, "--native-port", &native_port, "--native-driver"])
-            .arg(native)
+            .args([&format!("--port={port}"), "--host=127.0.0.1"])
             .env("DISPLAY", &display.name)
             .env_remove("WAYLAND_DISPLAY")
             .env("GDK_BACKEND", "x11")
@@ -103,6 +102,8 @@ impl Window {
             .env("REHOST_TEST_DIALOG_DIR", home.path("dialogs"))
             .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")
             .env("NO_AT_BRIDGE", "1")
+            // Tauri lets a driver in when it is asked to by this variable.
+            .env("TAURI_WEBVIEW_AUTOMATION", "true")
             // The program turns this renderer off unless the variable is set; without it WebKit's screenshots wait for a
             // frame that never comes.
             .env("WEBKIT_DISABLE_DMABUF_RENDERER", "0")
@@ -117,12 +118,12 @@ impl Window {
             .build()
             .unwrap();
         let address = format!("http://127.0.0.1:{port}");
-        until("tauri-driver listens", async || {
+        until("WebKitWebDriver listens", async || {
             http.get(format!("{address}/status")).send().await.ok()
         })
         .await;
-        let options = json!({"application": crate::support::program("rehost"), "args": arguments});
-        let wanted = json!({"capabilities": {"alwaysMatch": {"tauri:options": options}}});
+        let options = json!({"binary": crate::support::program("rehost"), "args": arguments});
+        let wanted = json!({"capabilities": {"alwaysMatch": {"webkitgtk:browserOptions": options}}});
         let answer: Value = http
             .post(format!("{address}/session"))
             .json(&wanted)
@@ -168,13 +169,8 @@ impl Window {
 
     /// The element with a test id, or one that a CSS selector finds; none when it isn't there now.
     pub async fn find(&self, what: &str) -> Option<Element> {
-        let css = if what.contains('[') {
-            what.to_owned()
-        } else {
-            format!("[data-testid='{what}']")
-        };
         let found = self
-            .post("element", json!({"using": "css selector", "value": css}))
+            .post("element", json!({"using": "css selector", "value": selector(what)}))
             .await
             .ok()?;
         found[ELEMENT].as_str().map(|id| Element(id.to_owned()))
@@ -188,8 +184,36 @@ impl Window {
         }
     }
 
+    /// Waits until it is on screen no more.
+    pub async fn wait_until_gone(&self, what: &str) {
+        let gone = until(what, async || self.find(what).await.is_none().then_some(()));
+        if tokio::time::timeout(APPEARS, gone).await.is_err() {
+            let html = format!("return document.querySelector({})?.outerHTML", json!(selector(what)));
+            let html = self.script(&html).await;
+            panic!("{what} stays: {html}; the page says:\n{}", self.text().await);
+        }
+    }
+
+    /// Waits until an element and all around it stands still. Colours and dialogs fade in: a picture halfway shows
+    /// neither state, and a click may fall beside a button that moves. What turns for ever is left out.
+    async fn wait_until_still(&self, css: &str) {
+        let moving = format!(
+            "const wanted = [...document.querySelectorAll({})];
+            return document.getAnimations().filter((a) => a.playState === 'running'
+                && a.effect.getComputedTiming().iterations !== Infinity
+                && wanted.some((w) => a.effect.target.contains(w))).length",
+            json!(css)
+        );
+        until("nothing moves any more", async || {
+            (self.script(&moving).await == 0).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until it is there and takes a click.
     pub async fn click(&self, what: &str) {
+        self.wait_for(what).await;
+        self.wait_until_still(&selector(what)).await;
         let clicked = until(what, async || {
             let element = self.find(what).await?;
             self.post(&format!("element/{}/click", element.0), json!({})).await.ok()
@@ -237,13 +261,7 @@ impl Window {
     }
 
     pub async fn screenshot(&self, file: &Path) {
-        // Colours and dialogs fade in; a picture halfway would show neither state. What turns for ever is left out.
-        until("nothing moves any more", async || {
-            let moving = "return document.getAnimations().filter((a) => a.playState === 'running'
-                && a.effect.getComputedTiming().iterations !== Infinity).length";
-            (self.script(moving).await == 0).then_some(())
-        })
-        .await;
+        self.wait_until_still("*").await;
         let picture = self.get("screenshot").await.unwrap();
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, BASE64_STANDARD.decode(picture.as_str().unwrap()).unwrap()).unwrap();
@@ -254,14 +272,35 @@ impl Window {
         self.get("url").await.is_ok()
     }
 
-    /// Ends the program and its driver.
+    /// Ends the program and its driver; returns when the program has let go of everything.
     pub async fn close(mut self) {
         let _ = self.ask(self.http.delete(&self.session)).await;
+        let children = self.driver.id().map(|d| format!("/proc/{d}/task/{d}/children"));
+        until("the program has ended", async || {
+            let all = std::fs::read_to_string(children.as_deref()?).unwrap_or_default();
+            // One that has ended stays in the list until its parent asks, and holds its files until its last thread ended.
+            let runs = |pid| {
+                let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+                let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+                threads > 1 || (threads == 1 && !stat.contains(") Z "))
+            };
+            (!all.split_whitespace().any(runs)).then_some(())
+        })
+        .await;
         let _ = self.driver.kill().await;
     }
 }
 
-/// A port that was free a moment ago: tauri-driver can't choose one itself.
+/// A CSS selector stays one; a test id becomes one.
+fn selector(what: &str) -> String {
+    if what.contains('[') {
+        what.to_owned()
+    } else {
+        format!("[data-testid='{what}']")
+    }
+}
+
+/// A port that was free a moment ago: the driver doesn't say which one it chose.
 fn free_port() -> String {
     std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()

@@ -1,6 +1,6 @@
 //! What a fresh machine lacks. On Debian and Ubuntu it is installed; elsewhere the sentence says what to install.
 
-use crate::run::{cargo, changed, command, files, npm, output, run, which};
+use crate::run::{changed, command, files, npm, output, run, which};
 use anyhow::{Context, Result, bail};
 use std::{
     env, fs,
@@ -33,9 +33,6 @@ pub(crate) const JUDGES: &[&str] = &[
     "python3-pip",
     "python3-venv",
 ];
-
-/// The version that was tried with Debian 12's WebKit driver.
-const TAURI_DRIVER: &str = "2.1.0";
 
 /// Installs the Debian packages that are missing.
 ///
@@ -165,43 +162,6 @@ pub(crate) fn python(folder: &str, requirements: &str) -> Result<()> {
 pub(crate) fn in_python(folder: &str, program: &str) -> PathBuf {
     let inside = if cfg!(windows) { "Scripts" } else { "bin" };
     Path::new(folder).join(inside).join(program)
-}
-
-/// Returns tauri-driver, installed into target/tools unless it is there already.
-///
-/// # Errors
-/// When cargo can't install it.
-pub(crate) fn tauri_driver() -> Result<PathBuf> {
-    let ours = env::current_dir()?.join("target/tools/bin/tauri-driver");
-    if ours.is_file() {
-        return Ok(ours);
-    }
-    // One that a developer installed for all projects is as good, when it is the tried version.
-    let list = output(&mut cargo(&["install", "--list"]))?;
-    if list
-        .lines()
-        .any(|l| l.starts_with(&format!("tauri-driver v{TAURI_DRIVER}")))
-        && let Some(found) = which("tauri-driver").or_else(|| home_binary("tauri-driver"))
-    {
-        return Ok(found);
-    }
-    run(&mut cargo(&[
-        "install",
-        "tauri-driver",
-        "--version",
-        TAURI_DRIVER,
-        "--locked",
-        "--root",
-        "target/tools",
-    ]))?;
-    Ok(ours)
-}
-
-fn home_binary(name: &str) -> Option<PathBuf> {
-    let cargo_home = env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))?;
-    Some(cargo_home.join("bin").join(name)).filter(|p| p.is_file())
 }
 
 /// Builds VMware's simulator with our launcher into target/vcsim, from Debian's govmomi sources.

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::{
     env, fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
@@ -83,7 +83,6 @@ impl Suite {
 /// When anything failed.
 pub(crate) fn test(with: &[Optional]) -> Result<()> {
     let mut s = Suite { lines: vec![] };
-    let mut tools = None;
     s.part("Debian packages", || {
         let all: Vec<&str> = [install::WINDOW, install::JUDGES].concat();
         install::packages(&all).map(|()| Count::PASSED)
@@ -107,10 +106,6 @@ pub(crate) fn test(with: &[Optional]) -> Result<()> {
         });
     }
     s.part("VMware's vcsim", || install::vcsim().map(|_| Count::PASSED));
-    s.part("tauri-driver", || {
-        tools = Some(install::tauri_driver()?);
-        Ok(Count::PASSED)
-    });
     s.one("window: types", &mut npm("ui", &["run", "typecheck"]));
     s.one("window: lint", &mut npm("ui", &["run", "lint"]));
     s.part("window: tests", ui_tests);
@@ -122,7 +117,7 @@ pub(crate) fn test(with: &[Optional]) -> Result<()> {
             &mut cargo(&["build", "--locked", "--workspace", "--all-targets"]),
         );
     if built {
-        s.part("tests", || rust_tests(tools.as_deref(), az));
+        s.part("tests", || rust_tests(az));
         s.part("generated types", || bindings::compare().map(|()| Count::PASSED));
     } else {
         s.part("tests", || bail!("not run, because the build failed"));
@@ -197,7 +192,7 @@ fn ui_tests() -> Result<Count> {
     Ok(count)
 }
 
-fn rust_tests(tauri_driver: Option<&Path>, az: bool) -> Result<Count> {
+fn rust_tests(az: bool) -> Result<Count> {
     let top = env::current_dir()?;
     let fresh = top.join(bindings::FRESH);
     if fresh.exists() {
@@ -213,9 +208,6 @@ fn rust_tests(tauri_driver: Option<&Path>, az: bool) -> Result<Count> {
             .env("REHOST_VCSIM", top.join("target/vcsim"))
             .env("REHOST_AZ", top.join(install::in_python("target/judges-az", "az")))
             .env_remove("REHOST_HOME");
-        if let Some(driver) = tauri_driver {
-            c.env("REHOST_TAURI_DRIVER", driver);
-        }
         c
     };
     let mut count = Count::default();
