@@ -210,11 +210,11 @@ pub fn scripts() -> Vec<FaultScript> {
         replication: match s.with {
             With::InMageRcm => Some(ReplicationMethod::InMageRcm),
             With::VMwareCbt => Some(ReplicationMethod::VMwareCbt),
-            With::All | With::LogReplay | With::Dms => None,
+            With::All | With::LogReplay | With::DmsOnline => None,
         },
         database_methods: match s.with {
             With::LogReplay => vec![DatabaseMethod::LogReplay],
-            With::Dms => vec![DatabaseMethod::DmsOffline, DatabaseMethod::DmsOnline],
+            With::DmsOnline => vec![DatabaseMethod::DmsOnline],
             With::All | With::InMageRcm | With::VMwareCbt => vec![],
         },
     };

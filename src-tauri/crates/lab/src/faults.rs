@@ -59,7 +59,7 @@ pub enum With {
     InMageRcm,
     VMwareCbt,
     LogReplay,
-    Dms,
+    DmsOnline,
 }
 
 /// All scripts, in the order in which an admin meets what they are about.

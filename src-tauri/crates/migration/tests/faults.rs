@@ -9,7 +9,7 @@ use lab::{
     Lab, Options,
     faults::{End, SCRIPTS, With},
 };
-use plan::{Design, ReplicationMethod, smarthotel};
+use plan::{DatabaseMethod, Design, ReplicationMethod, smarthotel};
 use serde_json::Value;
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 use support::{LabTime, connections, runner};
@@ -17,6 +17,8 @@ use tokio::sync::OnceCell;
 
 /// Real time that one run may take on a busy computer.
 const PATIENCE: Duration = Duration::from_secs(240);
+
+type Methods = (ReplicationMethod, DatabaseMethod);
 
 async fn lab(fault: Option<&str>) -> Lab {
     Lab::start(Options {
@@ -29,10 +31,11 @@ async fn lab(fault: Option<&str>) -> Lab {
 }
 
 /// Starts the sample against a lab, every gate accepted.
-fn start(lab: &Lab, folder: &Path, replication: ReplicationMethod) -> RunHandle {
+fn start(lab: &Lab, folder: &Path, (replication, database_method): Methods) -> RunHandle {
     let a = lab.addresses();
     let design = Design {
         replication,
+        database_method,
         ..smarthotel::design()
     };
     let plan = plan::graph::plan(&design, &a.subscription_id, &plan::Inventory::default()).unwrap();
@@ -73,27 +76,32 @@ fn failed(t: &TaskState) -> bool {
 }
 
 /// Where the scenario ends when nothing goes wrong.
-async fn unbroken(replication: ReplicationMethod) -> &'static Value {
-    static ENDS: [OnceCell<Value>; 2] = [const { OnceCell::const_new() }; 2];
-    ENDS[usize::from(replication == ReplicationMethod::VMwareCbt)]
-        .get_or_init(async || {
-            let (lab, folder) = (lab(None).await, tempfile::tempdir().unwrap());
-            let run = start(&lab, folder.path(), replication);
-            assert_eq!(end(&run).await, Outcome::Done, "{:#?}", told(&run, failed));
-            lab.final_state()
-        })
-        .await
+async fn unbroken(methods: Methods) -> &'static Value {
+    static ENDS: [OnceCell<Value>; 3] = [const { OnceCell::const_new() }; 3];
+    let cell = match methods {
+        (_, DatabaseMethod::DmsOnline) => &ENDS[2],
+        (ReplicationMethod::VMwareCbt, _) => &ENDS[1],
+        _ => &ENDS[0],
+    };
+    cell.get_or_init(async || {
+        let (lab, folder) = (lab(None).await, tempfile::tempdir().unwrap());
+        let run = start(&lab, folder.path(), methods);
+        assert_eq!(end(&run).await, Outcome::Done, "{:#?}", told(&run, failed));
+        lab.final_state()
+    })
+    .await
 }
 
 /// Plays a script to its end.
 async fn play(id: &str) {
     let script = lab::faults::script(id).unwrap();
     let (lab, folder) = (lab(Some(id)).await, tempfile::tempdir().unwrap());
-    let replication = match script.with {
-        With::VMwareCbt => ReplicationMethod::VMwareCbt,
-        _ => ReplicationMethod::InMageRcm,
+    let methods = match script.with {
+        With::VMwareCbt => (ReplicationMethod::VMwareCbt, DatabaseMethod::LogReplay),
+        With::DmsOnline => (ReplicationMethod::InMageRcm, DatabaseMethod::DmsOnline),
+        _ => (ReplicationMethod::InMageRcm, DatabaseMethod::LogReplay),
     };
-    let run = start(&lab, folder.path(), replication);
+    let run = start(&lab, folder.path(), methods);
     let first = end(&run).await;
     assert!(lab.unmet().is_empty(), "rules that met nothing: {:?}", lab.unmet());
     match &script.end {
@@ -123,13 +131,19 @@ async fn play(id: &str) {
         .repeated
         .into_iter()
         .filter(|m| {
-            ["/testFailover", "/failoverCommit", "/completeRestore", "/testMigrate"]
-                .iter()
-                .any(|v| m.path.ends_with(v))
+            [
+                "/testFailover",
+                "/failoverCommit",
+                "/completeRestore",
+                "/testMigrate",
+                "/cutover",
+            ]
+            .iter()
+            .any(|v| m.path.ends_with(v))
         })
         .collect();
     assert!(twice.is_empty(), "{twice:?}");
-    similar(unbroken(replication).await, &lab.final_state());
+    similar(unbroken(methods).await, &lab.final_state());
     lab.stop().await;
 }
 
@@ -207,6 +221,8 @@ scripts! {
     appliance_down
     replication_critical
     restore_blocked
+    dms_restore_blocked
+    dms_answers_lost
     no_capacity_at_failover
     no_capacity_at_migration
     agentless_critical
