@@ -5,6 +5,10 @@ use crate::{
     arm::{holds, record},
     replication, template, words,
 };
+use azure::{
+    authorization::{self, LockLevel},
+    sql,
+};
 use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
 use plan::{Action, Actor, Fact, Follow, ResourceId, task::unfolded};
 use serde_json::{Value, json};
@@ -190,7 +194,7 @@ fn progress(ctx: &Ctx, follow: &Follow, seen: Option<&Value>) -> Option<String> 
     Some(all)
 }
 
-/// Asks what Azure offers: names, VM sizes, managed instance SKUs.
+/// Asks what Azure offers and forbids: names, locks, VM sizes, managed instance SKUs.
 pub(crate) struct Offer(pub(crate) Arc<Links>);
 
 #[async_trait::async_trait]
@@ -198,13 +202,18 @@ impl Look for Offer {
     async fn look(&self, ctx: &Ctx) -> Result<Observed, Failure> {
         match &ctx.task.action {
             Action::CheckName { id } => self.name(ctx, id).await,
+            Action::CheckLocks { changes } => self.locks(ctx, changes).await,
             Action::CheckSize { location, size, vcpus } => self.size(ctx, location, size, *vcpus).await,
             Action::CheckSqlCapability {
                 location,
                 sku,
                 vcores,
                 storage_gib,
-            } => self.sql(ctx, location, sku, *vcores, *storage_gib).await,
+                instance,
+            } => {
+                self.sql(ctx, location, sku, *vcores, *storage_gib).await?;
+                self.sql_quota(ctx, location, *vcores, instance.as_ref()).await
+            }
             _ => Err(words::misplaced(&ctx.task)),
         }
     }
@@ -213,6 +222,45 @@ impl Look for Offer {
 impl Offer {
     fn subscription(&self) -> String {
         format!("/subscriptions/{}", self.0.arm.connection().subscription_id)
+    }
+
+    async fn locks(&self, ctx: &Ctx, changes: &[ResourceId]) -> Result<Observed, Failure> {
+        let all = authorization::locks(&self.0.arm(ctx), &ResourceId::new(self.subscription()))
+            .await
+            .map_err(words::azure)?;
+        let mut forbidden = vec![];
+        for lock in &all {
+            let Some(scope) = lock.id.as_ref().and_then(|id| locked(id.as_str())) else {
+                continue;
+            };
+            if !changes.iter().any(|c| lies_in(c.as_str(), scope)) {
+                continue;
+            }
+            let name = &lock.name;
+            let note = lock.properties.notes.as_deref().filter(|n| !n.is_empty());
+            let note = note.map_or_else(String::new, |n| format!(" (“{n}”)"));
+            if lock.properties.level == Some(LockLevel::ReadOnly) {
+                forbidden.push(format!("{name} on {scope}{note}"));
+            } else {
+                ctx.evidence(format!(
+                    "The lock {name} on {scope}{note} forbids deleting. It does not stop the migration; what is cleaned up there stays until the lock is removed."
+                ));
+            }
+        }
+        if forbidden.is_empty() {
+            ctx.evidence(format!(
+                "No read-only lock covers what the plan changes; {} locks read.",
+                all.len()
+            ));
+            return Ok(Observed::Matches);
+        }
+        Err(Failure::of(
+            FailureClass::NeedsPerson,
+            "ScopeLocked",
+            "A read-only lock forbids what the plan changes",
+            forbidden.join("; "),
+            "Ask whoever set it. Its owner removes it for the change window: portal, the resource or group, Settings, Locks, Delete (or `az lock delete --ids ID`). Then choose Retry.",
+        ))
     }
 
     async fn name(&self, ctx: &Ctx, id: &ResourceId) -> Result<Observed, Failure> {
@@ -311,14 +359,7 @@ impl Offer {
         Ok(Observed::Matches)
     }
 
-    async fn sql(
-        &self,
-        ctx: &Ctx,
-        location: &str,
-        sku: &str,
-        vcores: u16,
-        storage_gib: u32,
-    ) -> Result<Observed, Failure> {
+    async fn sql(&self, ctx: &Ctx, location: &str, sku: &str, vcores: u16, storage_gib: u32) -> Result<(), Failure> {
         let path = format!(
             "{}/providers/Microsoft.Sql/locations/{location}/capabilities?include=supportedManagedInstanceVersions",
             self.subscription()
@@ -377,6 +418,81 @@ impl Offer {
         ctx.evidence(format!(
             "{location} offers {sku} with {vcores} vCores and {storage_gib} GiB."
         ));
+        Ok(())
+    }
+
+    /// Whether the region's quota has room. Which names Azure gives to its rows is not documented: they are known by
+    /// what they say. An instance that is there has its share already.
+    async fn sql_quota(
+        &self,
+        ctx: &Ctx,
+        location: &str,
+        vcores: u16,
+        instance: Option<&ResourceId>,
+    ) -> Result<Observed, Failure> {
+        let arm = self.0.arm(ctx);
+        if let Some(id) = instance
+            && arm.get_opt(id).await.map_err(words::azure)?.is_some()
+        {
+            return Ok(Observed::Matches);
+        }
+        for row in sql::usages(&arm, location).await.map_err(words::azure)? {
+            let said = row.properties.display_name.unwrap_or_default().to_lowercase();
+            let (Some(used), Some(limit)) = (row.properties.current_value, row.properties.limit) else {
+                continue;
+            };
+            let (used, limit) = (used.0, limit.0);
+            if !said.contains("managed instance") || !said.contains("vcore") {
+                continue;
+            }
+            if used + f64::from(vcores) > limit {
+                return Err(Failure::of(
+                    FailureClass::NeedsPerson,
+                    "QuotaExceeded",
+                    "The quota for SQL Managed Instance is too small",
+                    format!("{used} of {limit} vCores are used in {location}; the instance needs {vcores} more."),
+                    "Ask for more quota: portal, Help + support, Create a support request, Service and subscription limits, SQL Managed Instance. Or choose fewer vCores or another region in Design.",
+                ));
+            }
+            ctx.evidence(format!(
+                "{used} of {limit} vCores for managed instances are used in {location}."
+            ));
+        }
         Ok(Observed::Matches)
+    }
+}
+
+/// The scope that a lock is on; none when the id is no lock's.
+fn locked(id: &str) -> Option<&str> {
+    let at = id
+        .to_ascii_lowercase()
+        .rfind("/providers/microsoft.authorization/locks/")?;
+    id.get(..at)
+}
+
+/// Whether a resource is this scope, or lies in it. Case does not matter in ids.
+fn lies_in(id: &str, scope: &str) -> bool {
+    let (id, scope) = (id.to_lowercase(), scope.to_lowercase());
+    id.strip_prefix(&scope)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_covers_its_scope_and_all_below() {
+        let group = "/subscriptions/s/resourceGroups/ContosoRG";
+        let lock = format!("{group}/providers/Microsoft.Authorization/locks/keep");
+        assert_eq!(locked(&lock), Some(group));
+        assert_eq!(locked(group), None);
+        assert!(lies_in(group, "/subscriptions/s"));
+        assert!(lies_in(
+            "/subscriptions/s/resourcegroups/contosorg/providers/p/t/n",
+            group
+        ));
+        assert!(!lies_in("/subscriptions/s/resourceGroups/ContosoRG2", group));
+        assert!(!lies_in("/subscriptions/s", group));
     }
 }

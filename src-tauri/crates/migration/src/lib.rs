@@ -108,9 +108,10 @@ impl Runner for Migration {
             Action::Post { .. } => Arc::new(arm::Post(links)),
             Action::Delete { .. } => Arc::new(arm::Delete(links)),
             Action::Check { .. } | Action::Find { .. } => Arc::new(checks::Check(checks::Judge(links))),
-            Action::CheckName { .. } | Action::CheckSize { .. } | Action::CheckSqlCapability { .. } => {
-                Arc::new(checks::Check(checks::Offer(links)))
-            }
+            Action::CheckName { .. }
+            | Action::CheckLocks { .. }
+            | Action::CheckSize { .. }
+            | Action::CheckSqlCapability { .. } => Arc::new(checks::Check(checks::Offer(links))),
             Action::IssueSas { .. } | Action::RotateKey { .. } | Action::CheckBlobs { .. } => {
                 Arc::new(storage::Storage::new(links))
             }

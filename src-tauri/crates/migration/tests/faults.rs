@@ -227,6 +227,8 @@ scripts! {
     no_capacity_at_migration
     agentless_critical
     agent_not_ready
+    instance_cores_used_up
+    locked_before
     network_read_only
     group_locked
 }

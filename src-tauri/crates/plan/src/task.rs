@@ -211,18 +211,25 @@ pub enum Action {
     CheckName {
         id: ResourceId,
     },
+    /// No lock may forbid what the plan changes; `changes` are all resources that the plan puts.
+    CheckLocks {
+        changes: Vec<ResourceId>,
+    },
     /// The VM size must be offered in the region without restriction, and the quota must suffice.
     CheckSize {
         location: String,
         size: String,
         vcpus: u32,
     },
-    /// The region must offer the managed instance's SKU, cores and storage.
+    /// The region must offer the managed instance's SKU, cores and storage, and its quota must have room for it.
     CheckSqlCapability {
         location: String,
         sku: String,
         vcores: u16,
         storage_gib: u32,
+        /// Needs no room in the quota when it is there.
+        #[serde(default)]
+        instance: Option<ResourceId>,
     },
     /// Computes a service SAS for the container, proves that it does what it must and no more, and records only its
     /// parameters (start, expiry, permissions): it is computed anew where needed.

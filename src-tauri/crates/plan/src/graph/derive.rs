@@ -165,6 +165,10 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             format!("{}/completeRestore/action", kind(database)),
             format!("POST {}/{}/completeRestore", kind(database), database.name()),
         ),
+        Action::CheckLocks { .. } => one(
+            "Microsoft.Authorization/locks/read".into(),
+            "GET Microsoft.Authorization/locks".into(),
+        ),
         Action::CheckClassicDms => one(
             "Microsoft.DataMigration/services/read".into(),
             "GET Microsoft.DataMigration/services".into(),

@@ -31,11 +31,11 @@ mod step8;
 pub use picture::diagram;
 
 use crate::{
-    address::Address,
+    address::{Address, ResourceId},
     design::Design,
     inventory::Inventory,
     rules::{self, Pack},
-    task::{Finding, Plan, Severity},
+    task::{Action, Finding, Plan, Severity, Task},
 };
 use builder::Builder;
 use petgraph::{algo::toposort, graph::DiGraph};
@@ -74,7 +74,7 @@ pub fn plan(design: &Design, subscription: &str, inventory: &Inventory) -> Resul
         return Err(PlanError::NoSubscription);
     }
     let b = Builder::new(design, subscription, pack, inventory);
-    let plan = Plan {
+    let mut plan = Plan {
         format: FORMAT,
         application: design.application.clone(),
         rules: format!("{} {}", pack.id, pack.date),
@@ -90,8 +90,31 @@ pub fn plan(design: &Design, subscription: &str, inventory: &Inventory) -> Resul
         ],
         findings: findings(design, pack, inventory),
     };
+    watch_locks(&mut plan);
     check(&plan)?;
     Ok(plan)
+}
+
+/// Tells the check of locks what the plan changes, and lets every first change wait for it.
+fn watch_locks(plan: &mut Plan) {
+    let put = |t: &Task| match &t.action {
+        Action::Put { id, .. } => Some(id.clone()),
+        _ => None,
+    };
+    // Of an id with a part that is not known yet, the parent.
+    let known = |id: ResourceId| match id.as_str().split_once("${") {
+        Some((before, _)) => ResourceId::new(before.rsplit_once('/').map_or(before, |(parent, _)| parent)),
+        None => id,
+    };
+    let all: Vec<ResourceId> = plan.tasks().filter_map(put).map(known).collect();
+    let lock_check = Address::new(1, "check-locks", "subscription");
+    for t in plan.steps.iter_mut().flat_map(|s| &mut s.tasks) {
+        if let Action::CheckLocks { changes } = &mut t.action {
+            changes.clone_from(&all);
+        } else if t.after.is_empty() && put(t).is_some() {
+            t.after.push(lock_check.clone());
+        }
+    }
 }
 
 /// Proves that addresses are unique, dependencies exist and form no circle.
@@ -161,7 +184,7 @@ mod tests {
         design::{BackupSource, DatabaseMethod, DmsDesign, ReplicationMethod},
         inventory::Vm,
         smarthotel,
-        task::{Action, Actor, Task},
+        task::Actor,
     };
     use std::collections::HashSet;
 
@@ -258,6 +281,27 @@ mod tests {
             }
         }
         false
+    }
+
+    #[test]
+    fn nothing_is_changed_before_the_locks_are_read() {
+        for (_, p) in plans() {
+            let changes = p.tasks().find_map(|t| match &t.action {
+                Action::CheckLocks { changes } => Some(changes.clone()),
+                _ => None,
+            });
+            let changes = changes.unwrap();
+            for t in p.tasks() {
+                if let Action::Put { id, .. } = &t.action {
+                    assert!(
+                        behind(&p, t.address.as_str(), "step-1/check-locks/subscription"),
+                        "{}",
+                        t.address
+                    );
+                    assert!(changes.iter().any(|c| id.as_str().starts_with(c.as_str())), "{id}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -27,6 +27,16 @@ impl Builder<'_> {
             vec![
                 register(1, "Microsoft.Network", "Networks, route tables and security groups belong to this provider."),
                 register(1, "Microsoft.Sql", "Managed instances belong to this provider.").nodes(std::slice::from_ref(&mi_node)),
+                task(
+                    1,
+                    "check-locks",
+                    "subscription",
+                    "No lock is in the way",
+                    "Reads the locks of the subscription, its groups and resources.",
+                    // What the plan changes is known when all steps are.
+                    Action::CheckLocks { changes: vec![] },
+                )
+                .why("A lock found later would stop the run in the middle, some of them at the failover."),
                 self.check_network(
                     1,
                     &d.hub_network,
@@ -68,6 +78,7 @@ impl Builder<'_> {
                         sku: "GP_Gen5".into(),
                         vcores: mi.vcores,
                         storage_gib: mi.storage_gib,
+                        instance: Some(self.mi()),
                     },
                 )
                 .after(&["1/provider/Microsoft.Sql"])
