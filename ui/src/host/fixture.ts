@@ -78,7 +78,7 @@ const failure: Failure = {
   code: "95265",
   title: "The Mobility service could not be installed on WEBVM.",
   detail: "The process server could not connect to WEBVM with the account svc-mobility: access was denied (0x5).",
-  hint: "On WEBVM, add CONTOSO\\svc-mobility to the local Administrators group, then choose Try again. Who: Windows administrator.",
+  hint: "On WEBVM, add CONTOSO\\svc-mobility to the local Administrators group, then choose Retry. Who: Windows administrator.",
   correlationId: "8f1c2f4e-77d0-4b6a-9a3e-5a0a61a3c2b4",
 };
 

@@ -1,4 +1,4 @@
-//! Checks that change nothing: one resource, a list, names, sizes, SKUs.
+//! Checks that change nothing: one resource, a list, names, locks, sizes, SKUs, quota.
 
 use crate::{
     Links,
@@ -228,12 +228,11 @@ impl Offer {
         let all = authorization::locks(&self.0.arm(ctx), &ResourceId::new(self.subscription()))
             .await
             .map_err(words::azure)?;
-        let mut forbidden = vec![];
+        let (mut forbidden, mut ids) = (vec![], vec![]);
         for lock in &all {
-            let Some(scope) = lock.id.as_ref().and_then(|id| locked(id.as_str())) else {
-                continue;
-            };
-            if !changes.iter().any(|c| lies_in(c.as_str(), scope)) {
+            let id = lock.id.as_ref().map_or("", ResourceId::as_str);
+            let Some(scope) = locked(id) else { continue };
+            if !changes.iter().any(|c| c.lies_in(scope)) {
                 continue;
             }
             let name = &lock.name;
@@ -241,6 +240,7 @@ impl Offer {
             let note = note.map_or_else(String::new, |n| format!(" (“{n}”)"));
             if lock.properties.level == Some(LockLevel::ReadOnly) {
                 forbidden.push(format!("{name} on {scope}{note}"));
+                ids.push(format!("\"{id}\""));
             } else {
                 ctx.evidence(format!(
                     "The lock {name} on {scope}{note} forbids deleting. It does not stop the migration; what is cleaned up there stays until the lock is removed."
@@ -259,7 +259,10 @@ impl Offer {
             "ScopeLocked",
             "A read-only lock forbids what the plan changes",
             forbidden.join("; "),
-            "Ask whoever set it. Its owner removes it for the change window: portal, the resource or group, Settings, Locks, Delete (or `az lock delete --ids ID`). Then choose Retry.",
+            format!(
+                "Ask whoever set it. An owner of the scope removes it for the change window: portal, the resource or group, Settings, Locks, Delete; or `az lock delete --ids {}`. Then choose Retry.",
+                ids.join(" ")
+            ),
         ))
     }
 
@@ -436,6 +439,7 @@ impl Offer {
         {
             return Ok(Observed::Matches);
         }
+        let mut told = false;
         for row in sql::usages(&arm, location).await.map_err(words::azure)? {
             let said = row.properties.display_name.unwrap_or_default().to_lowercase();
             let (Some(used), Some(limit)) = (row.properties.current_value, row.properties.limit) else {
@@ -454,8 +458,14 @@ impl Offer {
                     "Ask for more quota: portal, Help + support, Create a support request, Service and subscription limits, SQL Managed Instance. Or choose fewer vCores or another region in Design.",
                 ));
             }
+            told = true;
             ctx.evidence(format!(
                 "{used} of {limit} vCores for managed instances are used in {location}."
+            ));
+        }
+        if !told {
+            ctx.evidence(format!(
+                "Azure tells no quota of vCores for managed instances in {location}: whether there is room shows when the instance is created."
             ));
         }
         Ok(Observed::Matches)
@@ -470,29 +480,15 @@ fn locked(id: &str) -> Option<&str> {
     id.get(..at)
 }
 
-/// Whether a resource is this scope, or lies in it. Case does not matter in ids.
-fn lies_in(id: &str, scope: &str) -> bool {
-    let (id, scope) = (id.to_lowercase(), scope.to_lowercase());
-    id.strip_prefix(&scope)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_covers_its_scope_and_all_below() {
+    fn the_scope_of_a_lock_is_what_stands_before_it() {
         let group = "/subscriptions/s/resourceGroups/ContosoRG";
-        let lock = format!("{group}/providers/Microsoft.Authorization/locks/keep");
+        let lock = format!("{group}/providers/microsoft.authorization/locks/keep");
         assert_eq!(locked(&lock), Some(group));
         assert_eq!(locked(group), None);
-        assert!(lies_in(group, "/subscriptions/s"));
-        assert!(lies_in(
-            "/subscriptions/s/resourcegroups/contosorg/providers/p/t/n",
-            group
-        ));
-        assert!(!lies_in("/subscriptions/s/resourceGroups/ContosoRG2", group));
-        assert!(!lies_in("/subscriptions/s", group));
     }
 }

@@ -116,6 +116,12 @@ impl ResourceId {
         self.0.rsplit('/').next().unwrap_or_default()
     }
 
+    /// Tells whether the id is `scope`, or lies in it.
+    pub fn lies_in(&self, scope: &str) -> bool {
+        let (head, rest) = self.0.split_at_checked(scope.len()).unwrap_or_default();
+        head.eq_ignore_ascii_case(scope) && !head.is_empty() && (rest.is_empty() || rest.starts_with('/'))
+    }
+
     /// Returns the value after segment `kind` (case-insensitive), such as the group after `resourceGroups`.
     pub fn part(&self, kind: &str) -> Option<&str> {
         let mut it = self.0.split('/');
@@ -169,6 +175,16 @@ impl fmt::Display for ResourceId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scope_holds_itself_and_all_below() {
+        let group = ResourceId::group("s", "ContosoRG");
+        let inside = ResourceId::new("/subscriptions/s/resourcegroups/contosorg/providers/p/t/n");
+        assert!(group.lies_in(group.as_str()) && group.lies_in("/subscriptions/s") && inside.lies_in(group.as_str()));
+        assert!(!ResourceId::group("s", "ContosoRG2").lies_in(group.as_str()));
+        assert!(!ResourceId::new("/subscriptions/s").lies_in(group.as_str()));
+        assert!(!group.lies_in(""));
+    }
 
     #[test]
     fn address_parts() {

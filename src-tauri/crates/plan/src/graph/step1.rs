@@ -26,7 +26,7 @@ impl Builder<'_> {
             "Prepare SQL Managed Instance",
             vec![
                 register(1, "Microsoft.Network", "Networks, route tables and security groups belong to this provider."),
-                register(1, "Microsoft.Sql", "Managed instances belong to this provider.").nodes(std::slice::from_ref(&mi_node)),
+                register(1, "Microsoft.Sql", "Managed instances belong to this provider."),
                 task(
                     1,
                     "check-locks",
