@@ -19,6 +19,7 @@ import type { RunState } from "./gen/RunState";
 import type { Task } from "./gen/Task";
 import type { TaskState } from "./gen/TaskState";
 import type { Vm } from "./gen/Vm";
+import type { VmDetails } from "./gen/VmDetails";
 import type { Commands, Host, Streams } from "./types";
 
 const view = { hash: data.hash, plan: data.plan, diagram: data.diagram } as unknown as PlanView;
@@ -252,9 +253,50 @@ const vm = (name: string, n: number, more: Partial<Vm> = {}): Vm => ({
   host: `contosohost${(n % 8) + 1}.contoso.com`,
   cluster: null,
   datacenter: "contoso-datacenter",
-  diskBytes: [],
+  details: null,
   readiness: null,
   ...more,
+});
+const details = (...gib: number[]): VmDetails => ({
+  disks: gib.map((size, i) => ({
+    key: 2000 + i,
+    label: `Hard disk ${i + 1}`,
+    capacityBytes: size * 1024 ** 3,
+    controller: "ParaVirtualSCSIController",
+    bus: 0,
+    unit: i,
+    file: `[contoso-ds1] VM/VM_${i}.vmdk`,
+    mode: "persistent",
+    sharing: "sharingNone",
+    busSharing: "noSharing",
+    raw: null,
+    thin: true,
+    encrypted: false,
+  })),
+  nics: [
+    {
+      key: 4000,
+      label: "Network adapter 1",
+      kind: "VirtualVmxnet3",
+      mac: "00:50:56:b1:00:01",
+      network: "VM Network",
+      connected: true,
+    },
+  ],
+  addresses: [{ ip: "10.10.0.3", prefix: 24, origin: "manual", mac: "00:50:56:b1:00:01" }],
+  volumes: [{ path: "C:\\", capacityBytes: 59 * 1024 ** 3, freeBytes: 31 * 1024 ** 3 }],
+  snapshots: [],
+  consolidationNeeded: false,
+  vtpm: false,
+  encrypted: false,
+  passthrough: 0,
+  hardware: "vmx-13",
+  cbtSupported: true,
+  cbtEnabled: false,
+  toolsVersion: "11297",
+  toolsVersionStatus: "guestToolsCurrent",
+  guestOperationsReady: true,
+  annotation: null,
 });
 const vms: Vm[] = [
   vm("WEBVM", 1, {
@@ -262,7 +304,7 @@ const vms: Vm[] = [
     cpus: 4,
     memoryMib: 8192,
     host: "contosohost1.contoso.com",
-    diskBytes: [60 * 1024 ** 3],
+    details: details(60),
     diskCount: 1,
     readiness: "rdp=on;firewall=on;san=OnlineAll;updates=none;reboot=no",
   }),
@@ -271,7 +313,7 @@ const vms: Vm[] = [
     cpus: 8,
     memoryMib: 32768,
     host: "contosohost1.contoso.com",
-    diskBytes: [80 * 1024 ** 3, 200 * 1024 ** 3],
+    details: details(80, 200),
     diskCount: 2,
   }),
   vm("contosodc1", 3, { host: "contosohost1.contoso.com" }),
@@ -493,6 +535,11 @@ const handlers: Handlers = {
           apiVersion: "7.0.3.0",
           readAt: iso(START - 600_000),
           vms,
+          datacenters: [],
+          clusters: [],
+          hosts: [],
+          datastores: [],
+          networks: [],
         },
   plan_get: planView,
   run_start: run,

@@ -109,7 +109,7 @@ pub(crate) async fn read(
         vcenter_name: about.full_name.clone(),
         api_version: about.api_version.clone(),
         read_at: Some(jiff::Timestamp::now()),
-        vms: vec![],
+        ..Inventory::default()
     };
     let listens = page(&found, None) && {
         let pages = vcenter.vms(PAGE);

@@ -456,7 +456,7 @@ impl Pack {
         } else {
             self.os_disk_bios
         };
-        if let Some(os) = vm.disk_bytes.first().filter(|b| **b > limit) {
+        if let Some(os) = vm.disk_bytes().next().filter(|b| *b > limit) {
             add(
                 "vm-os-disk",
                 Severity::Blocking,
@@ -464,7 +464,7 @@ impl Pack {
                 format!("{} GiB; the limit for this firmware is {} GiB.", os / GIB, limit / GIB),
             );
         }
-        if let Some(data) = vm.disk_bytes.iter().skip(1).find(|b| **b > MANAGED_DISK) {
+        if let Some(data) = vm.disk_bytes().skip(1).find(|b| *b > MANAGED_DISK) {
             add(
                 "vm-data-disk",
                 Severity::Blocking,
@@ -510,6 +510,7 @@ pub fn version_at_least(have: &str, want: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inventory::{Disk, VmDetails};
     use crate::smarthotel;
 
     #[test]
@@ -568,6 +569,17 @@ mod tests {
         assert!(!CURRENT.judge_design(&d).is_empty());
     }
 
+    fn disks(gib: &[u64]) -> Option<VmDetails> {
+        let disk = |g: &u64| Disk {
+            capacity_bytes: g * GIB,
+            ..Disk::default()
+        };
+        Some(VmDetails {
+            disks: gib.iter().map(disk).collect(),
+            ..VmDetails::default()
+        })
+    }
+
     #[test]
     fn each_vm_rule_finds_its_fault() {
         let good = Vm {
@@ -576,7 +588,7 @@ mod tests {
             disk_count: 1,
             tools_status: Some("guestToolsRunning".into()),
             firmware: Some("bios".into()),
-            disk_bytes: vec![60 * GIB],
+            details: disks(&[60]),
             ..Vm::default()
         };
         use ReplicationMethod::{InMageRcm, VMwareCbt};
@@ -586,13 +598,13 @@ mod tests {
         type Fault = fn(&mut Vm);
         let cases: [(&str, Fault); 9] = [
             ("vm-ipv6", |v| v.ip_address = Some("fd00::10".into())),
-            ("vm-data-disk", |v| v.disk_bytes.push(33_000 * GIB)),
+            ("vm-data-disk", |v| v.details = disks(&[60, 33_000])),
             ("vm-name", |v| v.name = "web_vm".into()),
             ("vm-guest", |v| v.guest_id = Some("freebsd12Guest".into())),
             ("vm-template", |v| v.template = true),
             ("vm-secure-boot", |v| v.secure_boot = Some(true)),
             ("vm-disks", |v| v.disk_count = 66),
-            ("vm-os-disk", |v| v.disk_bytes = vec![3000 * GIB]),
+            ("vm-os-disk", |v| v.details = disks(&[3000])),
             ("vm-tools", |v| v.tools_status = Some("guestToolsNotRunning".into())),
         ];
         for (rule, fault) in cases {
@@ -612,7 +624,7 @@ mod tests {
         let differ: [(Fault, _, _); 4] = [
             (|v| v.secure_boot = Some(true), blocking, warning),
             (
-                |v| (v.firmware, v.disk_bytes) = (Some("efi".into()), vec![3000 * GIB]),
+                |v| (v.firmware, v.details) = (Some("efi".into()), disks(&[3000])),
                 None,
                 blocking,
             ),

@@ -5,11 +5,11 @@
 //! the size asked for, which spares a window its repaints. The reading goes on in a task of its own: it fetches the next page
 //! while the last one is being shown, and when nobody listens any more it gives the rest up properly.
 
+use crate::details;
 use crate::error::VsphereError;
 use crate::properties::{Object, Of, PAGE, Paths};
 use crate::session::{VCenter, renewing};
 use crate::soap::Record;
-use crate::xml::Node;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use plan::{Inventory, Vm};
@@ -77,6 +77,7 @@ impl VCenter {
             api_version: self.about().api_version.clone(),
             read_at: Some(Timestamp::now()),
             vms,
+            ..Inventory::default()
         })
     }
 
@@ -111,12 +112,8 @@ impl VCenter {
     }
 
     async fn whole_vm(&self, moref: &str) -> Result<Vm, VsphereError> {
-        let paths: Vec<&str> = PATHS
-            .iter()
-            .copied()
-            .chain(["config.hardware.device", "config.extraConfig"])
-            .collect();
-        let what = [&[(VM, &paths[..])], PLACES].concat();
+        let paths: Vec<&str> = [PATHS, details::PATHS, &["config.extraConfig"]].concat();
+        let what = [&[(VM, &paths[..]), ("Network", &["name"])], PLACES].concat();
         let mut objects = self
             .retrieve_all(Of::MachineAndPlaces(moref), &what, Record::NoAnswer)
             .await?;
@@ -125,16 +122,12 @@ impl VCenter {
             .position(|o| o.moref == moref)
             .ok_or_else(|| self.missing(VM, moref))?;
         let object = objects.swap_remove(at);
-        let mut vm = Places::of(objects).vm(&object);
-        let devices = object
-            .node("config.hardware.device")
-            .map(|d| &*d.children)
-            .unwrap_or_default();
-        vm.disk_bytes = devices
+        let networks = objects
             .iter()
-            .filter(|d| d.kind.as_deref() == Some("VirtualDisk"))
-            .map(capacity)
+            .filter_map(|o| Some((o.moref.clone(), decoded(o.text("name")?))))
             .collect();
+        let mut vm = Places::of(objects).vm(&object);
+        vm.details = Some(details::details(&object, &networks));
         let extra = object
             .node("config.extraConfig")
             .map(|d| &*d.children)
@@ -283,18 +276,10 @@ impl Places {
             datacenter: self
                 .above(host, "Datacenter")
                 .or_else(|| self.above(o.text("parent"), "Datacenter")),
-            disk_bytes: Vec::new(),
+            details: None,
             readiness: None,
         }
     }
-}
-
-/// Bytes of a `VirtualDisk`; `capacityInBytes` exists since 5.5.
-fn capacity(disk: &Node) -> u64 {
-    let number = |name| disk.text_of(name).and_then(|t| t.parse::<u64>().ok());
-    number("capacityInBytes")
-        .or_else(|| number("capacityInKB").map(|k| k.saturating_mul(1024)))
-        .unwrap_or_default()
 }
 
 /// vSphere writes `/`, `\` and `%` in names as `%2f`, `%5c` and `%25`, and nothing else.

@@ -13,6 +13,7 @@
 
 mod access;
 mod check;
+mod details;
 mod error;
 mod inventory;
 mod power;

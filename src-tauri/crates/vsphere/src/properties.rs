@@ -51,7 +51,7 @@ pub(crate) struct Page {
 pub(crate) enum Of<'a> {
     /// One, by type and id.
     One(&'a str, &'a str),
-    /// A machine by its id, its host, and all that they are in.
+    /// A machine by its id, its host, all that they are in, and its networks.
     MachineAndPlaces(&'a str),
     View(&'a str),
 }
@@ -85,10 +85,11 @@ impl VCenter {
                 escape(moref)
             ),
             Of::MachineAndPlaces(moref) => format!(
-                "<obj type=\"VirtualMachine\">{}</obj><skip>false</skip>{}{}",
+                "<obj type=\"VirtualMachine\">{}</obj><skip>false</skip>{}{}{}",
                 escape(moref),
                 traversal("up", "ManagedEntity", "parent", UP),
                 traversal("host", "VirtualMachine", "runtime.host", UP),
+                traversal("network", "VirtualMachine", "network", ""),
             ),
             Of::View(view) => format!(
                 "<obj type=\"ContainerView\">{}</obj><skip>true</skip>{}",

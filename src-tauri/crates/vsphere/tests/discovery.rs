@@ -264,7 +264,7 @@ async fn power_names_and_removal() {
     let vcsim = Vcsim::start(&[]);
     let (vcenter, recorder) = vcsim.sign_in().await;
     let vm = vcenter.find_vm("dc0_c0_rp0_vm0").await.expect("read").expect("there");
-    assert_eq!((vm.disk_bytes.len(), vm.readiness.as_deref()), (1, Some("rdp=1")));
+    assert_eq!((vm.disk_bytes().count(), vm.readiness.as_deref()), (1, Some("rdp=1")));
     assert!(
         !recorder.text().contains("guestinfo.rehost.readiness"),
         "other programs keep secrets in extraConfig"

@@ -73,12 +73,12 @@ async fn the_datacenter_of_the_scenario() {
     });
     let whole = vcenter.find_vm("WEBVM").await.expect("read").expect("there");
     assert_eq!(
-        (whole.disk_bytes.as_slice(), whole.readiness.as_deref()),
-        (&[60 << 30][..], Some("rdp=1;san=OnlineAll"))
+        (whole.disk_bytes().collect::<Vec<_>>(), whole.readiness.as_deref()),
+        (vec![60 << 30], Some("rdp=1;san=OnlineAll"))
     );
     assert_eq!(
         plan::Vm {
-            disk_bytes: vec![],
+            details: None,
             readiness: None,
             ..whole
         },

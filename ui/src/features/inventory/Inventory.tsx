@@ -361,8 +361,8 @@ function Details({ vm, onClose }: { vm: Vm; onClose: () => void }) {
     [t("inventory.columns.memory"), bytes(vm.memoryMib * 1024 * 1024)],
     [
       t("inventory.columns.disks"),
-      vm.diskBytes.length > 0
-        ? vm.diskBytes.map((b) => bytes(b)).join(" + ")
+      vm.details
+        ? vm.details.disks.map((d) => bytes(d.capacityBytes)).join(" + ")
         : t("inventory.disks", { count: vm.diskCount, size: bytes(vm.storageBytes) }),
     ],
     [t("inventory.nics"), String(vm.nicCount)],

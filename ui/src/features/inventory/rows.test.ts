@@ -24,7 +24,7 @@ const vm = (name: string, more: Partial<Vm> = {}): Vm => ({
   host: "contosohost1.contoso.com",
   cluster: null,
   datacenter: null,
-  diskBytes: [],
+  details: null,
   readiness: null,
   ...more,
 });

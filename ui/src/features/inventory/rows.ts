@@ -23,7 +23,7 @@ const COMPARE: Record<Column, (a: Vm, b: Vm) => number> = {
 
 /** Bytes of all disks; of the datastores where the capacities are not known yet. */
 export function diskSize(vm: Vm): number {
-  return vm.diskBytes.length > 0 ? vm.diskBytes.reduce((sum, b) => sum + b, 0) : vm.storageBytes;
+  return vm.details ? vm.details.disks.reduce((sum, d) => sum + d.capacityBytes, 0) : vm.storageBytes;
 }
 
 /** Every word of the filter must occur somewhere in name, system, address, host, cluster or state. */
