@@ -3,6 +3,8 @@
 //! Codes are those of Microsoft's OpenAPI files and documentation; each table names its source and date. Microsoft
 //! words causes, not remedies; the remedies are ours. What an admin meets most is below; the long lists of managed
 //! instances, restores, migrations and replications have files of their own.
+//!
+//! What could not be checked against a published source says "(unverified)" in its text, so that its reader sees it too.
 
 mod database;
 mod instance;
@@ -199,7 +201,7 @@ const TABLE: &[Row] = &[
     Row("AADSTS900021", "The tenant ID is not valid", "It is all zeros.", "Copy it from portal > Microsoft Entra ID > Overview > Tenant ID."),
     Row("AADSTS900144", "The sign-in is incomplete", "The request lacks a part that Entra needs.", "Check client ID and secret in Connections > Azure."),
     Row("AADSTS500011", "The resource is unknown in the tenant", "Entra does not know the resource manager's address as a resource: the connection's addresses are of different clouds.", "Correct the addresses in Connections > Azure."),
-    Row("AADSTS500014", "The resource is disabled in the tenant", "The service principal of the resource is disabled, or the subscription has lapsed.", "An administrator checks portal > Microsoft Entra ID > Enterprise applications."),
+    Row("AADSTS500014", "The resource is disabled in the tenant", "The service principal of the resource is disabled, or the subscription has lapsed.", "An administrator checks Microsoft Entra admin center > Entra ID > Enterprise apps."),
     Row("AADSTS70011", "Entra does not accept the scope", "The connection's resource manager address is not one that Entra issues tokens for.", "Correct the addresses in Connections > Azure."),
     Row("AADSTS65001", "Nobody has consented to the application", "An administrator has not yet approved it in this tenant.", "An administrator approves it: App registrations > the application > API permissions > Grant admin consent."),
     Row("AADSTS90033", "Entra is not available for the moment", "The fault is on Microsoft's side.", "Nothing to do: Rehost tries again."),
@@ -256,7 +258,7 @@ impl AzureError {
                     None => Advice {
                         title: "Azure sign-in failed".into(),
                         detail: format!("{says} [{code}]"),
-                        hint: "Check tenant ID, client ID and secret in Connections > Azure. An administrator sees the reason in portal > Microsoft Entra ID > Sign-in logs > Service principal sign-ins.".into(),
+                        hint: "Check tenant ID, client ID and secret in Connections > Azure. An administrator sees the reason in Microsoft Entra admin center > Entra ID > Monitoring & health > Sign-in logs > Service principal sign-ins.".into(),
                     },
                 }
             }

@@ -537,14 +537,15 @@ pub(crate) async fn gone(links: &Links, ctx: &Ctx, id: &ResourceId) -> Result<()
 /// Calls an action once.
 pub(crate) struct Post(pub(crate) Arc<Links>);
 
-/// Site Recovery's name of the job that an action starts.
+/// Site Recovery's name of the job that an action starts, as in Microsoft's examples of 2024-04-01.
 fn scenario(verb: &str) -> Option<&'static str> {
     Some(match verb {
         "testFailover" => "TestFailover",
         "testFailoverCleanup" => "TestFailoverCleanup",
         "unplannedFailover" => "UnplannedFailover",
         "failoverCommit" => "CommitFailover",
-        // Named as the item's states are; a migration in progress is first recognised by those.
+        // Unverified: Microsoft's examples show no job of Azure Migrate, so these are named as the operations are. A
+        // migration in progress is first recognised by the item's state, which is documented.
         "testMigrate" => "TestMigrate",
         "testMigrateCleanup" => "TestMigrateCleanup",
         "migrate" => "Migrate",

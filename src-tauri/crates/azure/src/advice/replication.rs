@@ -2,15 +2,17 @@
 //! job becomes words. Most of its errors bring causes and a recommendation along; those are shown as they are.
 //!
 //! Codes: Microsoft, "Troubleshoot changed block tracking replication"
-//! (troubleshoot-changed-block-tracking-replication); no list of the codes of jobs was found (azure-api, part 11).
+//! (troubleshoot-changed-block-tracking-replication, 28 November 2022), with the service's name.
+//!
+//! Unverified: a job's codes. Microsoft publishes no list; only the shape is known.
 
 use super::{Advice, Row, row};
 use crate::recovery::{Cause, HealthError};
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[Row] = &[
-    Row("181008 DisposeArtefactsTimedOut", "The appliance could not tidy up a replication cycle", "A component of the appliance did not answer in time, or has no way to Azure.", "On the appliance, check outbound 443 and restart the service \"Azure Migrate: Gateway\" (Restart-Service asrgwy); the next cycle goes on by itself."),
-    Row("1011 DiskUploadTimedOut", "A disk could not be uploaded within the time", "The appliance's way to Azure is too slow or blocked, or the appliance is overloaded.", "On the appliance, check bandwidth and outbound 443 to the cache storage account; move machines to another appliance if it is overloaded."),
+    Row("181008 DisposeArtefactsTimedOut", "The appliance could not tidy up a replication cycle", "A component of the appliance did not answer in time, or has no way to Azure.", "On the appliance, check outbound 443 and restart the service \"Microsoft Azure Gateway Service\" (Restart-Service asrgwy); the next cycle goes on by itself."),
+    Row("1011 DiskUploadTimedOut", "A disk could not be uploaded within the time", "The appliance or its service \"Microsoft Azure Gateway Service\" is down, its way to Azure is too slow or blocked, or vCenter throttles the reading of the disk.", "On the appliance, check that the service runs (Get-Service asrgwy), bandwidth, and outbound 443 to the cache storage account; move machines to another appliance if it is overloaded."),
 ];
 
 fn either(text: &str, otherwise: &str) -> String {

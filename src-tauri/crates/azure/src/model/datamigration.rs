@@ -156,8 +156,9 @@ words! {
         AccessDenied,
     }
 
-    /// How a migration goes. Not in Microsoft's OpenAPI file: the words are those of its own client (Azure Data Studio,
-    /// "mirrors MigrationState as defined in RP").
+    /// How a migration goes. Unverified: Microsoft's OpenAPI file gives no list; the words are those of its own client
+    /// (Azure Data Studio, "mirrors MigrationState as defined in RP"). Examples of 2023-07-15-preview show in
+    /// `migrationStatusDetails.migrationState` other words (`WaitForFullBackupUploadOperation`), which nothing reads.
     pub enum MigrationState {
         Creating,
         InProgress,
@@ -232,7 +233,7 @@ impl DatabaseMigrationProperties {
         Some(advice::known(&code, &said).unwrap_or_else(|| Advice {
             title: "The database migration does not go on".into(),
             detail: format!("Azure says: {said}{}", if code.is_empty() { String::new() } else { format!(" [{code}]") }),
-            hint: "The database administrator corrects what Azure's message names. If the migration has failed, start it again; the portal shows its files: the managed instance > Data management > Migrations.".into(),
+            hint: "The database administrator corrects what Azure's message names. If the migration has failed, start it again; the portal shows its files: the managed instance > Data management > Migrations (unverified).".into(),
         }))
     }
 }

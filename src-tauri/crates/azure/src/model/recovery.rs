@@ -529,6 +529,7 @@ words! {
         Suspended,
     }
 
+    /// As in Microsoft's OpenAPI file of 2024-04-01.
     pub enum MigrationState {
         None,
         EnableMigrationInProgress,

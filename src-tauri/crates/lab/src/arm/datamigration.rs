@@ -3,8 +3,10 @@
 //!
 //! A migration first validates (the long operation of its PUT), then follows the backup files of its container or share:
 //! uploads (share only), restores in the order of the log, until someone cuts it over or, offline, until the named file
-//! was restored. Errors carry the codes of Microsoft's list of known issues (2023-04); where that list is silent on what
-//! provokes one, [`World::dms_trouble`] does.
+//! was restored. Errors carry the codes of Microsoft's list of known issues (2024-09); where that list is silent on what
+//! provokes one, [`World::dms_trouble`] does. Unverified: 2056 for a database that is missing or exists already, 2039 for a
+//! PUT while a migration runs (Microsoft's list speaks of a retry), 2043 for a refused key, and the words of `migrationStatus`,
+//! which are those of Azure Data Studio.
 
 use axum::http::Method;
 use jiff::{SignedDuration, Timestamp};

@@ -13,7 +13,7 @@ pub(crate) const DISCOVERY: &str = "Servers-Discovery-ServerDiscovery";
 const ASSESSMENT: &str = "Servers-Assessment-ServerAssessment";
 pub(crate) const MIGRATION: &str = "Servers-Migration-ServerMigration";
 
-/// Regions that keep projects, by name; not every region does.
+/// Regions that keep projects, by name; not every region does. Unverified as a list: Rehost reads it from the provider.
 pub(crate) const LOCATIONS: [&str; 4] = ["centralus", "westus2", "westeurope", "northeurope"];
 
 pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answer> {

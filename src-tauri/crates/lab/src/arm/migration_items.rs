@@ -1,8 +1,9 @@
 //! Azure Migrate's migration items (`VMwareCbt`): a machine's way from initial seeding over delta cycles and test migration
 //! to the migration, with what the appliance's gateway tells on the way.
 //!
-//! Booleans are texts here, as in the service. The scenario names of jobs follow the item's states; Microsoft's examples
-//! show none.
+//! Booleans are texts here, as in the service. States and allowed operations are those of Microsoft's OpenAPI file of
+//! 2024-04-01. Unverified: scenarios (named as the operations are) and tasks of jobs, and all codes and words with which a
+//! request is refused; Microsoft publishes none.
 
 use axum::http::Method as Verb;
 use jiff::{SignedDuration, Timestamp};

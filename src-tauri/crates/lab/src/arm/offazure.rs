@@ -1,4 +1,5 @@
-//! The VMware site that an appliance registers: its vCenter, accounts and the machines it has discovered.
+//! The VMware site that an appliance registers: its vCenter, accounts and the machines it has discovered. Unverified: how
+//! the service names sites, vCenters and machines; Rehost takes the names from the answers.
 
 use axum::http::Method;
 use serde_json::{Value, json};

@@ -1,5 +1,9 @@
 //! Site Recovery's protected items with the modernized VMware experience (`InMageRcm`): their way from initial replication
 //! over the test failover to the commit, and the recovery plans that hold them.
+//!
+//! States and the scenarios TestFailover, TestFailoverCleanup, UnplannedFailover, CommitFailover and DeleteRecoveryPlan are
+//! those of Microsoft's examples of 2024-04-01. Unverified: the state DisablingProtection, other scenarios, the names of
+//! tasks, and all codes and words with which a request is refused; Microsoft publishes none.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};

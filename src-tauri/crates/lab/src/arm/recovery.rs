@@ -1,6 +1,7 @@
 //! Recovery Services vaults and Site Recovery's infrastructure: what an appliance registers (`InMageRcm` modernized, `VMwareV2`
 //! of Azure Migrate), policies and their mappings, and the routes to everything else of a vault. What is replicated is in
 //! [`super::protected`] and [`super::migration_items`]. Shapes and states follow Microsoft's examples of 2024-04-01.
+//! Unverified: the names of jobs and tasks, and the codes and words of refusals.
 //!
 //! Azure Migrate's fixed names are demanded, not only expected: the portal finds nothing under others.
 

@@ -7,6 +7,9 @@
 //! * The project may serve other applications. What was there before stays, and what Azure made for a project of somebody
 //!   else's is never removed.
 //! * Every disk of the machine goes along; the first one, on the lowest unit, is the operating system's.
+//!
+//! What people do on the appliance: MicrosoftDocs/azure-docs, `tutorial-discover-vmware` (2023-10), `migrate-appliance`
+//! (2025-02) and `prepare-azure-accounts` (2025-11). What stands in none of them says "(unverified)".
 
 use super::builder::*;
 
@@ -254,7 +257,7 @@ impl Builder<'_> {
             .person(
                 "vCenter administrator",
                 &[
-                    format!("Azure portal, Azure Migrate, project {}, Discover: choose Using appliance and VMware vSphere, name the appliance exactly {key}, choose Generate key and keep the project key.", d.migrate_project),
+                    format!("Azure portal, Azure Migrate, All projects, {}, Start discovery, Using appliance, For Azure (menu unverified): answer that the machines are virtualized with VMware vSphere, name the appliance exactly {key}, choose Generate key and keep the project key.", d.migrate_project),
                     "Download the OVA there.".into(),
                     format!("vSphere Client, {}, Deploy OVF Template: name the VM {}, 8 CPU, 32 GB, 80 GB, on the management network.", d.datacenter, d.appliance),
                     "Power it on, accept the licence, set the administrator's password.".into(),
@@ -283,13 +286,13 @@ impl Builder<'_> {
             .after(&["5/person/deploy-appliance"])
             .why("Only the appliance's own configuration manager can register it; there is no documented call for it.")
             .secs(1200, 86_400, "a person's time")
-            .back("Remove the appliance in the project, Manage, Appliances.")
+            .back("Remove the appliance in the project, Manage, Appliances (menu unverified).")
             .person(
                 "vCenter administrator",
                 &[
                     format!("Browse to https://{}:44368 (Appliance Configuration Manager) and paste the project key.", d.appliance),
-                    "Choose Login, enter the device code, and sign in as a user with the Entra role Application Developer and the Azure role Contributor on the project's resource group.".into(),
-                    "Copy the VDDK for Windows to the folder that the page names and choose Verify.".into(),
+                    "Choose Login, enter the device code, and sign in as a user with the Entra role Application Developer and the Azure role Azure Migrate Owner, or Azure Migrate Decide and Plan Expert, on the project's resource group.".into(),
+                    "Extract the VDDK for Windows into the folder that the page names, and let it check the prerequisites again.".into(),
                     format!("Enter vCenter and the account {}; then choose Start discovery.", d.vcenter_principal),
                     "Rehost sees the registration by itself within a minute.".into(),
                 ],

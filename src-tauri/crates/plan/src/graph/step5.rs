@@ -1,4 +1,7 @@
 //! Step 5: appliance, policy, replication.
+//!
+//! What people do on the appliance: MicrosoftDocs/azure-docs, `deploy-vmware-azure-replication-appliance-modernized`
+//! (2023-08) and `replication-appliance-support-matrix` (2026-04). What stands in neither says "(unverified)".
 
 use super::builder::*;
 
@@ -58,10 +61,10 @@ impl Builder<'_> {
                 .person(
                     "vCenter administrator",
                     &[
-                        format!("Azure portal, vault {}, Site Recovery, VMware machines to Azure, Prepare infrastructure, Deploy replication appliance: download the OVA.", d.vault),
+                        format!("Azure portal, vault {}, Getting started, Site Recovery, VMware machines to Azure, Prepare infrastructure: download the OVF template of the replication appliance, and copy the appliance key.", d.vault),
                         format!("vSphere Client, {}, Deploy OVF Template: name it {}, 8 CPU, 16 GB, disks 80 GB and 620 GB, on the management network.", d.datacenter, d.appliance),
-                        "Power it on, accept the licence, set the administrator's password.".into(),
-                        "It needs ports 443 (out) and 9443 (from the VMs), and a fixed name in DNS.".into(),
+                        "Power it on, accept the licence, set the administrator's password and choose Finalize; it restarts.".into(),
+                        "It needs ports 443 and 9443 (from the VMs), and a fixed name in DNS.".into(),
                     ],
                     None,
                 )
@@ -91,10 +94,11 @@ impl Builder<'_> {
                 .person(
                     "vCenter administrator",
                     &[
-                        "On the appliance, open the Microsoft Azure Appliance Configuration Manager (desktop shortcut).".into(),
-                        format!("Sign in to Azure; choose subscription, {} and vault {}; paste the vault's appliance key.", d.failover_group, d.vault),
-                        format!("Choose the network card for replication traffic: it can't be changed later. Enter vCenter and the account {}.", d.vcenter_principal),
-                        format!("Add the account {} for the installation of the Mobility service, and finish.", d.mobility_account),
+                        "Sign in to the appliance: the Microsoft Azure Appliance Configuration Manager opens by itself and checks what it needs.".into(),
+                        "Choose how the VMs reach the appliance, by name rather than by address. The network card can't be changed later (unverified).".into(),
+                        format!("Paste the appliance key, choose Login and enter the shown code within 5 minutes, as a user with the Entra role Application Developer who is owner of the subscription, or contributor and User Access Administrator. It must then show {} and vault {}.", d.failover_group, d.vault),
+                        format!("Choose Add vCenter Server and enter vCenter and the account {}.", d.vcenter_principal),
+                        format!("Choose Add virtual machine credentials and enter {}, for the installation of the Mobility service; then Continue. It takes up to 30 minutes.", d.mobility_account),
                     ],
                     None,
                 )
