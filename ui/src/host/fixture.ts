@@ -351,6 +351,8 @@ const script = (id: string, title: string, happens: string, admin: string, more:
   byItself: true,
   replication: null,
   databaseMethods: [],
+  backups: null,
+  source: "Made up for the window without a program.",
   ...more,
 });
 const faultScripts: FaultScript[] = [
@@ -406,7 +408,7 @@ const faultScripts: FaultScript[] = [
     "The integration runtime goes offline",
     "The self-hosted integration runtime can't reach the share for ten minutes.",
     "Nothing. DMS goes on uploading when it is back.",
-    { databaseMethods: ["DmsOffline", "DmsOnline"] },
+    { databaseMethods: ["DmsOffline", "DmsOnline"], backups: "Share" },
   ),
 ];
 
@@ -512,6 +514,7 @@ const handlers: Handlers = {
     fault = options.fault;
     design.replication = options.replication;
     design.databaseMethod = options.databaseMethod;
+    design.dms.source = options.backups;
     return project();
   },
   methods_set: ({ replication, databaseMethod }) => {

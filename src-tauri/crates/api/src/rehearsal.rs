@@ -18,7 +18,7 @@ use engine::Clock;
 use jiff::Timestamp;
 use lab::{Addresses, Lab, LabError, Options, Ports, faults::With};
 use plan::{
-    Connections, DatabaseMethod, Project, ReplicationMethod,
+    BackupSource, Connections, DatabaseMethod, Project, ReplicationMethod,
     design::{AzureConnection, Cloud, VCenterConnection},
     smarthotel,
 };
@@ -83,6 +83,7 @@ impl Default for RehearsalOptions {
             speed: USUAL_SPEED,
             replication: ReplicationMethod::default(),
             database_method: DatabaseMethod::default(),
+            backups: BackupSource::default(),
             fault: None,
         }
     }
@@ -210,13 +211,15 @@ pub fn scripts() -> Vec<FaultScript> {
         replication: match s.with {
             With::InMageRcm => Some(ReplicationMethod::InMageRcm),
             With::VMwareCbt => Some(ReplicationMethod::VMwareCbt),
-            With::All | With::LogReplay | With::DmsOnline => None,
+            With::All | With::LogReplay | With::DmsOnline | With::DmsFromShare => None,
         },
         database_methods: match s.with {
             With::LogReplay => vec![DatabaseMethod::LogReplay],
-            With::DmsOnline => vec![DatabaseMethod::DmsOnline],
+            With::DmsOnline | With::DmsFromShare => vec![DatabaseMethod::DmsOnline],
             With::All | With::InMageRcm | With::VMwareCbt => vec![],
         },
+        backups: (s.with == With::DmsFromShare).then_some(BackupSource::Share),
+        source: s.source.clone(),
     };
     lab::faults::SCRIPTS.iter().map(script).collect()
 }
@@ -254,6 +257,7 @@ pub async fn rehearse(app: &Arc<App>, rehearsal: Rehearsal) -> Result<ProjectVie
     let id = uuid::Uuid::now_v7().to_string();
     let mut project = smarthotel::project(&id, Connections::default(), options.speed, rehearsal.seed);
     (project.design.replication, project.design.database_method) = (options.replication, options.database_method);
+    project.design.dms.source = options.backups;
     project.rehearsal_fault = options.fault;
     let world = inside(&project, rehearsal.full_speed, diary, None).await?;
     project.connections = connections(&world.addresses);
@@ -514,15 +518,16 @@ fn check_fault(options: &RehearsalOptions) -> Result<(), UiError> {
         .find(|s| s.id == *id)
         .ok_or_else(|| unknown_fault(id))?;
     let fits = script.replication.is_none_or(|m| m == options.replication)
-        && (script.database_methods.is_empty() || script.database_methods.contains(&options.database_method));
+        && (script.database_methods.is_empty() || script.database_methods.contains(&options.database_method))
+        && script.backups.is_none_or(|b| b == options.backups);
     if fits {
         return Ok(());
     }
     Err(UiError::invalid(
         format!("{id} can't be rehearsed with these methods"),
         format!(
-            "{}: that doesn't happen with {:?} and {:?}.",
-            script.title, options.replication, options.database_method
+            "{}: that doesn't happen with {:?}, {:?} and backups from {:?}.",
+            script.title, options.replication, options.database_method, options.backups
         ),
         "Choose other methods or another fault script.",
     ))

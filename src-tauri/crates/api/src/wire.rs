@@ -3,7 +3,7 @@
 
 pub use engine::{RunPhase, RunState, TaskState, TaskStatus};
 use plan::{
-    Address, Connections, DatabaseMethod, Design, Plan, ReplicationMethod, Vm, design::AzureConnection,
+    Address, BackupSource, Connections, DatabaseMethod, Design, Plan, ReplicationMethod, Vm, design::AzureConnection,
     diagram::Diagram,
 };
 use serde::{Deserialize, Serialize};
@@ -91,6 +91,8 @@ pub struct RehearsalOptions {
     pub speed: u32,
     pub replication: ReplicationMethod,
     pub database_method: DatabaseMethod,
+    /// Where Database Migration Service takes the backups from.
+    pub backups: BackupSource,
     /// Id of the [`FaultScript`] to play; none = nothing goes wrong.
     pub fault: Option<String>,
 }
@@ -113,6 +115,10 @@ pub struct FaultScript {
     pub replication: Option<ReplicationMethod>,
     /// It can be played with these database methods only; empty = with each.
     pub database_methods: Vec<DatabaseMethod>,
+    /// It can be played with backups from there only; none = from each.
+    pub backups: Option<BackupSource>,
+    /// Where its codes and words are from, and what of it is unverified.
+    pub source: String,
 }
 
 /// Where secrets are kept.

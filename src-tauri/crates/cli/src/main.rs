@@ -15,7 +15,7 @@ use api::{
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use follow::Gates;
-use plan::{DatabaseMethod, ReplicationMethod};
+use plan::{BackupSource, DatabaseMethod, ReplicationMethod};
 use say::Say;
 use std::{
     io::IsTerminal,
@@ -54,6 +54,9 @@ struct Methods {
     /// How the database gets to the managed instance [default: log-replay].
     #[arg(long, value_enum, value_name = "METHOD")]
     database: Option<Database>,
+    /// Where Database Migration Service takes the backups from [default: container].
+    #[arg(long, value_enum, value_name = "SOURCE")]
+    backups: Option<Backups>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -76,9 +79,22 @@ enum Database {
     DmsOnline,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Backups {
+    /// The backup account's container, into which SQL Server writes them itself.
+    Container,
+    /// A share on-premises, from which a self-hosted integration runtime uploads them.
+    Share,
+}
+
 impl Methods {
     /// What was chosen, and for what was not, what is there.
-    fn over(self, replication: ReplicationMethod, database: DatabaseMethod) -> (ReplicationMethod, DatabaseMethod) {
+    fn over(
+        self,
+        replication: ReplicationMethod,
+        database: DatabaseMethod,
+        backups: BackupSource,
+    ) -> (ReplicationMethod, DatabaseMethod, BackupSource) {
         let replication = match self.replication {
             None => replication,
             Some(Replication::InMageRcm) => ReplicationMethod::InMageRcm,
@@ -90,7 +106,12 @@ impl Methods {
             Some(Database::DmsOffline) => DatabaseMethod::DmsOffline,
             Some(Database::DmsOnline) => DatabaseMethod::DmsOnline,
         };
-        (replication, database)
+        let backups = match self.backups {
+            None => backups,
+            Some(Backups::Container) => BackupSource::Blob,
+            Some(Backups::Share) => BackupSource::Share,
+        };
+        (replication, database, backups)
     }
 }
 
@@ -257,12 +278,14 @@ async fn act(command: Command, say: Say) -> Result<End, UiError> {
         } => {
             let app = app();
             let usual = RehearsalOptions::default();
-            let (replication, database_method) = methods.over(usual.replication, usual.database_method);
+            let (replication, database_method, backups) =
+                methods.over(usual.replication, usual.database_method, usual.backups);
             let rehearsal = Rehearsal {
                 options: RehearsalOptions {
                     speed,
                     replication,
                     database_method,
+                    backups,
                     fault,
                 },
                 seed,
@@ -286,7 +309,13 @@ async fn act(command: Command, say: Say) -> Result<End, UiError> {
                 (Some(url), Some(ca)) => api::rehearsal::attach(&app, &project, &url, &ca).await?,
                 _ => api::projects::open_file(&app, &project).await?,
             };
-            let (replication, database) = methods.over(view.design.replication, view.design.database_method);
+            let mut dms = view.design.dms;
+            let (replication, database, backups) =
+                methods.over(view.design.replication, view.design.database_method, dms.source);
+            if dms.source != backups {
+                dms.source = backups;
+                api::projects::dms_save(&app, view.path.clone(), dms, None, None).await?;
+            }
             let view = api::projects::methods_set(&app, view.path, replication, database).await?;
             let gates = gates.unwrap_or(if view.rehearsal { Gates::Accept } else { Gates::Ask });
             api::run::start_or_resume(&app, &view.path, gates == Gates::Accept).await?;

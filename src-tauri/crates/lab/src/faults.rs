@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use crate::{
     LabError,
-    arm::{Refusal, last, migration_items, protected::Item, set_state},
+    arm::{Refusal, datamigration, last, migration_items, protected::Item, set_state},
     gate::Service,
     onprem::Power,
     world::{World, plus},
@@ -60,6 +60,8 @@ pub enum With {
     VMwareCbt,
     LogReplay,
     DmsOnline,
+    /// Database Migration Service online, with backups from a share and the integration runtime that reads it.
+    DmsFromShare,
 }
 
 /// All scripts, in the order in which an admin meets what they are about.
@@ -169,6 +171,8 @@ pub(crate) enum Effect {
     },
     /// VMware Tools don't run in this machine.
     StopTools { vm: String },
+    /// The computers of the integration runtimes are off.
+    RuntimeOffline,
 }
 
 /// How a script goes, for the diary and for tests.
@@ -316,6 +320,7 @@ impl World {
                     .store(crate::arm::authorization::lock(&scope, "fault-script", &level, &notes));
             }
             Some(Effect::StopTools { vm }) => self.set_tools(&vm, false),
+            Some(Effect::RuntimeOffline) => self.runtimes_offline(true),
             Some(Effect::EndSessions) => self.onprem.sessions.clear(),
             _ => {}
         }
@@ -351,6 +356,7 @@ impl World {
                         .remove(&crate::arm::authorization::lock_id(&scope, "fault-script"));
                 }
                 Effect::StopTools { vm } => self.set_tools(&vm, true),
+                Effect::RuntimeOffline => self.runtimes_offline(false),
                 _ => {}
             }
         }
@@ -371,7 +377,7 @@ impl World {
         for i in 0..self.trouble.rules.len() {
             let stands = matches!(
                 self.trouble.effect(i),
-                Some(Effect::Lock { .. } | Effect::StopTools { .. })
+                Some(Effect::Lock { .. } | Effect::StopTools { .. } | Effect::RuntimeOffline)
             );
             if stands && self.trouble.progress.struck[i] > 0 && !self.trouble.progress.cured {
                 self.happen(i);
@@ -412,6 +418,7 @@ impl World {
         }
         roll_back(&mut self.cloud.items, &fail.items, |i| on(&i.job, operation));
         roll_back(&mut self.cloud.migrations, &fail.migrations, |i| on(&i.job, operation));
+        datamigration::cutover_failed(self, operation);
         match resource {
             Some(id) if fail.leaves_failed => {
                 if let Some(r) = self.cloud.get_mut(id) {

@@ -24,6 +24,7 @@ import { useHost } from "../../host";
 import type { FaultScript } from "../../host/gen/FaultScript";
 import type { RehearsalOptions } from "../../host/gen/RehearsalOptions";
 import type { UiError } from "../../host/gen/UiError";
+import { BackupsChoice } from "../methods/BackupsChoice";
 import { MethodChoice } from "../methods/MethodChoice";
 import { PARTS } from "../methods/methods";
 import { choose, missing, USUAL } from "./options";
@@ -92,6 +93,9 @@ export function RehearseDialog({ open, busy, error, onRehearse, onClose }: Props
                     onChange={(method) => set({ [part]: method })}
                   />
                 ))}
+                {options.databaseMethod === "LogReplay" ? null : (
+                  <BackupsChoice value={options.backups} onChange={(backups) => set({ backups })} />
+                )}
               </div>
               <div className={s.faults}>
                 <h3 id={faults} className={s.faultsTitle}>
@@ -118,6 +122,7 @@ export function RehearseDialog({ open, busy, error, onRehearse, onClose }: Props
                 </RadioGroup>
                 <p className={s.faultAdmin} role="status">
                   {chosen ? t("rehearse.expect", { text: chosen.admin }) : t("rehearse.nothingText")}
+                  {chosen ? <small>{t("plan.source", { source: chosen.source })}</small> : null}
                 </p>
               </div>
               {error ? (
@@ -161,7 +166,11 @@ function Fault({ script, options }: { script: FaultScript; options: RehearsalOpt
           <span>{script.happens}</span>
           <small data-by={needed.length === 0 && !script.byItself ? "person" : undefined}>
             {needed.length > 0
-              ? t("rehearse.onlyWith", { methods: either.format(needed.map((m) => t(`methods.name.${m}`))) })
+              ? t("rehearse.onlyWith", {
+                  methods: either.format(
+                    needed.map((m) => t(m === "Blob" || m === "Share" ? `dms.sourceName.${m}` : `methods.name.${m}`)),
+                  ),
+                })
               : t(script.byItself ? "rehearse.byItself" : "rehearse.byPerson")}
           </small>
         </span>

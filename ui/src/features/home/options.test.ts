@@ -10,17 +10,23 @@ const script = (id: string, more: Partial<FaultScript> = {}): FaultScript => ({
   byItself: true,
   replication: null,
   databaseMethods: [],
+  backups: null,
+  source: "",
   ...more,
 });
 const any = script("any");
 const cbt = script("cbt", { replication: "VMwareCbt" });
 const dms = script("dms", { databaseMethods: ["DmsOffline", "DmsOnline"] });
+const share = script("share", { databaseMethods: ["DmsOnline"], backups: "Share" });
 
 it("says which methods a script would need", () => {
   expect(missing(any, USUAL)).toEqual([]);
   expect(missing(cbt, USUAL)).toEqual(["VMwareCbt"]);
   expect(missing(dms, USUAL)).toEqual(["DmsOffline", "DmsOnline"]);
   expect(missing(dms, { ...USUAL, databaseMethod: "DmsOnline" })).toEqual([]);
+  expect(missing(share, USUAL)).toEqual(["DmsOnline"]);
+  expect(missing(share, { ...USUAL, databaseMethod: "DmsOnline" })).toEqual(["Share"]);
+  expect(missing(share, { ...USUAL, databaseMethod: "DmsOnline", backups: "Share" })).toEqual([]);
 });
 
 it("drops a script that the chosen methods leave without its object", () => {

@@ -8,21 +8,17 @@ import {
   DialogContent,
   DialogSurface,
   DialogTitle,
-  Field,
-  Radio,
-  RadioGroup,
 } from "@fluentui/react-components";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { ErrorCard } from "../../design/ErrorCard";
 import { useCommand } from "../../host";
-import type { BackupSource } from "../../host/gen/BackupSource";
 import type { DmsDesign } from "../../host/gen/DmsDesign";
 import type { ProjectView } from "../../host/gen/ProjectView";
 import { SecretField, TextField } from "../connections/fields";
+import { BackupsChoice } from "./BackupsChoice";
 import s from "./methods.module.css";
 
-const SOURCES: BackupSource[] = ["Blob", "Share"];
 type TextName = { [K in keyof DmsDesign]: DmsDesign[K] extends string ? K : never }[keyof DmsDesign];
 
 export function DmsDialog({ project, onClose }: { project: ProjectView; onClose: () => void }) {
@@ -63,22 +59,7 @@ export function DmsDialog({ project, onClose }: { project: ProjectView; onClose:
             <DialogTitle>{t("dms.title")}</DialogTitle>
             <DialogContent className={s.dialogBody} data-testid="dms-dialog">
               {text("service")}
-              <Field label={t("dms.source")} hint={t(`dms.sourceText.${dms.source}`)}>
-                <RadioGroup
-                  layout="horizontal"
-                  value={dms.source}
-                  onChange={(_, data) => set({ source: data.value as BackupSource })}
-                >
-                  {SOURCES.map((source) => (
-                    <Radio
-                      key={source}
-                      value={source}
-                      label={t(`dms.sourceName.${source}`)}
-                      data-testid={`dms-from-${source}`}
-                    />
-                  ))}
-                </RadioGroup>
-              </Field>
+              <BackupsChoice value={dms.source} onChange={(source) => set({ source })} />
               {dms.source === "Blob" ? (
                 <>
                   {text("identity")}

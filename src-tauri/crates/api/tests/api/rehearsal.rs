@@ -204,18 +204,27 @@ async fn a_fault_script_needs_a_person_and_the_run_goes_on_after_it() {
 #[tokio::test]
 async fn what_cannot_be_rehearsed_is_refused_before_anything_is_made() {
     let desk = Desk::new();
+    let fault = |id: &str| RehearsalOptions {
+        fault: Some(id.to_owned()),
+        ..RehearsalOptions::default()
+    };
     let wrong = [
-        (Some("no-such-thing"), plan::ReplicationMethod::InMageRcm, 500),
-        (Some("appliance-down"), plan::ReplicationMethod::VMwareCbt, 500),
-        (None, plan::ReplicationMethod::InMageRcm, 0),
-    ];
-    for (fault, replication, speed) in wrong {
-        let options = RehearsalOptions {
-            fault: fault.map(str::to_owned),
-            replication,
-            speed,
+        fault("no-such-thing"),
+        RehearsalOptions {
+            replication: plan::ReplicationMethod::VMwareCbt,
+            ..fault("appliance-down")
+        },
+        // From a container nothing is uploaded.
+        RehearsalOptions {
+            database_method: plan::DatabaseMethod::DmsOnline,
+            ..fault("runtime-offline")
+        },
+        RehearsalOptions {
+            speed: 0,
             ..RehearsalOptions::default()
-        };
+        },
+    ];
+    for options in wrong {
         let refused = desk
             .call::<ProjectView>("rehearse_sample", json!({ "options": options }))
             .await

@@ -133,6 +133,8 @@ pub(crate) struct Migration {
     deleting: bool,
     blocked: String,
     upload_errors: Vec<String>,
+    /// The operation that cuts it over.
+    cutover: String,
 }
 
 impl Migration {
@@ -597,6 +599,7 @@ fn start(world: &mut World, req: &Req, id: &str) -> Answer {
         deleting: false,
         blocked: String::new(),
         upload_errors: vec![],
+        cutover: String::new(),
     };
     let new = !world.cloud.database_migrations.contains_key(&key);
     let operation = migration.operation.clone();
@@ -1150,7 +1153,7 @@ fn complete(world: &mut World, key: &str) -> Option<String> {
     let (id, operation, database) = (m.id.clone(), m.operation.clone(), m.database());
     let region = world.cloud.get(&parent(&id, 4))?["location"].as_str()?.to_owned();
     let (k, label) = (key.to_owned(), format!("cutover {operation}"));
-    Some(lro::start(
+    let op = lro::start(
         world,
         lro::Style::DataMigration,
         &region,
@@ -1182,7 +1185,17 @@ fn complete(world: &mut World, key: &str) -> Option<String> {
             end(w, &k, State::Succeeded, None);
             Ok(())
         },
-    ))
+    );
+    world.cloud.database_migrations.get_mut(key)?.cutover.clone_from(&op);
+    Some(op)
+}
+
+/// A cutover that a fault script lets fail has changed nothing: the migration is ready for another one.
+pub(crate) fn cutover_failed(world: &mut World, operation: &str) {
+    let mut all = world.cloud.database_migrations.values_mut();
+    if let Some(m) = all.find(|m| m.state == State::Completing && m.cutover == operation) {
+        m.state = State::Running;
+    }
 }
 
 /// Ends a migration. A database that was not finished goes with it.
@@ -1446,7 +1459,7 @@ impl World {
         }));
     }
 
-    /// The computers of every integration runtime go away or come back, for tests.
+    /// The computers of every integration runtime go away or come back.
     pub fn runtimes_offline(&mut self, offline: bool) {
         for r in self.cloud.runtimes.values_mut() {
             r.offline = offline;
