@@ -5,29 +5,12 @@
 
 mod support;
 
-use engine::{
-    Ctx, Engine, FailureClass, Observed, ProjectFile, RunOptions, RunState, Runner, TaskStatus, event::Outcome,
-    kind::Report,
-};
+use engine::{FailureClass, Observed, RunState, Runner};
 use lab::{Lab, Options};
-use plan::{Design, ReplicationMethod, Task, smarthotel};
-use secrets::Secret;
+use plan::{Design, ReplicationMethod, smarthotel};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use support::{LabTime, connections, runner};
-
-async fn full_speed() -> Lab {
-    let options = Options {
-        skip_idle_over: Some(Duration::ZERO),
-        ..Options::default()
-    };
-    Lab::start(options).await.unwrap()
-}
-
-fn task_of(address: &str) -> Task {
-    let plan = plan::graph::plan(&smarthotel::design(), "s", &plan::Inventory::default()).unwrap();
-    plan.task(&address.parse().unwrap()).unwrap().clone()
-}
+use std::collections::BTreeMap;
+use support::{ctx, evidence, inventory, plan_of, run_whole, runner, skipped, task_of};
 
 /// Sets what goes wrong in the lab, as its control endpoint takes it.
 async fn set_faults(a: &lab::Addresses, faults: &Value) {
@@ -46,81 +29,23 @@ async fn set_faults(a: &lab::Addresses, faults: &Value) {
     assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
 }
 
-/// Runs the whole plan of a design against a fresh lab.
-async fn rehearse(design: Design, options: Options, faults: Value) -> (Lab, RunState) {
-    let lab = Lab::start(Options {
+/// Runs the whole plan against a fresh lab.
+async fn rehearse(options: Options, faults: Value) -> (Lab, RunState) {
+    let lab = support::lab(Options {
         speed: 10_000,
-        skip_idle_over: Some(Duration::ZERO),
         ..options
     })
-    .await
-    .unwrap();
-    let a = lab.addresses();
-    set_faults(&a, &faults).await;
-    let c = connections(&a);
-    let password = Secret::new(a.vcenter_password.clone());
-    let vc = vsphere::VCenter::connect(&c.vcenter, &password, Arc::new(plan::exchange::NoTrace))
-        .await
-        .unwrap();
-    let inventory = vc.inventory().await.unwrap();
-    vc.logout().await;
-    let plan = plan::graph::plan(&design, &a.subscription_id, &inventory).unwrap();
+    .await;
+    set_faults(&lab.addresses(), &faults).await;
+    let design = Design {
+        replication: ReplicationMethod::VMwareCbt,
+        ..smarthotel::design()
+    };
+    let plan = plan_of(&lab, &design, &inventory(&lab).await);
     let findings = plan.findings.iter().filter(|f| f.rule != "agentless-vddk").count();
     assert_eq!(findings, 0, "the sample must have no findings: {:?}", plan.findings);
-    let runner = runner(&lab);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("sample.rehost");
-    let mut project = smarthotel::project("p", c, 10_000, 1);
-    project.design = design;
-    let file = Arc::new(ProjectFile::create(&path, &project).unwrap());
-    let mut options = RunOptions::new("test", "test", "0");
-    options.rehearsal = true;
-    options.auto_accept_gates = true;
-    let handle = Engine::start(
-        file.clone(),
-        Arc::new(plan),
-        runner,
-        Arc::new(LabTime(lab.clock())),
-        options,
-    )
-    .unwrap();
-    let finished = tokio::time::timeout(Duration::from_secs(90), handle.finished()).await;
-    let state = handle.state();
-    let open: Vec<_> = state
-        .tasks
-        .iter()
-        .filter(|t| !t.status.is_settled())
-        .map(|t| format!("{} {:?} {} {:?}", t.address, t.status, t.text, t.failure))
-        .collect();
-    assert!(open.is_empty(), "not settled:\n{}\n{:#?}", open.join("\n"), lab.stats());
-    assert!(matches!(finished, Ok(Ok(Outcome::Done))));
-    assert!(state.tasks.len() >= 60);
-    assert_eq!(
-        lab.stats().repeated,
-        vec![],
-        "nothing that changes something is asked for twice"
-    );
-    file.verify_chain().unwrap();
-    drop(handle);
-    drop(file);
-    let bytes = std::fs::read(&path).unwrap();
-    for canary in [
-        "Canary-Adm1n-Passw0rd",
-        a.vcenter_password.as_str(),
-        a.client_secret.as_str(),
-    ] {
-        assert!(
-            !bytes.windows(canary.len()).any(|w| w == canary.as_bytes()),
-            "a secret is in the project file"
-        );
-    }
+    let state = run_whole(&lab, plan, runner(&lab), Vec::new).await;
     (lab, state)
-}
-
-/// Addresses of what was not needed.
-fn skipped(state: &RunState) -> Vec<String> {
-    let skipped = state.tasks.iter().filter(|t| t.status == TaskStatus::Skipped);
-    skipped.map(|t| t.address.to_string()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,7 +56,7 @@ async fn whole_scenario_runs_to_the_end_without_an_agent() {
         record: std::env::var_os("LAB_RECORD").is_some(),
         ..Options::default()
     };
-    let (lab, run) = rehearse(agentless(), options.clone(), json!([])).await;
+    let (lab, run) = rehearse(options.clone(), json!([])).await;
     if let Some(file) = std::env::var_os("LAB_RECORD") {
         let lines: Vec<String> = lab.exchanges().iter().map(Value::to_string).collect();
         std::fs::write(file, lines.join("\n")).unwrap();
@@ -202,36 +127,20 @@ async fn lost_answers_repeat_nothing_without_an_agent() {
         lost("POST", "removeInfra"),
         lost("DELETE", "locks/*"),
     ]);
-    let (lab, run) = rehearse(agentless(), Options::default(), faults).await;
+    let (lab, run) = rehearse(Options::default(), faults).await;
     assert_eq!(lab.unmet(), Vec::<usize>::new(), "rules that nothing met");
     let again = run.tasks.iter().filter(|t| t.attempts > 1).count();
     assert!(again >= 10, "the answers to {again} tasks were lost");
     lab.stop().await;
 }
 
-fn agentless() -> Design {
-    Design {
-        replication: ReplicationMethod::VMwareCbt,
-        ..smarthotel::design()
-    }
-}
-
-/// What a task's evidence says.
-fn evidence(reports: &engine::kind::Reports) -> Vec<String> {
-    let said = reports.take().into_iter().filter_map(|r| match r {
-        Report::Evidence(e) => Some(e),
-        _ => None,
-    });
-    said.collect()
-}
-
 #[tokio::test]
 async fn retired_generations_are_explained_and_never_started() {
-    let lab = full_speed().await;
+    let lab = support::lab(Options::default()).await;
     let runner = runner(&lab);
     let task = task_of("step-3/check-retired/replication");
     let look = async || {
-        let (ctx, reports) = Ctx::for_test(task.clone(), BTreeMap::new(), Arc::new(LabTime(lab.clock())));
+        let (ctx, reports) = ctx(&lab, &task, BTreeMap::new());
         let seen = runner.kind(&task).observe(&ctx).await;
         (seen, evidence(&reports))
     };

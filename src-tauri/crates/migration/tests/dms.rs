@@ -4,19 +4,16 @@
 
 mod support;
 
-use engine::{
-    Ctx, Engine, FailureClass, Observed, ProjectFile, RunOptions, Runner, event::Outcome, kind::Created, kind::Report,
-};
+use engine::{Ctx, FailureClass, Observed, Runner, kind::Created, kind::Report};
 use jiff::SignedDuration;
 use lab::{Lab, Options};
 use migration::Migration;
-use plan::{Address, DatabaseMethod, Plan, Task, smarthotel};
+use plan::{Address, DatabaseMethod, Inventory, Plan, Task, smarthotel};
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
-    time::Duration,
 };
-use support::{LabTime, connections, runner};
+use support::{end_well, plan_of, runner, start};
 
 const START: &str = "step-6/migration/SmartHotelDB";
 
@@ -48,28 +45,14 @@ fn up_to(plan: &mut Plan, last: &str) {
 }
 
 async fn started() -> Started {
-    let lab = Lab::start(Options {
-        skip_idle_over: Some(Duration::ZERO),
-        ..Options::default()
-    })
-    .await
-    .unwrap();
-    let a = lab.addresses();
+    let lab = support::lab(Options::default()).await;
     let mut design = smarthotel::design();
     design.database_method = DatabaseMethod::DmsOnline;
-    let mut plan = plan::graph::plan(&design, &a.subscription_id, &plan::Inventory::default()).unwrap();
+    let mut plan = plan_of(&lab, &design, &Inventory::default());
     up_to(&mut plan, "step-6/restore/full");
-    let runner = runner(&lab);
-    let folder = tempfile::tempdir().unwrap();
-    let project = smarthotel::project("p", connections(&a), 1, 1);
-    let file = Arc::new(ProjectFile::create(&folder.path().join("p.rehost"), &project).unwrap());
-    let options = RunOptions::new("test", "test", "0");
-    let time = Arc::new(LabTime(lab.clock()));
-    let run = Engine::start(file, Arc::new(plan.clone()), runner.clone(), time, options).unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(120), run.finished()).await;
-    let state = run.state();
-    let open: Vec<_> = state.tasks.iter().filter(|t| !t.status.is_settled()).collect();
-    assert!(matches!(ended, Ok(Ok(Outcome::Done))), "{open:#?}");
+    let (runner, folder) = (runner(&lab), tempfile::tempdir().unwrap());
+    let (_, run) = start(&lab, &folder.path().join("p.rehost"), plan.clone(), runner.clone());
+    end_well(&run).await;
     Started { lab, plan, runner }
 }
 
@@ -79,7 +62,7 @@ impl Started {
     }
 
     fn ctx(&self, task: &Task) -> (Ctx, engine::kind::Reports) {
-        Ctx::for_test(task.clone(), BTreeMap::new(), Arc::new(LabTime(self.lab.clock())))
+        support::ctx(&self.lab, task, BTreeMap::new())
     }
 }
 
@@ -132,7 +115,7 @@ async fn a_lost_start_is_adopted_another_ones_migration_is_not_and_the_way_back_
         "dms.operation".to_owned(),
         "858ba109-5ab7-4fa1-8aea-bea487cacdcd".into(),
     )]);
-    let (ctx, _) = Ctx::for_test(follow.clone(), other, Arc::new(LabTime(s.lab.clock())));
+    let (ctx, _) = support::ctx(&s.lab, &follow, other);
     assert_eq!(
         s.runner.kind(&follow).observe(&ctx).await.unwrap_err().code,
         "OtherMigration"
@@ -161,7 +144,7 @@ async fn a_lost_start_is_adopted_another_ones_migration_is_not_and_the_way_back_
         "{state}"
     );
     let facts = BTreeMap::from([("dms.operation".to_owned(), operation)]);
-    let (ctx, _) = Ctx::for_test(follow.clone(), facts, Arc::new(LabTime(s.lab.clock())));
+    let (ctx, _) = support::ctx(&s.lab, &follow, facts);
     assert_eq!(
         s.runner.kind(&follow).observe(&ctx).await.unwrap_err().code,
         "MigrationGone"
@@ -204,7 +187,7 @@ async fn a_failed_migration_is_told_once_and_started_again_when_a_person_says_so
             _ => None,
         })
         .collect();
-    let (mut ctx, _) = Ctx::for_test(start.clone(), told, Arc::new(LabTime(clock.clone())));
+    let (mut ctx, _) = support::ctx(&s.lab, &start, told);
     ctx.intent_at = Some(since);
     assert!(matches!(kind.observe(&ctx).await.unwrap(), Observed::Differs(_)));
     let handle = kind.apply(&ctx).await.unwrap().unwrap();

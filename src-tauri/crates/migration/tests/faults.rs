@@ -4,68 +4,33 @@
 
 mod support;
 
-use engine::{Engine, ProjectFile, RunHandle, RunOptions, TaskState, TaskStatus, event::Outcome};
+use engine::{Outcome, RunHandle, TaskState, TaskStatus};
 use lab::{
     Lab, Options,
     faults::{End, SCRIPTS, With},
 };
-use plan::{BackupSource, DatabaseMethod, ReplicationMethod, smarthotel};
+use plan::{BackupSource, DatabaseMethod, Inventory, ReplicationMethod, smarthotel};
 use serde_json::Value;
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
-use support::{LabTime, connections, runner};
+use std::{collections::BTreeSet, path::Path};
+use support::{end, plan_of, runner, told};
 use tokio::sync::OnceCell;
-
-/// Real time that one run may take on a busy computer.
-const PATIENCE: Duration = Duration::from_secs(240);
 
 type Methods = (ReplicationMethod, DatabaseMethod, BackupSource);
 
 async fn lab(fault: Option<&str>) -> Lab {
-    Lab::start(Options {
-        skip_idle_over: Some(Duration::ZERO),
+    support::lab(Options {
         fault: fault.map(str::to_owned),
         ..Options::default()
     })
     .await
-    .unwrap()
 }
 
-/// Starts the sample against a lab, every gate accepted.
+/// Starts the sample against a lab.
 fn start(lab: &Lab, folder: &Path, methods: Methods) -> RunHandle {
-    let a = lab.addresses();
     let mut design = smarthotel::design();
     (design.replication, design.database_method, design.dms.source) = methods;
-    let plan = plan::graph::plan(&design, &a.subscription_id, &plan::Inventory::default()).unwrap();
-    let project = smarthotel::project("p", connections(&a), 1, 1);
-    let file = Arc::new(ProjectFile::create(&folder.join("sample.rehost"), &project).unwrap());
-    let mut options = RunOptions::new("test", "test", "0");
-    options.auto_accept_gates = true;
-    Engine::start(
-        file,
-        Arc::new(plan),
-        runner(lab),
-        Arc::new(LabTime(lab.clock())),
-        options,
-    )
-    .unwrap()
-}
-
-async fn end(run: &RunHandle) -> Outcome {
-    match tokio::time::timeout(PATIENCE, run.finished()).await {
-        Ok(outcome) => outcome.unwrap(),
-        Err(_) => panic!("it hangs: {:#?}", told(run, |t| !t.status.is_settled())),
-    }
-}
-
-fn told(run: &RunHandle, which: impl Fn(&TaskState) -> bool) -> Vec<String> {
-    let words = |t: &TaskState| {
-        let failure = t
-            .failure
-            .as_ref()
-            .map(|f| format!("{} {} | {} | {}", f.code, f.title, f.detail, f.hint));
-        format!("{} {:?} {} {failure:?}", t.address, t.status, t.text)
-    };
-    run.state().tasks.iter().filter(|t| which(t)).map(words).collect()
+    let plan = plan_of(lab, &design, &Inventory::default());
+    support::start(lab, &folder.join("sample.rehost"), plan, runner(lab)).1
 }
 
 fn failed(t: &TaskState) -> bool {

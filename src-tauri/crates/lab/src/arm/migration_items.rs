@@ -8,13 +8,17 @@
 use axum::http::Method as Verb;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    ops::{Deref, DerefMut},
+};
 
 use super::{
     Answer, Refusal, Req, Resp,
     authorization::{BLOB_DATA_CONTRIBUTOR, CONTRIBUTOR, has_role},
-    compute, last, offazure, parent,
-    protected::{check_network, subnet_or_first},
-    recovery::{Appliance, MAPPINGS, Method, NEVER, accepted, appliance_identity, missing, own, plain, start},
+    last, offazure, parent,
+    recovery::{Appliance, MAPPINGS, Method, NEVER, accepted, appliance_identity, missing, own},
+    replicated::{self, Item as _, Replicated, allowed, check_network, clean_up, on_item, subnet_or_first, wanted},
 };
 use crate::{
     onprem::{LabVm, Power},
@@ -78,28 +82,16 @@ impl Trouble {
 /// A machine that Azure Migrate replicates.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
-    pub id: String,
-    pub vault: String,
-    pub machine: String,
-    /// The machine's reference in vCenter.
-    pub moref: String,
-    pub vm_name: String,
-    pub policy: String,
-    /// `providerSpecificDetails` of the request.
-    pub input: Value,
+    of: Replicated,
     pub stage: Stage,
     pub test: Test,
-    /// The job under way: scenario, name and start.
-    pub job: Option<(&'static str, String, Timestamp)>,
     /// When the initial seeding ran.
     pub seeded: Option<(Timestamp, Timestamp)>,
     /// Cycles end here: the machine is being migrated.
     pub stopped: Option<Timestamp>,
     /// The recovery point of the last, demanded cycle.
     pub last_sync: Option<Timestamp>,
-    pub last_test: Option<Timestamp>,
     pub last_migration: Option<Timestamp>,
-    pub test_vm: Option<String>,
     /// Managed disks into which the machine is replicated.
     pub seeds: Vec<String>,
     pub trouble: Option<Trouble>,
@@ -130,8 +122,32 @@ fn cycles(from: Timestamp, to: Timestamp, now: Timestamp) -> Cycles {
     }
 }
 
-impl Item {
-    fn operations(&self) -> Vec<&'static str> {
+impl Deref for Item {
+    type Target = Replicated;
+    fn deref(&self) -> &Replicated {
+        &self.of
+    }
+}
+
+impl DerefMut for Item {
+    fn deref_mut(&mut self) -> &mut Replicated {
+        &mut self.of
+    }
+}
+
+impl replicated::Item for Item {
+    const OBJECT: &'static str = "MigrationItem";
+    const NOT_NOW: &'static str = "OperationNotAllowed";
+
+    fn all(world: &World) -> &BTreeMap<String, Self> {
+        &world.cloud.migrations
+    }
+
+    fn all_mut(world: &mut World) -> &mut BTreeMap<String, Self> {
+        &mut world.cloud.migrations
+    }
+
+    fn operations(&self, _now: Timestamp) -> Vec<&'static str> {
         if self.job.is_some() && self.stage != Stage::Enabling {
             return vec![];
         }
@@ -144,7 +160,9 @@ impl Item {
             _ => vec![],
         }
     }
+}
 
+impl Item {
     fn cycles(&self, now: Timestamp) -> Option<Cycles> {
         let (from, to) = self.seeded?;
         let mut found = cycles(from, to, self.stopped.unwrap_or(now));
@@ -164,17 +182,6 @@ impl Item {
             self.id,
             point.as_second()
         )))
-    }
-
-    fn target(&self, key: &str) -> &str {
-        self.input[key].as_str().unwrap_or("")
-    }
-
-    fn target_name(&self) -> &str {
-        match self.target("targetVmName") {
-            "" => &self.vm_name,
-            n => n,
-        }
     }
 
     /// The request's word for a disk.
@@ -208,7 +215,7 @@ pub(super) fn handle(
             .map(Resp::ok)
             .ok_or_else(|| missing(req)),
         (&Verb::POST, [_, _, "testmigrate"]) => test(world, req, &of(1)),
-        (&Verb::POST, [_, _, "testmigratecleanup"]) => clean_up(world, req, &of(1)),
+        (&Verb::POST, [_, _, "testmigratecleanup"]) => clean_up_test(world, req, &of(1)),
         (&Verb::POST, [_, _, "migrate"]) => migrate(world, req, &of(1)),
         _ => return None,
     })
@@ -239,10 +246,6 @@ fn points(world: &World, id: &str) -> Option<Vec<Value>> {
     Some(point.iter().map(shown).collect())
 }
 
-fn source<'a>(world: &'a World, i: &Item) -> Option<&'a LabVm> {
-    world.onprem.vm(&i.moref)
-}
-
 fn show(world: &World, i: &Item) -> Value {
     let now = world.now();
     let (state, text) = match i.stage {
@@ -270,7 +273,7 @@ fn show(world: &World, i: &Item) -> Value {
     let mut p = json!({
         "machineName": i.vm_name, "policyId": world.cloud.get(&i.policy).map_or(Value::Null, |p| p["id"].clone()), "policyFriendlyName": last(&i.policy),
         "migrationState": state, "migrationStateDescription": text, "testMigrateState": test, "testMigrateStateDescription": test_text,
-        "health": if errors.is_empty() { "Normal" } else { "Critical" }, "healthErrors": errors, "allowedOperations": i.operations(), "currentJob": job,
+        "health": if errors.is_empty() { "Normal" } else { "Critical" }, "healthErrors": errors, "allowedOperations": i.operations(now), "currentJob": job,
         "criticalJobHistory": [], "eventCorrelationId": world.guid(&format!("events {}", i.id)).to_string(), "providerSpecificDetails": details(world, i, now),
     });
     if let Some(t) = i.last_test {
@@ -308,7 +311,7 @@ fn details(world: &World, i: &Item, now: Timestamp) -> Value {
         "performAutoResync": i.input["performAutoResync"].as_str().unwrap_or("false"), "resyncRequired": "false", "resyncState": "None",
         "isCheckSumResyncCycle": "false", "initialSeedingRetryCount": 0, "resyncRetryCount": 0, "deltaSyncRetryCount": 0, "resumeRetryCount": 0,
     });
-    let Some(vm) = source(world, i) else { return d };
+    let Some(vm) = i.source(world) else { return d };
     let mut running = None;
     match i.stage {
         Stage::Seeding { from, to } => {
@@ -408,7 +411,7 @@ fn enable(world: &mut World, req: &Req, vault: &str, id: &str, a: &Appliance) ->
         ));
     }
     let p = &req.body["properties"];
-    let input = p["providerSpecificDetails"].clone();
+    let input = &p["providerSpecificDetails"];
     if input["instanceType"] != "VMwareCbt" {
         return bad(
             "InvalidParameter",
@@ -421,45 +424,12 @@ fn enable(world: &mut World, req: &Req, vault: &str, id: &str, a: &Appliance) ->
     for flag in ["performAutoResync", "performSqlBulkRegistration"] {
         text_flag(&input[flag], flag)?;
     }
-    let policy = plain(p["policyId"].as_str().unwrap_or(""));
-    let mapped = world.cloud.of_type(vault, MAPPINGS).any(|m| {
-        m["properties"]["policyId"]
-            .as_str()
-            .is_some_and(|x| x.eq_ignore_ascii_case(&policy))
-    });
-    let Some(cache) = mapping(world, vault)
-        .and_then(|m| m["storageAccountId"].as_str())
-        .filter(|_| mapped)
-        .map(str::to_owned)
-    else {
-        return bad(
-            "PolicyNotAssociated",
-            format!(
-                "The replication policy '{}' isn't associated with the container.",
-                last(&policy)
-            ),
-        );
-    };
-    let machine = input["vmwareMachineId"].as_str().unwrap_or("").to_owned();
-    let Some(vm) = offazure::machine(world, a, &machine).cloned() else {
-        return bad(
-            "MachineNotFound",
-            format!("The machine '{machine}' wasn't discovered by the appliance."),
-        );
-    };
-    if last(id) != last(&machine) {
+    let (of, vm) = wanted(world, a, vault, id, p, "vmwareMachineId")?;
+    if last(id) != last(&of.machine) {
         return bad(
             "InvalidParameter",
             "The migration item is named like the discovered machine.".into(),
         );
-    }
-    if world.cloud.migrations.values().any(|i| i.moref == vm.moref)
-        || world.cloud.items.values().any(|i| i.moref == vm.moref)
-    {
-        return Err(Refusal::conflict(
-            "ProtectedItemAlreadyExists",
-            format!("The machine '{}' is replicated already.", vm.name),
-        ));
     }
     for key in ["dataMoverRunAsAccountId", "snapshotRunAsAccountId"] {
         if !offazure::is_fabric_account(world, a, input[key].as_str().unwrap_or("")) {
@@ -469,20 +439,9 @@ fn enable(world: &mut World, req: &Req, vault: &str, id: &str, a: &Appliance) ->
             );
         }
     }
-    check_disks(&input, &vm, &cache)?;
-    let get = |k: &str| input[k].as_str().unwrap_or("").to_owned();
-    let group = get("targetResourceGroupId");
-    if world.cloud.get(&group).is_none() {
-        return bad(
-            "TargetResourceGroupNotFound",
-            format!("The target resource group '{group}' doesn't exist."),
-        );
-    }
-    check_network(world, &get("targetNetworkId"), &get("targetSubnetName"), "target")?;
-    if !get("testNetworkId").is_empty() {
-        check_network(world, &get("testNetworkId"), &get("testSubnetName"), "test")?;
-    }
-    let name = get("targetVmName");
+    let cache = mapping(world, vault).map_or("", |m| m["storageAccountId"].as_str().unwrap_or(""));
+    check_disks(input, &vm, cache)?;
+    let (group, name) = (of.target("targetResourceGroupId"), of.target("targetVmName"));
     let valid = name.len() <= 64
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && !name.ends_with('-')
@@ -500,35 +459,19 @@ fn enable(world: &mut World, req: &Req, vault: &str, id: &str, a: &Appliance) ->
             format!("The target resource group has a virtual machine '{name}' already."),
         );
     }
-    let size = get("targetVmSize");
-    if !size.is_empty() && !compute::is_size(&size) {
-        return bad(
-            "TargetVmSizeInvalid",
-            format!("The size '{size}' isn't offered in this region."),
-        );
-    }
     let item = Item {
-        id: id.to_owned(),
-        vault: vault.to_owned(),
-        machine,
-        moref: vm.moref.clone(),
-        vm_name: vm.name.clone(),
-        policy,
-        input,
+        of,
         stage: Stage::Enabling,
         test: Test::None,
-        job: None,
         seeded: None,
         stopped: None,
         last_sync: None,
-        last_test: None,
         last_migration: None,
-        test_vm: None,
         seeds: vec![],
         trouble: None,
     };
     world.cloud.migrations.insert(id.to_lowercase(), item);
-    let op = on_item(
+    let op = on_item::<Item>(
         world,
         &id.to_lowercase(),
         "EnableMigration",
@@ -613,44 +556,6 @@ fn check_disks(input: &Value, vm: &LabVm, cache: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Starts a job on an item; while it runs it is the item's current one.
-fn on_item(
-    world: &mut World,
-    key: &str,
-    scenario: &'static str,
-    friendly: &str,
-    secs: i64,
-    tasks: &[(&'static str, &'static str)],
-    finish: impl FnOnce(&mut World, &str) -> Result<(), Refusal> + Send + 'static,
-) -> String {
-    let (vault, id, name) = world
-        .cloud
-        .migrations
-        .get(key)
-        .map(|i| (i.vault.clone(), i.id.clone(), i.vm_name.clone()))
-        .unwrap_or_default();
-    let k = key.to_owned();
-    let op = start(
-        world,
-        &vault,
-        (scenario, friendly),
-        (&id, &name, "MigrationItem"),
-        secs,
-        tasks,
-        move |w| {
-            if let Some(i) = w.cloud.migrations.get_mut(&k) {
-                i.job = None;
-            }
-            finish(w, &k)
-        },
-    );
-    let now = world.now();
-    if let Some(i) = world.cloud.migrations.get_mut(key) {
-        i.job = Some((scenario, op.clone(), now));
-    }
-    op
-}
-
 /// The end of enabling: rights on the cache are used for the first time.
 fn begin_seeding(world: &mut World, key: &str) -> Result<(), Refusal> {
     let now = world.now();
@@ -728,7 +633,7 @@ fn begin_seeding(world: &mut World, key: &str) -> Result<(), Refusal> {
 fn make_seeds(world: &mut World, i: &Item) -> Vec<String> {
     let group = i.target("targetResourceGroupId").trim_end_matches('/').to_owned();
     let region = mapping(world, &i.vault).map_or(Value::Null, |m| m["targetLocation"].clone());
-    let disks = source(world, i).map(|v| v.disks.clone()).unwrap_or_default();
+    let disks = i.source(world).map(|v| v.disks.clone()).unwrap_or_default();
     let mut made = vec![];
     for disk in disks.iter().filter(|d| i.disk(&d.uuid.to_string()).is_some()) {
         let name = format!(
@@ -746,30 +651,6 @@ fn make_seeds(world: &mut World, i: &Item) -> Vec<String> {
     made
 }
 
-fn allowed(world: &World, id: &str, operation: &str) -> Result<Item, Refusal> {
-    let Some(i) = world.cloud.migrations.get(&id.to_lowercase()) else {
-        return Err(Refusal::new(
-            404,
-            "ResourceNotFound",
-            "The migration item was not found.",
-        ));
-    };
-    if i.operations().contains(&operation) {
-        return Ok(i.clone());
-    }
-    let why = match &i.job {
-        Some((scenario, ..)) => format!("the job {scenario} is running"),
-        None => format!("allowed are {}", i.operations().join(", ")),
-    };
-    Err(Refusal::bad(
-        "OperationNotAllowed",
-        format!(
-            "The operation {operation} can't be performed on '{}' now: {why}.",
-            i.vm_name
-        ),
-    ))
-}
-
 fn cbt(details: &Value) -> Result<(), Refusal> {
     if details["instanceType"] == "VMwareCbt" {
         return Ok(());
@@ -781,7 +662,7 @@ fn cbt(details: &Value) -> Result<(), Refusal> {
 }
 
 fn test(world: &mut World, req: &Req, id: &str) -> Answer {
-    let i = allowed(world, id, "TestMigrate")?;
+    let i = allowed::<Item>(world, id, "TestMigrate")?;
     let d = &req.body["properties"]["providerSpecificDetails"];
     cbt(d)?;
     let known = i.point_id(world.now());
@@ -800,7 +681,7 @@ fn test(world: &mut World, req: &Req, id: &str) -> Answer {
     if let Some(i) = world.cloud.migrations.get_mut(&key) {
         i.test = Test::Running;
     }
-    let op = on_item(
+    let op = on_item::<Item>(
         world,
         &key,
         "TestMigrate",
@@ -828,38 +709,25 @@ fn test(world: &mut World, req: &Req, id: &str) -> Answer {
     accepted(world, req, &op)
 }
 
-fn clean_up(world: &mut World, req: &Req, id: &str) -> Answer {
-    allowed(world, id, "TestMigrateCleanup")?;
+fn clean_up_test(world: &mut World, req: &Req, id: &str) -> Answer {
+    allowed::<Item>(world, id, "TestMigrateCleanup")?;
     let key = id.to_lowercase();
     if let Some(i) = world.cloud.migrations.get_mut(&key) {
         i.test = Test::Cleaning;
     }
-    let op = on_item(
+    let op = clean_up(
         world,
         &key,
         "TestMigrateCleanup",
         "Clean up test migration",
         CLEANUP,
-        &[
-            ("CleanupTestVirtualMachineTask", "Cleaning up the test virtual machine"),
-            ("CleanupTestEnvironmentTask", "Cleaning up the test environment"),
-        ],
-        |w, key| {
-            let vm = w.cloud.migrations.get_mut(key).and_then(|i| {
-                i.test = Test::None;
-                i.test_vm.take()
-            });
-            if let Some(vm) = vm {
-                compute::remove(w, &vm);
-            }
-            Ok(())
-        },
+        |i: &mut Item| i.test = Test::None,
     );
     accepted(world, req, &op)
 }
 
 fn migrate(world: &mut World, req: &Req, id: &str) -> Answer {
-    let i = allowed(world, id, "Migrate")?;
+    let i = allowed::<Item>(world, id, "Migrate")?;
     let d = &req.body["properties"]["providerSpecificDetails"];
     cbt(d)?;
     if d["performShutdown"].is_null() {
@@ -896,7 +764,7 @@ fn migrate(world: &mut World, req: &Req, id: &str) -> Answer {
     ];
     let without = [with[0], with[3], with[4]];
     let tasks: &[_] = if off { &with } else { &without };
-    let op = on_item(world, &key, "Migrate", "Migrate", MIGRATE, tasks, |w, key| {
+    let op = on_item::<Item>(world, &key, "Migrate", "Migrate", MIGRATE, tasks, |w, key| {
         let Some(i) = w.cloud.migrations.get(key).cloned() else {
             return Ok(());
         };
@@ -912,19 +780,8 @@ fn migrate(world: &mut World, req: &Req, id: &str) -> Answer {
 }
 
 fn make_vm(world: &mut World, i: &Item, name: &str, subnet: &str) -> Option<String> {
-    let source = source(world, i)?.clone();
-    let size = match i.target("targetVmSize") {
-        "" => "Standard_D4s_v5",
-        s => s,
-    };
     let region = mapping(world, &i.vault)?["targetLocation"].as_str()?.to_owned();
-    let group = i.target("targetResourceGroupId").trim_end_matches('/').to_owned();
-    let group = world
-        .cloud
-        .get(&group)
-        .and_then(|g| g["id"].as_str())
-        .map_or(group.clone(), str::to_owned);
-    let id = compute::create(world, &group, name, size, subnet, &region, &source);
+    let id = i.make_vm(world, &region, name, subnet)?;
     // No account for boot diagnostics was named, so they are off.
     if i.target("targetBootDiagnosticsStorageAccountId").is_empty()
         && let Some(vm) = world.cloud.get_mut(&id)
@@ -940,11 +797,11 @@ fn complete(world: &mut World, req: &Req, id: &str) -> Answer {
     if !world.cloud.migrations.contains_key(&key) {
         return Ok(Resp::empty(204));
     }
-    allowed(world, id, "DisableMigration")?;
+    allowed::<Item>(world, id, "DisableMigration")?;
     if let Some(i) = world.cloud.migrations.get_mut(&key) {
         i.stage = Stage::Disabling;
     }
-    let op = on_item(
+    let op = on_item::<Item>(
         world,
         &key,
         "DisableMigration",

@@ -13,6 +13,7 @@ pub(crate) mod network;
 pub(crate) mod offazure;
 pub(crate) mod protected;
 pub(crate) mod recovery;
+pub(crate) mod replicated;
 pub(crate) mod resources;
 pub(crate) mod sql;
 pub(crate) mod storage;

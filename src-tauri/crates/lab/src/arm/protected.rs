@@ -7,16 +7,21 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    ops::{Deref, DerefMut},
+};
 
 use super::{
-    Answer, Refusal, Req, Resp, compute, last, offazure,
+    Answer, Refusal, Req, Resp, last, offazure,
     recovery::{
-        Appliance, MAPPINGS, NEVER, POLICY, accepted, container_name_of, fabric_id, fabric_name_of, missing, own,
-        plain, process_server_id, start,
+        Appliance, NEVER, POLICY, accepted, container_name_of, fabric_id, fabric_name_of, missing, own,
+        process_server_id, start,
     },
+    replicated::{self, Item as _, Replicated, allowed, check_network, clean_up, on_item, subnet_or_first, wanted},
 };
 use crate::{
-    onprem::{LabVm, Power},
+    onprem::Power,
     world::{World, plus},
 };
 
@@ -58,27 +63,38 @@ pub(crate) enum TestState {
 /// A protected machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
-    pub id: String,
-    pub vault: String,
-    pub machine: String,
-    /// The machine's reference in vCenter.
-    pub moref: String,
-    pub vm_name: String,
-    pub policy: String,
-    /// `providerSpecificDetails` of the request.
-    pub input: Value,
+    of: Replicated,
     pub phase: Phase,
     pub test: TestState,
-    /// The job under way: scenario, name and start.
-    pub job: Option<(&'static str, String, Timestamp)>,
     pub protected_since: Option<Timestamp>,
-    pub last_test: Option<Timestamp>,
     pub last_failover: Option<Timestamp>,
-    /// The virtual machine of the test failover.
-    pub test_vm: Option<String>,
 }
 
-impl Item {
+impl Deref for Item {
+    type Target = Replicated;
+    fn deref(&self) -> &Replicated {
+        &self.of
+    }
+}
+
+impl DerefMut for Item {
+    fn deref_mut(&mut self) -> &mut Replicated {
+        &mut self.of
+    }
+}
+
+impl replicated::Item for Item {
+    const OBJECT: &'static str = "ProtectionEntity";
+    const NOT_NOW: &'static str = "150097";
+
+    fn all(world: &World) -> &BTreeMap<String, Self> {
+        &world.cloud.items
+    }
+
+    fn all_mut(world: &mut World) -> &mut BTreeMap<String, Self> {
+        &mut world.cloud.items
+    }
+
     fn operations(&self, now: Timestamp) -> Vec<&'static str> {
         if self.job.as_ref().is_some_and(|(s, ..)| *s != "EnableDr") {
             return vec![];
@@ -95,7 +111,9 @@ impl Item {
             (Phase::FailingOver | Phase::Disabling, _) => vec![],
         }
     }
+}
 
+impl Item {
     /// The newest recovery point's time.
     fn point(&self, now: Timestamp) -> Option<Timestamp> {
         let since = self.protected_since?;
@@ -103,17 +121,6 @@ impl Item {
         let until = self.last_failover.unwrap_or(now);
         let n = until.duration_since(since).as_secs() / POINTS;
         (n > 0).then(|| plus(since, SignedDuration::from_secs(n * POINTS)))
-    }
-
-    fn target(&self, key: &str) -> &str {
-        self.input[key].as_str().unwrap_or("")
-    }
-
-    fn target_name(&self) -> &str {
-        match self.target("targetVmName") {
-            "" => &self.vm_name,
-            n => n,
-        }
     }
 }
 
@@ -204,10 +211,6 @@ fn point_id(i: &Item, now: Timestamp) -> Option<String> {
         .map(|t| own(&format!("{}/recoveryPoints/{}", i.id, t.as_second())))
 }
 
-fn source<'a>(world: &'a World, i: &Item) -> Option<&'a LabVm> {
-    world.onprem.vm(&i.moref)
-}
-
 fn details(world: &World, i: &Item) -> Value {
     let now = world.now();
     let mut d = json!({
@@ -220,7 +223,7 @@ fn details(world: &World, i: &Item) -> Value {
         "agentUpgradeState": "None", "isLastUpgradeSuccessful": "True", "unprotectedDisks": [], "lastAgentUpgradeErrorDetails": [],
         "agentUpgradeBlockingErrorDetails": [], "osName": "Microsoft Windows Server 2016 (64-bit)",
     });
-    let Some(vm) = source(world, i) else { return d };
+    let Some(vm) = i.source(world) else { return d };
     let (percent, bytes) = match i.phase {
         Phase::Enabling => (0, 0),
         Phase::Initial { from, to } => {
@@ -327,31 +330,6 @@ pub(super) fn points(world: &World, id: &str) -> Option<Vec<Value>> {
     )
 }
 
-/// Whether a network of the design exists, with its subnet.
-pub(super) fn check_network(world: &World, id: &str, subnet: &str, what: &str) -> Result<(), Refusal> {
-    let Some(net) = world
-        .cloud
-        .get(id)
-        .filter(|v| v["type"] == "Microsoft.Network/virtualNetworks")
-    else {
-        return Err(Refusal::bad(
-            "TargetNetworkNotFound",
-            format!("The {what} network '{id}' doesn't exist."),
-        ));
-    };
-    let there = net["properties"]["subnets"].as_array().is_some_and(|s| {
-        s.iter()
-            .any(|s| s["name"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(subnet)))
-    });
-    if !subnet.is_empty() && !there {
-        return Err(Refusal::bad(
-            "TargetSubnetNotFound",
-            format!("The {what} network '{}' has no subnet '{subnet}'.", last(id)),
-        ));
-    }
-    Ok(())
-}
-
 pub(super) fn enable(world: &mut World, req: &Req, vault: &str, id: &str, a: &Appliance) -> Answer {
     if world.cloud.items.contains_key(&id.to_lowercase()) {
         return Err(Refusal::conflict(
@@ -360,7 +338,7 @@ pub(super) fn enable(world: &mut World, req: &Req, vault: &str, id: &str, a: &Ap
         ));
     }
     let p = &req.body["properties"];
-    let input = p["providerSpecificDetails"].clone();
+    let input = &p["providerSpecificDetails"];
     let bad = |code: &str, message: String| Err(Refusal::bad(code, message));
     if input["instanceType"] != "InMageRcm" {
         return bad(
@@ -368,69 +346,30 @@ pub(super) fn enable(world: &mut World, req: &Req, vault: &str, id: &str, a: &Ap
             "This fabric protects machines with the provider InMageRcm.".into(),
         );
     }
-    let policy = plain(p["policyId"].as_str().unwrap_or(""));
-    let mapped = world.cloud.of_type(vault, MAPPINGS).any(|m| {
-        m["properties"]["policyId"]
-            .as_str()
-            .is_some_and(|x| x.eq_ignore_ascii_case(&policy))
-    });
-    if !mapped {
-        return bad(
-            "PolicyNotAssociated",
-            format!(
-                "The replication policy '{}' isn't associated with the container.",
-                last(&policy)
-            ),
-        );
-    }
-    let machine = input["fabricDiscoveryMachineId"].as_str().unwrap_or("").to_owned();
-    let Some(vm) = offazure::machine(world, a, &machine).cloned() else {
-        return bad(
-            "MachineNotFound",
-            format!("The machine '{machine}' wasn't discovered by the appliance."),
-        );
-    };
-    if world.cloud.items.values().any(|i| i.moref == vm.moref) {
-        return Err(Refusal::conflict(
-            "ProtectedItemAlreadyExists",
-            format!("The machine '{}' is protected already.", vm.name),
-        ));
-    }
+    let (of, vm) = wanted(world, a, vault, id, p, "fabricDiscoveryMachineId")?;
     if input["processServerId"].as_str() != Some(process_server_id(world, &a.name).as_str()) {
         return bad(
             "ProcessServerNotFound",
             "processServerId isn't a process server of this fabric.".into(),
         );
     }
-    let get = |k: &str| input[k].as_str().unwrap_or("").to_owned();
-    let account = get("runAsAccountId");
-    if !account.is_empty() && !offazure::is_account(world, a, &account) {
+    let account = of.target("runAsAccountId");
+    if !account.is_empty() && !offazure::is_account(world, a, account) {
         return bad(
             "RunAsAccountNotFound",
             format!("The account '{account}' isn't known to the appliance."),
         );
     }
-    let group = get("targetResourceGroupId");
-    if world.cloud.get(&group).is_none() {
-        return bad(
-            "TargetResourceGroupNotFound",
-            format!("The target resource group '{group}' doesn't exist."),
-        );
-    }
-    check_network(world, &get("targetNetworkId"), &get("targetSubnetName"), "target")?;
-    if !get("testNetworkId").is_empty() {
-        check_network(world, &get("testNetworkId"), &get("testSubnetName"), "test")?;
-    }
-    let log = log_account(&input).to_owned();
+    let log = log_account(input);
     let region = world.cloud.get(vault).map_or(Value::Null, |v| v["location"].clone());
-    match world.cloud.get(&log) {
+    match world.cloud.get(log) {
         Some(s) if s["location"] == region && s["properties"]["provisioningState"] == "Succeeded" => {}
         Some(_) => {
             return bad(
                 "CacheStorageAccountInvalid",
                 format!(
                     "The cache storage account '{}' must be in the vault's region and ready.",
-                    last(&log)
+                    last(log)
                 ),
             );
         }
@@ -440,13 +379,6 @@ pub(super) fn enable(world: &mut World, req: &Req, vault: &str, id: &str, a: &Ap
                 format!("The cache storage account '{log}' doesn't exist."),
             );
         }
-    }
-    let size = get("targetVmSize");
-    if !size.is_empty() && !compute::is_size(&size) {
-        return bad(
-            "TargetVmSizeInvalid",
-            format!("The size '{size}' isn't offered in this region."),
-        );
     }
     if vm.power != Power::On || !vm.tools_running {
         return bad(
@@ -458,24 +390,15 @@ pub(super) fn enable(world: &mut World, req: &Req, vault: &str, id: &str, a: &Ap
         );
     }
     let item = Item {
-        id: id.to_owned(),
-        vault: vault.to_owned(),
-        machine,
-        moref: vm.moref.clone(),
-        vm_name: vm.name.clone(),
-        policy,
-        input,
+        of,
         phase: Phase::Enabling,
         test: TestState::None,
-        job: None,
         protected_since: None,
-        last_test: None,
         last_failover: None,
-        test_vm: None,
     };
     world.cloud.items.insert(id.to_lowercase(), item);
     let key = id.to_lowercase();
-    let op = on_item(
+    let op = on_item::<Item>(
         world,
         &key,
         "EnableDr",
@@ -496,49 +419,10 @@ pub(super) fn enable(world: &mut World, req: &Req, vault: &str, id: &str, a: &Ap
     accepted(world, req, &op)
 }
 
-/// Starts a job on an item; while it runs it is the item's current scenario.
-fn on_item(
-    world: &mut World,
-    key: &str,
-    scenario: &'static str,
-    friendly: &str,
-    secs: i64,
-    tasks: &[(&'static str, &'static str)],
-    finish: impl FnOnce(&mut World, &str) + Send + 'static,
-) -> String {
-    let (vault, id, name) = world
-        .cloud
-        .items
-        .get(key)
-        .map(|i| (i.vault.clone(), i.id.clone(), i.vm_name.clone()))
-        .unwrap_or_default();
-    let k = key.to_owned();
-    let op = start(
-        world,
-        &vault,
-        (scenario, friendly),
-        (&id, &name, "ProtectionEntity"),
-        secs,
-        tasks,
-        move |w| {
-            if let Some(i) = w.cloud.items.get_mut(&k) {
-                i.job = None;
-            }
-            finish(w, &k);
-            Ok(())
-        },
-    );
-    let now = world.now();
-    if let Some(i) = world.cloud.items.get_mut(key) {
-        i.job = Some((scenario, op.clone(), now));
-    }
-    op
-}
-
-fn begin_initial(world: &mut World, key: &str) {
+fn begin_initial(world: &mut World, key: &str) -> Result<(), Refusal> {
     let now = world.now();
     let Some(name) = world.cloud.items.get(key).map(|i| i.vm_name.clone()) else {
-        return;
+        return Ok(());
     };
     let to = plus(now, world.about(INITIAL, &format!("initial {name}")));
     if let Some(i) = world.cloud.items.get_mut(key) {
@@ -555,7 +439,7 @@ fn begin_initial(world: &mut World, key: &str) {
         {
             return;
         }
-        on_item(
+        on_item::<Item>(
             w,
             &k,
             "IrCompletion",
@@ -568,34 +452,11 @@ fn begin_initial(world: &mut World, key: &str) {
                     i.phase = Phase::Protected;
                     i.protected_since = Some(now);
                 }
+                Ok(())
             },
         );
     });
-}
-
-fn allowed(world: &World, key: &str, operation: &str) -> Result<Item, Refusal> {
-    let Some(i) = world.cloud.items.get(key) else {
-        return Err(Refusal::new(
-            404,
-            "ResourceNotFound",
-            "The protected item was not found.",
-        ));
-    };
-    let now = world.now();
-    if i.operations(now).contains(&operation) {
-        return Ok(i.clone());
-    }
-    let why = match &i.job {
-        Some((scenario, ..)) => format!("the job {scenario} is running"),
-        None => format!("allowed are {}", i.operations(now).join(", ")),
-    };
-    Err(Refusal::bad(
-        "150097",
-        format!(
-            "The operation {operation} can't be performed on '{}' now: {why}.",
-            i.vm_name
-        ),
-    ))
+    Ok(())
 }
 
 pub(super) fn item_action(world: &mut World, req: &Req, vault: &str, id: &str, action: &str) -> Answer {
@@ -603,7 +464,7 @@ pub(super) fn item_action(world: &mut World, req: &Req, vault: &str, id: &str, a
     let p = &req.body["properties"];
     let op = match action {
         "testfailover" => {
-            let i = allowed(world, &key, "TestFailover")?;
+            let i = allowed::<Item>(world, &key, "TestFailover")?;
             let net = [
                 p["networkId"].as_str(),
                 p["providerSpecificDetails"]["networkId"].as_str(),
@@ -615,7 +476,7 @@ pub(super) fn item_action(world: &mut World, req: &Req, vault: &str, id: &str, a
             .unwrap_or("")
             .to_owned();
             check_network(world, &net, "", "test")?;
-            on_item(
+            on_item::<Item>(
                 world,
                 &key,
                 "TestFailover",
@@ -632,33 +493,21 @@ pub(super) fn item_action(world: &mut World, req: &Req, vault: &str, id: &str, a
             )
         }
         "testfailovercleanup" => {
-            allowed(world, &key, "TestFailoverCleanup")?;
+            allowed::<Item>(world, &key, "TestFailoverCleanup")?;
             if let Some(i) = world.cloud.items.get_mut(&key) {
                 i.test = TestState::Cleaning;
             }
-            on_item(
+            clean_up(
                 world,
                 &key,
                 "TestFailoverCleanup",
                 "Test failover cleanup",
                 CLEANUP,
-                &[
-                    ("CleanupTestVirtualMachineTask", "Cleaning up the test virtual machine"),
-                    ("CleanupTestEnvironmentTask", "Cleaning up the test environment"),
-                ],
-                |w, key| {
-                    let vm = w.cloud.items.get_mut(key).and_then(|i| {
-                        i.test = TestState::None;
-                        i.test_vm.take()
-                    });
-                    if let Some(vm) = vm {
-                        compute::remove(w, &vm);
-                    }
-                },
+                |i: &mut Item| i.test = TestState::None,
             )
         }
         "unplannedfailover" => {
-            allowed(world, &key, "UnplannedFailover")?;
+            allowed::<Item>(world, &key, "UnplannedFailover")?;
             if p["failoverDirection"] != "PrimaryToRecovery" {
                 return Err(Refusal::bad(
                     "InvalidParameter",
@@ -669,7 +518,7 @@ pub(super) fn item_action(world: &mut World, req: &Req, vault: &str, id: &str, a
                 .as_str()
                 .is_some_and(|s| s.eq_ignore_ascii_case("true"));
             begin_failover(world, &key, off);
-            on_item(
+            on_item::<Item>(
                 world,
                 &key,
                 "UnplannedFailover",
@@ -680,8 +529,8 @@ pub(super) fn item_action(world: &mut World, req: &Req, vault: &str, id: &str, a
             )
         }
         "failovercommit" => {
-            allowed(world, &key, "Commit")?;
-            on_item(
+            allowed::<Item>(world, &key, "Commit")?;
+            on_item::<Item>(
                 world,
                 &key,
                 "CommitFailover",
@@ -736,19 +585,9 @@ fn begin_failover(world: &mut World, key: &str, shutdown: bool) {
     }
 }
 
-/// The id of a network's subnet by name, or of its first one.
-pub(super) fn subnet_or_first(world: &World, network: &str, wanted: &str) -> String {
-    let net = world.cloud.get(network);
-    let subnets = net.and_then(|n| n["properties"]["subnets"].as_array());
-    let all = subnets.map(Vec::as_slice).unwrap_or_default();
-    let named = |s: &&Value| s["name"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(wanted));
-    let found = all.iter().find(named).or(all.first());
-    found.and_then(|s| s["id"].as_str()).unwrap_or_default().to_owned()
-}
-
-fn test_done(world: &mut World, key: &str, network_id: &str) {
+fn test_done(world: &mut World, key: &str, network_id: &str) -> Result<(), Refusal> {
     let Some(i) = world.cloud.items.get(key).cloned() else {
-        return;
+        return Ok(());
     };
     let subnet = subnet_or_first(world, network_id, i.target("testSubnetName"));
     let name = format!("{}-test", i.target_name());
@@ -759,27 +598,17 @@ fn test_done(world: &mut World, key: &str, network_id: &str) {
         i.last_test = Some(now);
         i.test_vm = vm;
     }
+    Ok(())
 }
 
 fn make_vm(world: &mut World, i: &Item, name: &str, subnet: &str) -> Option<String> {
-    let source = source(world, i)?.clone();
-    let size = match i.target("targetVmSize") {
-        "" => "Standard_D4s_v5",
-        s => s,
-    };
     let region = world.cloud.get(&i.vault)?["location"].as_str()?.to_owned();
-    let group = i.target("targetResourceGroupId").trim_end_matches('/').to_owned();
-    let group = world
-        .cloud
-        .get(&group)
-        .and_then(|g| g["id"].as_str())
-        .map_or(group.clone(), str::to_owned);
-    Some(compute::create(world, &group, name, size, subnet, &region, &source))
+    i.make_vm(world, &region, name, subnet)
 }
 
-fn failover_done(world: &mut World, key: &str) {
+fn failover_done(world: &mut World, key: &str) -> Result<(), Refusal> {
     let Some(i) = world.cloud.items.get(key).cloned() else {
-        return;
+        return Ok(());
     };
     let subnet = subnet_or_first(world, i.target("targetNetworkId"), i.target("targetSubnetName"));
     let name = i.target_name().to_owned();
@@ -789,12 +618,14 @@ fn failover_done(world: &mut World, key: &str) {
         i.phase = Phase::FailedOver;
         i.last_failover = Some(now);
     }
+    Ok(())
 }
 
-fn commit_done(world: &mut World, key: &str) {
+fn commit_done(world: &mut World, key: &str) -> Result<(), Refusal> {
     if let Some(i) = world.cloud.items.get_mut(key) {
         i.phase = Phase::Committed;
     }
+    Ok(())
 }
 
 pub(super) fn remove_item(world: &mut World, req: &Req, _vault: &str, id: &str) -> Answer {
@@ -802,11 +633,11 @@ pub(super) fn remove_item(world: &mut World, req: &Req, _vault: &str, id: &str) 
     if !world.cloud.items.contains_key(&key) {
         return Ok(Resp::empty(204));
     }
-    allowed(world, &key, "DisableProtection")?;
+    allowed::<Item>(world, &key, "DisableProtection")?;
     if let Some(i) = world.cloud.items.get_mut(&key) {
         i.phase = Phase::Disabling;
     }
-    let op = on_item(
+    let op = on_item::<Item>(
         world,
         &key,
         "DisableDr",
@@ -823,6 +654,7 @@ pub(super) fn remove_item(world: &mut World, req: &Req, _vault: &str, id: &str) 
                     }
                 }
             }
+            Ok(())
         },
     );
     accepted(world, req, &op)
@@ -977,7 +809,7 @@ pub(super) fn plan_action(world: &mut World, req: &Req, vault: &str, id: &str, a
         }
     };
     for key in &keys {
-        allowed(world, key, operation)?;
+        allowed::<Item>(world, key, operation)?;
     }
     let failover = action == "unplannedfailover";
     let shutdown = p["sourceSiteOperations"] == "Required";
@@ -1011,9 +843,9 @@ pub(super) fn plan_action(world: &mut World, req: &Req, vault: &str, id: &str, a
                     i.job = None;
                 }
                 if failover {
-                    failover_done(w, key)
+                    failover_done(w, key)?;
                 } else {
-                    commit_done(w, key)
+                    commit_done(w, key)?;
                 }
             }
             let now = w.now().to_string();

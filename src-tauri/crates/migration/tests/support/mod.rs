@@ -1,17 +1,27 @@
-//! What the tests against a lab share.
-#![allow(clippy::unwrap_used)]
+//! What the tests against a lab share: a lab that jumps over idle time, the clients of a run bound to it, and a run of the
+//! sample from its first task to its end.
+#![allow(dead_code, reason = "not every test binary uses all of it")]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use azure::{Arm, Limits, auth};
-use engine::Clock;
+use engine::{
+    Clock, Ctx, Engine, Outcome, ProjectFile, RunHandle, RunOptions, RunState, Runner, TaskState, TaskStatus,
+    kind::{Report, Reports},
+};
 use jiff::Timestamp;
-use lab::{Lab, LabClock};
+use lab::{Lab, LabClock, Options};
 use migration::{Migration, Systems};
 use plan::{
-    Connections,
+    Connections, Design, Inventory, Plan, Task,
     design::{AzureConnection, VCenterConnection},
+    smarthotel,
 };
 use secrets::Secret;
-use std::sync::Arc;
+use serde_json::Value;
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+
+/// Real time that one run may take on a busy computer.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The lab's time as the engine's.
 pub struct LabTime(pub Arc<LabClock>);
@@ -84,4 +94,140 @@ pub fn runner(lab: &Lab) -> Arc<Migration> {
             })
         },
     }))
+}
+
+/// A lab that jumps over idle time.
+pub async fn lab(options: Options) -> Lab {
+    let skip_idle_over = Some(Duration::ZERO);
+    Lab::start(Options {
+        skip_idle_over,
+        ..options
+    })
+    .await
+    .unwrap()
+}
+
+/// What the lab's vCenter holds.
+pub async fn inventory(lab: &Lab) -> Inventory {
+    let a = lab.addresses();
+    let password = Secret::new(a.vcenter_password.clone());
+    let vc = vsphere::VCenter::connect(&connections(&a).vcenter, &password, Arc::new(plan::exchange::NoTrace))
+        .await
+        .unwrap();
+    let inventory = vc.inventory().await.unwrap();
+    vc.logout().await;
+    inventory
+}
+
+/// The design's plan for a lab.
+pub fn plan_of(lab: &Lab, design: &Design, inventory: &Inventory) -> Plan {
+    plan::graph::plan(design, &lab.addresses().subscription_id, inventory).unwrap()
+}
+
+/// A task of the sample.
+pub fn task_of(address: &str) -> Task {
+    let plan = plan::graph::plan(&smarthotel::design(), "s", &Inventory::default()).unwrap();
+    plan.task(&address.parse().unwrap()).unwrap().clone()
+}
+
+/// What a task's kind works with in the lab's time.
+pub fn ctx(lab: &Lab, task: &Task, facts: BTreeMap<String, Value>) -> (Ctx, Reports) {
+    Ctx::for_test(task.clone(), facts, Arc::new(LabTime(lab.clock())))
+}
+
+/// What a task's evidence says.
+pub fn evidence(reports: &Reports) -> Vec<String> {
+    let said = reports.take().into_iter().filter_map(|r| match r {
+        Report::Evidence(e) => Some(e),
+        _ => None,
+    });
+    said.collect()
+}
+
+/// Starts a plan in a new project file, as a rehearsal does. Every gate is accepted.
+pub fn start(lab: &Lab, file: &Path, plan: Plan, runner: Arc<dyn Runner>) -> (Arc<ProjectFile>, RunHandle) {
+    let project = smarthotel::project("p", connections(&lab.addresses()), 10_000, 1);
+    let file = Arc::new(ProjectFile::create(file, &project).unwrap());
+    let mut options = RunOptions::new("test", "test", "0");
+    (options.rehearsal, options.auto_accept_gates) = (true, true);
+    let time = Arc::new(LabTime(lab.clock()));
+    let run = Engine::start(file.clone(), Arc::new(plan), runner, time, options).unwrap();
+    (file, run)
+}
+
+/// Waits for the end of a run.
+pub async fn end(run: &RunHandle) -> Outcome {
+    match tokio::time::timeout(PATIENCE, run.finished()).await {
+        Ok(outcome) => outcome.unwrap(),
+        Err(_) => panic!("it hangs: {:#?}", told(run, |t| !t.status.is_settled())),
+    }
+}
+
+/// Waits for the end of a run that must come to a good one: every task is settled.
+pub async fn end_well(run: &RunHandle) {
+    assert_eq!(
+        end(run).await,
+        Outcome::Done,
+        "{:#?}",
+        told(run, |t| !t.status.is_settled())
+    );
+}
+
+/// Some tasks in words.
+pub fn told(run: &RunHandle, which: impl Fn(&TaskState) -> bool) -> Vec<String> {
+    let words = |t: &TaskState| {
+        let failure = t
+            .failure
+            .as_ref()
+            .map(|f| format!("{} {} | {} | {}", f.code, f.title, f.detail, f.hint));
+        format!("{} {:?} {} {failure:?}", t.address, t.status, t.text)
+    };
+    run.state().tasks.iter().filter(|t| which(t)).map(words).collect()
+}
+
+/// Runs a plan in a new project file from the first task to the last, and checks what must hold for each: all tasks
+/// settle, nothing that changes something is asked for twice, the journal is unbroken, and no secret is in the file.
+pub async fn run_whole(
+    lab: &Lab,
+    plan: Plan,
+    runner: Arc<dyn Runner>,
+    more_secrets: impl FnOnce() -> Vec<String>,
+) -> RunState {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sample.rehost");
+    let (file, run) = start(lab, &path, plan, runner);
+    end_well(&run).await;
+    let state = run.state();
+    assert!(state.tasks.len() >= 60);
+    assert_eq!(
+        lab.stats().repeated,
+        vec![],
+        "nothing that changes something is asked for twice"
+    );
+    file.verify_chain().unwrap();
+    drop((file, run));
+    let bytes = std::fs::read(&path).unwrap();
+    let a = lab.addresses();
+    let mut secrets = more_secrets();
+    secrets.extend([
+        "Canary-Adm1n-Passw0rd".into(),
+        a.vcenter_password,
+        a.client_secret,
+        a.sql_password,
+        a.share_password,
+    ]);
+    for secret in secrets {
+        assert!(
+            !bytes.windows(secret.len()).any(|w| w == secret.as_bytes()),
+            "a secret is in the project file: {}…",
+            &secret[..4]
+        );
+    }
+    state
+}
+
+/// Addresses of what was not needed.
+pub fn skipped(state: &RunState) -> Vec<String> {
+    let skipped = state.tasks.iter().filter(|t| t.status == TaskStatus::Skipped);
+    skipped.map(|t| t.address.to_string()).collect()
 }

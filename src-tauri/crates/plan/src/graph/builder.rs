@@ -324,6 +324,39 @@ impl<'a> Builder<'a> {
         .back("An empty group that Rehost created can be deleted; one that was there is never touched.")
     }
 
+    /// A general-purpose account of the migration, after the check that its name is free. Its keys sign SAS.
+    pub(super) fn storage_account(&self, step: u8, name: &str, what: &str) -> [T; 2] {
+        let account = self.account(name);
+        let free = task(
+            step,
+            "check-name",
+            name,
+            &format!("The name {name} is free"),
+            "Asks Azure whether the storage account's name is free or ours.",
+            Action::CheckName { id: account.clone() },
+        )
+        .after(&["2/provider/Microsoft.Storage"])
+        .why("Storage account names are unique in the whole world.");
+        let made = task(
+            step,
+            "storage",
+            name,
+            &format!("Storage account {name}"),
+            what,
+            put(
+                account,
+                json!({ "location": self.d.location, "kind": "StorageV2", "sku": { "name": "Standard_LRS" }, "properties": {
+                    "minimumTlsVersion": "TLS1_2", "supportsHttpsTrafficOnly": true,
+                    "allowBlobPublicAccess": false, "allowSharedKeyAccess": true } }),
+            ),
+        )
+        .after_task(free.0.address.clone())
+        .after(&[&format!("2/group/{}", self.d.failover_group)])
+        .secs(20, 60, NOT_PUBLISHED)
+        .nodes(&[format!("storage/{name}")]);
+        [free, made]
+    }
+
     pub(super) fn check_network(&self, step: u8, name: &str, subnets: &[&str], why: &str, otherwise: &str) -> T {
         let mut condition = vec![
             Expect::equal("/properties/provisioningState", "Succeeded"),

@@ -213,7 +213,7 @@ impl Builder<'_> {
             )
             .why("Otherwise it would come out after the appliance was deployed.")
             .secs(300, 86_400, "a person's time")
-            .nodes(&[format!("appliance/{}", d.appliance)]),
+            .nodes(&[self.appliance_node()]),
         ]);
         tasks
     }
@@ -232,30 +232,18 @@ impl Builder<'_> {
 
     fn appliance_tasks(&self) -> Vec<T> {
         let d = self.d;
-        let appliance = [format!("appliance/{}", d.appliance)];
-        let both = [appliance[0].clone(), self.home()];
+        let both = [self.appliance_node(), self.home()];
         let key = self.appliance_key();
         let details = "/properties/details/extendedDetails";
         vec![
-            task(
-                5,
-                "person",
-                "deploy-appliance",
-                &format!("Deploy the Azure Migrate appliance {}", d.appliance),
-                &format!("Waits until a VM named {} runs in vCenter.", d.appliance),
-                Action::CheckVmRuns { vm: d.appliance.clone() },
-            )
-            .after(&[
-                "3/gate/vddk",
-                "3/solution/Servers-Migration-ServerMigration",
-                "3/solution/Servers-Discovery-ServerDiscovery",
-                &format!("4/permission/{}", d.datacenter),
-            ])
-            .why("The appliance discovers VMs and copies their disks to Azure through VMware's snapshots. It replaces the configuration server.")
-            .secs(1200, 86_400, "a person's time")
-            .back("Delete the appliance VM in vCenter.")
-            .person(
-                "vCenter administrator",
+            self.deploy_appliance(
+                "Azure Migrate",
+                &[
+                    "3/gate/vddk",
+                    "3/solution/Servers-Migration-ServerMigration",
+                    "3/solution/Servers-Discovery-ServerDiscovery",
+                ],
+                "The appliance discovers VMs and copies their disks to Azure through VMware's snapshots.",
                 &[
                     format!("Azure portal, Azure Migrate, All projects, {}, Start discovery, Using appliance, For Azure (menu unverified): answer that the machines are virtualized with VMware vSphere, name the appliance exactly {key}, choose Generate key and keep the project key.", d.migrate_project),
                     "Download the OVA there.".into(),
@@ -263,13 +251,8 @@ impl Builder<'_> {
                     "Power it on, accept the licence, set the administrator's password.".into(),
                     "It needs port 443 to Azure and vCenter, and port 902 to every ESXi host.".into(),
                 ],
-                None,
-            )
-            .nodes(&appliance),
-            task(
-                5,
-                "person",
-                "register-appliance",
+            ),
+            self.register_appliance(
                 "Register the appliance with the project key",
                 "Waits until the project's discovery solution names the appliance's site.",
                 await_one(
@@ -282,13 +265,6 @@ impl Builder<'_> {
                     ],
                     &format!("The project knows no appliance {key} yet."),
                 ),
-            )
-            .after(&["5/person/deploy-appliance"])
-            .why("Only the appliance's own configuration manager can register it; there is no documented call for it.")
-            .secs(1200, 86_400, "a person's time")
-            .back("Remove the appliance in the project, Manage, Appliances (menu unverified).")
-            .person(
-                "vCenter administrator",
                 &[
                     format!("Browse to https://{}:44368 (Appliance Configuration Manager) and paste the project key.", d.appliance),
                     "Choose Login, enter the device code, and sign in as a user with the Entra role Application Developer and the Azure role Azure Migrate Owner, or Azure Migrate Decide and Plan Expert, on the project's resource group.".into(),
@@ -296,9 +272,9 @@ impl Builder<'_> {
                     format!("Enter vCenter and the account {}; then choose Start discovery.", d.vcenter_principal),
                     "Rehost sees the registration by itself within a minute.".into(),
                 ],
-                None,
             )
-            .nodes(&both),
+            .secs(1200, 86_400, "a person's time")
+            .back("Remove the appliance in the project, Manage, Appliances (menu unverified)."),
             task(
                 5,
                 "find-vault",
@@ -358,22 +334,9 @@ impl Builder<'_> {
             .why("The names of cache account and rights follow from it.")
             .secs(60, 1800, NOT_PUBLISHED)
             .nodes(&both),
-            task(
-                5,
-                "check-container",
-                &d.migrate_project,
-                "The protection container is there",
-                "Reads the container that the registration made.",
-                await_some(
-                    "${asr.fabric}/replicationProtectionContainers",
-                    vec![Expect::present("/id")],
-                    vec![fact("asr.container", "/id")],
-                    "The registration isn't finished yet.",
-                ),
-            )
-            .after(&[&format!("5/find-fabric/{}", d.migrate_project)])
-            .why("Replicated machines live in it.")
-            .nodes(&both[1..]),
+            self.check_container(&format!("5/find-fabric/{}", d.migrate_project))
+                .why("Replicated machines live in it.")
+                .nodes(&both[1..]),
             task(
                 5,
                 "check-appliance",
@@ -398,7 +361,7 @@ impl Builder<'_> {
 
     fn discovery_tasks(&self) -> Vec<T> {
         let d = self.d;
-        let appliance = [format!("appliance/{}", d.appliance)];
+        let appliance = [self.appliance_node()];
         let both = [format!("vm/{}", d.web_vm), appliance[0].clone()];
         let disks = self.disks();
         let mut whole = vec![
@@ -445,30 +408,11 @@ impl Builder<'_> {
             .why("What Azure knows of the machine's disks must be of today.")
             .secs(900, 1800, "scenario: 15 minutes or more")
             .nodes(&appliance),
-            task(
-                5,
-                "check-machine",
-                &d.web_vm,
-                &format!("{} was discovered", d.web_vm),
-                "Waits until the appliance has discovered the VM through vCenter.",
-                await_some(
-                    "${asr.site}/machines",
-                    vec![
-                        Expect::equal("/properties/displayName", d.web_vm.as_str()),
-                        Expect::equal("/properties/isDeleted", false),
-                    ],
-                    vec![
-                        fact("asr.machine", "/id"),
-                        fact("asr.machineName", "/name"),
-                        fact("asr.vcenter", "/properties/vCenterId"),
-                    ],
-                    "Discovery takes 15 minutes or more. If it stays empty, check vCenter address and account in the appliance.",
-                ),
-            )
-            .after(&[&format!("5/refresh/{}", d.appliance)])
-            .why("Only discovered machines can be replicated.")
-            .secs(900, 1800, "scenario: 15 minutes or more")
-            .nodes(&both),
+            self.check_machine(
+                &format!("5/refresh/{}", d.appliance),
+                vec![Expect::equal("/properties/isDeleted", false)],
+                vec![fact("asr.vcenter", "/properties/vCenterId")],
+            ),
             task(
                 5,
                 "check-disks",
@@ -649,7 +593,7 @@ impl Builder<'_> {
         let home = [self.home()];
         let flow = [
             format!("vm/{}", d.web_vm),
-            format!("appliance/{}", d.appliance),
+            self.appliance_node(),
             home[0].clone(),
             "flow/replication".to_owned(),
         ];

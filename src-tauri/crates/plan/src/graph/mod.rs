@@ -14,6 +14,7 @@
 //! * What only one replication method does is in one place each: [`migrate`] and [`migrated`] for Azure Migrate, the functions named after
 //!   Site Recovery in the step files for the other. Everything else is the same task, whatever the method.
 
+mod appliance;
 mod builder;
 mod derive;
 mod migrate;

@@ -9,8 +9,6 @@ const BLOB_READER: &str = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
 impl Builder<'_> {
     pub(super) fn step2(&self) -> Step {
         let d = self.d;
-        let account = self.account(&d.backup_account);
-        let node = format!("storage/{}", d.backup_account);
         let mut tasks = vec![
             task(
                 2,
@@ -60,38 +58,23 @@ impl Builder<'_> {
                 "DMS classic with its instances in a subnet was retired on 15 March 2026; Log Replay Service replaces it here.",
             ));
         }
+        let [free, account] = self.storage_account(
+            2,
+            &d.backup_account,
+            "Creates the account that receives the database backups.",
+        );
         tasks.extend([
             register(2, "Microsoft.Storage", "The backups go through a storage account."),
-            self.group(2, &d.failover_group, "Storage accounts and vault of the migration live in this group, apart from what stays."),
-            task(
+            self.group(
                 2,
-                "check-name",
-                &d.backup_account,
-                &format!("The name {} is free", d.backup_account),
-                "Asks Azure whether the storage account's name is free or ours.",
-                Action::CheckName { id: account.clone() },
-            )
-            .after(&["2/provider/Microsoft.Storage"])
-            .why("Storage account names are unique in the whole world."),
-            task(
-                2,
-                "storage",
-                &d.backup_account,
-                &format!("Storage account {}", d.backup_account),
-                "Creates the account that receives the database backups.",
-                put(
-                    account,
-                    json!({ "location": d.location, "kind": "StorageV2", "sku": { "name": "Standard_LRS" }, "properties": {
-                        "minimumTlsVersion": "TLS1_2", "supportsHttpsTrafficOnly": true,
-                        "allowBlobPublicAccess": false, "allowSharedKeyAccess": true } }),
-                ),
-            )
-            .after(&[&format!("2/check-name/{}", d.backup_account), &format!("2/group/{}", d.failover_group)])
-            .why("An own account lets its key be rotated and the account be removed without touching replication.")
-            .secs(20, 60, NOT_PUBLISHED)
-            .cost("Storage and transactions while the backups are kept.")
-            .back("Delete the account with all backups in it.")
-            .nodes(&[node]),
+                &d.failover_group,
+                "Storage accounts and vault of the migration live in this group, apart from what stays.",
+            ),
+            free,
+            account
+                .why("An own account lets its key be rotated and the account be removed without touching replication.")
+                .cost("Storage and transactions while the backups are kept.")
+                .back("Delete the account with all backups in it."),
         ]);
         // From a share the service makes its own container.
         if !d.from_share() {

@@ -80,38 +80,17 @@ impl Builder<'_> {
     /// Site Recovery: cache account and vault.
     fn vault_tasks(&self) -> Vec<T> {
         let d = self.d;
-        let account = self.account(&d.cache_account);
-        let node = format!("storage/{}", d.cache_account);
+        let [free, account] = self.storage_account(
+            3,
+            &d.cache_account,
+            "Creates the general-purpose LRS account through which replicated data goes.",
+        );
         vec![
-                task(
-                    3,
-                    "check-name",
-                    &d.cache_account,
-                    &format!("The name {} is free", d.cache_account),
-                    "Asks Azure whether the storage account's name is free or ours.",
-                    Action::CheckName { id: account.clone() },
-                )
-                .after(&["2/provider/Microsoft.Storage"])
-                .why("Storage account names are unique in the whole world."),
-                task(
-                    3,
-                    "storage",
-                    &d.cache_account,
-                    &format!("Storage account {}", d.cache_account),
-                    "Creates the general-purpose LRS account through which replicated data goes.",
-                    put(
-                        account,
-                        json!({ "location": d.location, "kind": "StorageV2", "sku": { "name": "Standard_LRS" }, "properties": {
-                            "minimumTlsVersion": "TLS1_2", "supportsHttpsTrafficOnly": true,
-                            "allowBlobPublicAccess": false, "allowSharedKeyAccess": true } }),
-                    ),
-                )
-                .after(&[&format!("3/check-name/{}", d.cache_account), &format!("2/group/{}", d.failover_group)])
-                .why("Site Recovery caches replicated data in it before it writes managed disks.")
-                .secs(20, 60, NOT_PUBLISHED)
-                .cost("Storage and transactions while the VM replicates.")
-                .back("Delete the account after replication was stopped (step 8 does).")
-                .nodes(&[node]),
+                free,
+                account
+                    .why("Site Recovery caches replicated data in it before it writes managed disks.")
+                    .cost("Storage and transactions while the VM replicates.")
+                    .back("Delete the account after replication was stopped (step 8 does)."),
                 task(
                     3,
                     "vault",

@@ -37,7 +37,7 @@ impl Builder<'_> {
         let d = self.d;
         let vault = self.vault();
         let policy = vault.child("replicationPolicies", &d.policy);
-        let appliance = format!("appliance/{}", d.appliance);
+        let appliance = self.appliance_node();
         let flow = [
             format!("vm/{}", d.web_vm),
             appliance.clone(),
@@ -46,53 +46,30 @@ impl Builder<'_> {
         ];
         vec![
                 self.capacity("200 machines"),
-                task(
-                    5,
-                    "person",
-                    "deploy-appliance",
-                    &format!("Deploy the replication appliance {}", d.appliance),
-                    &format!("Waits until a VM named {} runs in vCenter.", d.appliance),
-                    Action::CheckVmRuns { vm: d.appliance.clone() },
-                )
-                .after(&[&format!("3/vault/{}", d.vault), &format!("4/permission/{}", d.datacenter)])
-                .why("The appliance discovers VMs, receives their changes and sends them to Azure. It replaces the configuration server.")
-                .secs(1200, 86_400, "a person's time")
-                .back("Delete the appliance VM in vCenter.")
-                .person(
-                    "vCenter administrator",
+                self.deploy_appliance(
+                    "replication",
+                    &[&format!("3/vault/{}", d.vault)],
+                    "The appliance discovers VMs, receives their changes and sends them to Azure.",
                     &[
                         format!("Azure portal, vault {}, Getting started, Site Recovery, VMware machines to Azure, Prepare infrastructure: download the OVF template of the replication appliance, and copy the appliance key.", d.vault),
                         format!("vSphere Client, {}, Deploy OVF Template: name it {}, 8 CPU, 16 GB, disks 80 GB and 620 GB, on the management network.", d.datacenter, d.appliance),
                         "Power it on, accept the licence, set the administrator's password and choose Finalize; it restarts.".into(),
                         "It needs ports 443 and 9443 (from the VMs), and a fixed name in DNS.".into(),
                     ],
-                    None,
-                )
-                .nodes(std::slice::from_ref(&appliance)),
-                task(
-                    5,
-                    "person",
-                    "register-appliance",
+                ),
+                self.register_appliance(
                     "Register the appliance in the vault",
                     "Waits until the vault lists the appliance's fabric.",
-                    Action::Find {
-                        list: ResourceId::new(format!("{vault}/replicationFabrics")),
-                        condition: vec![Expect::equal("/properties/customDetails/instanceType", "InMageRcm")],
-                        wait: true,
-                        facts: vec![
+                    await_some(
+                        &format!("{vault}/replicationFabrics"),
+                        vec![Expect::equal("/properties/customDetails/instanceType", "InMageRcm")],
+                        vec![
                             fact("asr.fabric", "/id"),
                             fact("asr.site", "/properties/customDetails/vmwareSiteId"),
                             fact("asr.processServer", "/properties/customDetails/processServers/0/id"),
                         ],
-                        otherwise: "The vault lists no replication appliance yet.".into(),
-                    },
-                )
-                .after(&["5/person/deploy-appliance"])
-                .why("Only the appliance's own configuration manager can register it; there is no documented call for it.")
-                .secs(720, 86_400, "a person's time")
-                .back("Unregister in the vault, Site Recovery infrastructure.")
-                .person(
-                    "vCenter administrator",
+                        "The vault lists no replication appliance yet.",
+                    ),
                     &[
                         "Sign in to the appliance: the Microsoft Azure Appliance Configuration Manager opens by itself and checks what it needs.".into(),
                         "Choose how the VMs reach the appliance, by name rather than by address. The network card can't be changed later (unverified).".into(),
@@ -100,76 +77,43 @@ impl Builder<'_> {
                         format!("Choose Add vCenter Server and enter vCenter and the account {}.", d.vcenter_principal),
                         format!("Choose Add virtual machine credentials and enter {}, for the installation of the Mobility service; then Continue. It takes up to 30 minutes.", d.mobility_account),
                     ],
-                    None,
                 )
-                .nodes(&[appliance.clone(), format!("vault/{}", d.vault)]),
+                .secs(720, 86_400, "a person's time")
+                .back("Unregister in the vault, Site Recovery infrastructure."),
                 task(
                     5,
                     "check-appliance",
                     &d.appliance,
                     "The appliance is healthy",
                     "Reads the vault's list of replication appliances.",
-                    Action::Find {
-                        list: ResourceId::new(format!("{vault}/replicationAppliances")),
-                        condition: vec![Expect::equal(
+                    await_some(
+                        &format!("{vault}/replicationAppliances"),
+                        vec![Expect::equal(
                             "/properties/providerSpecificDetails/appliances/*/processServer/health",
                             "Normal",
                         )],
-                        wait: true,
-                        facts: vec![],
-                        otherwise: "Open the vault, Site Recovery infrastructure, and look at the appliance's components.".into(),
-                    },
+                        vec![],
+                        "Open the vault, Site Recovery infrastructure, and look at the appliance's components.",
+                    ),
                 )
                 .after(&["5/person/register-appliance"])
                 .why("An unhealthy appliance lets replication start and then lag.")
                 .nodes(std::slice::from_ref(&appliance)),
-                task(
-                    5,
-                    "check-container",
-                    &d.vault,
-                    "The protection container is there",
-                    "Reads the container that the registration made.",
-                    Action::Find {
-                        list: ResourceId::new("${asr.fabric}/replicationProtectionContainers"),
-                        condition: vec![Expect::present("/id")],
-                        wait: true,
-                        facts: vec![fact("asr.container", "/id")],
-                        otherwise: "The registration isn't finished yet.".into(),
-                    },
-                )
-                .after(&["5/person/register-appliance"])
-                .why("Replicated items live in it."),
-                task(
-                    5,
-                    "check-machine",
-                    &d.web_vm,
-                    &format!("{} was discovered", d.web_vm),
-                    "Waits until the appliance has discovered the VM through vCenter.",
-                    Action::Find {
-                        list: ResourceId::new("${asr.site}/machines"),
-                        condition: vec![Expect::equal("/properties/displayName", d.web_vm.as_str())],
-                        wait: true,
-                        facts: vec![fact("asr.machine", "/id"), fact("asr.machineName", "/name")],
-                        otherwise: "Discovery takes 15 minutes or more. If it stays empty, check vCenter address and account in the appliance.".into(),
-                    },
-                )
-                .after(&["5/person/register-appliance"])
-                .why("Only discovered machines can be replicated.")
-                .secs(900, 1800, "scenario: 15 minutes or more")
-                .nodes(&[format!("vm/{}", d.web_vm), appliance.clone()]),
+                self.check_container("5/person/register-appliance")
+                    .why("Replicated items live in it."),
+                self.check_machine("5/person/register-appliance", vec![], vec![]),
                 task(
                     5,
                     "check-account",
                     &d.mobility_account,
                     "The appliance knows the Mobility account",
                     "Looks for the account among those entered in the appliance.",
-                    Action::Find {
-                        list: ResourceId::new("${asr.site}/runAsAccounts"),
-                        condition: vec![Expect::equal("/properties/displayName", d.mobility_account.as_str())],
-                        wait: true,
-                        facts: vec![fact("asr.mobilityAccount", "/id")],
-                        otherwise: format!("Add the account {} in the appliance's configuration manager.", d.mobility_account),
-                    },
+                    await_some(
+                        "${asr.site}/runAsAccounts",
+                        vec![Expect::equal("/properties/displayName", d.mobility_account.as_str())],
+                        vec![fact("asr.mobilityAccount", "/id")],
+                        &format!("Add the account {} in the appliance's configuration manager.", d.mobility_account),
+                    ),
                 )
                 .after(&["5/person/register-appliance", "4/person/mobility-account"])
                 .why("Without it the Mobility service can't be installed by push.")
