@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import data from "../host/fixture-plan.json";
+import data from "../host/gen/sample.json";
 import { withDms } from "../host/fixture-dms";
 import type { Diagram } from "../host/gen/Diagram";
 import type { Plan } from "../host/gen/Plan";

@@ -4,11 +4,12 @@
 // &real (no rehearsal), &dms, and those of fixture-connections.ts.
 import { connectionHandlers, connections, signIn } from "./fixture-connections";
 import { withDms } from "./fixture-dms";
-import data from "./fixture-plan.json";
+import sample from "./gen/sample.json";
 import type { Design } from "./gen/Design";
 import type { Exchange } from "./gen/Exchange";
 import type { FaultScript } from "./gen/FaultScript";
 import type { Failure } from "./gen/Failure";
+import type { Finding } from "./gen/Finding";
 import type { PlanView } from "./gen/PlanView";
 import type { ProjectView } from "./gen/ProjectView";
 import type { QuotaView } from "./gen/QuotaView";
@@ -22,8 +23,30 @@ import type { Vm } from "./gen/Vm";
 import type { VmDetails } from "./gen/VmDetails";
 import type { Commands, Host, Streams } from "./types";
 
-const view = { hash: data.hash, plan: data.plan, diagram: data.diagram } as unknown as PlanView;
-const design = data.design as unknown as Design;
+// Made up: the sample itself has none.
+const findings: Finding[] = [
+  {
+    rule: "sql-version",
+    severity: "warning",
+    about: "SQLVM",
+    title: "SQLVM runs SQL Server 2016, whose extended support has ended",
+    detail:
+      "SQL Server 2016 left extended support on 14 July 2026. The managed instance takes its backups, but no fix will come for the source.",
+    source: "Microsoft Lifecycle, SQL Server 2016, read 2026-11",
+  },
+  {
+    rule: "server-version",
+    severity: "information",
+    about: "step-4/check-vm/WEBVM",
+    title: "WEBVM runs Windows Server 2016",
+    detail:
+      "Extended support ends on 12 January 2027. Replication supports it; plan an in-place upgrade after the migration.",
+    source: "Microsoft Lifecycle, Windows Server 2016, read 2026-11",
+  },
+];
+const { design: sampled, ...found } = sample;
+const view = { ...found, plan: { ...found.plan, findings } } as unknown as PlanView;
+const design = sampled as unknown as Design;
 const planView = (): PlanView =>
   design.databaseMethod === "LogReplay" ? view : { ...view, diagram: withDms(view.diagram) };
 const tasks: Task[] = view.plan.steps.flatMap((step) => step.tasks);

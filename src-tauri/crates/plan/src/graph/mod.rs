@@ -193,15 +193,19 @@ mod tests {
     const SUB: &str = "11111111-2222-3333-4444-555555555555";
 
     fn inventory() -> Inventory {
-        let vm = |name: &str| Vm {
+        let vm = |name: &str, cpus| Vm {
             name: name.into(),
             guest_id: Some("windows9Server64Guest".into()),
+            guest_full_name: Some("Microsoft Windows Server 2016 (64-bit)".into()),
+            host: Some("contosohost1.contoso.com".into()),
+            cpus,
             tools_status: Some("guestToolsRunning".into()),
             disk_count: 1,
             ..Vm::default()
         };
         Inventory {
-            vms: vec![vm("WEBVM"), vm("SQLVM")],
+            vcenter_name: "VMware vCenter Server 7.0.3".into(),
+            vms: vec![vm("WEBVM", 4), vm("SQLVM", 8)],
             ..Inventory::default()
         }
     }
@@ -387,6 +391,20 @@ mod tests {
                 d.reading_identity().map(|_| "ManagedIdentity")
             );
         }
+    }
+
+    /// Named as ts-rs names its tests, so that `cargo xtask bindings` writes the sample, too: the window's recorded data.
+    #[test]
+    fn export_bindings_sample() {
+        let (design, plan) = (smarthotel::design(), sample());
+        let sample = serde_json::json!({ "hash": plan.hash(), "plan": plan, "diagram": diagram(&design, &inventory()), "design": design });
+        let folder = std::path::PathBuf::from(std::env::var_os("TS_RS_EXPORT_DIR").unwrap());
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(
+            folder.join("sample.json"),
+            serde_json::to_string_pretty(&sample).unwrap() + "\n",
+        )
+        .unwrap();
     }
 
     #[test]
