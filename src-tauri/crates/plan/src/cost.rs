@@ -365,7 +365,7 @@ fn instance(plan: &Plan, design: &Design, body: &Value) -> Vec<Line> {
                 of.clone(),
                 Ok(licence),
             )
-            .note("It is not charged to who brings licences (Azure Hybrid Benefit)."),
+            .note("With licences of your own (Azure Hybrid Benefit) it is not charged."),
         );
     }
     let charged = f64::from(gb.saturating_sub(INCLUDED_GB));
