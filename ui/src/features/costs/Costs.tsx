@@ -7,6 +7,7 @@ import { useTranslation } from "react-i18next";
 import { dateTime, money } from "../../design/format";
 import { ErrorCard, Notice } from "../../design/ErrorCard";
 import type { CostLine } from "../../host/gen/CostLine";
+import type { CostPrice } from "../../host/gen/CostPrice";
 import type { CostsView } from "../../host/gen/CostsView";
 import { useCosts, useCurrency } from "./useCosts";
 import s from "./costs.module.css";
@@ -20,13 +21,13 @@ export function Costs({ project, brief = false }: Props) {
   const chosen = useCurrency(project);
   const title = useId();
   const { data } = query;
-  // After a failed reading the figures of the one before are old: they are not shown as if they were of today.
+  const Heading = brief ? "h3" : "h2";
   const error = query.error ?? chosen.error;
   const busy = query.isFetching || chosen.isPending;
   return (
     <section className={s.panel} aria-labelledby={title} aria-busy={busy} data-testid="costs">
       <div className={s.head}>
-        <h2 id={title}>{t("costs.title")}</h2>
+        <Heading id={title}>{t("costs.title")}</Heading>
         {busy ? (
           <span role="status" className={s.busy}>
             <Spinner size="extra-tiny" label={t("costs.reading")} />
@@ -77,12 +78,47 @@ export function Costs({ project, brief = false }: Props) {
           />
         </>
       ) : null}
-      {data && !query.error ? <Bill view={data} brief={brief} /> : null}
+      {/* After a failed reading the figures of the one before are not shown as if they were of today. */}
+      {data && !query.error ? (
+        data.source === null ? (
+          <Unlisted view={data} />
+        ) : (
+          <Bill view={data} source={data.source} brief={brief} />
+        )
+      ) : null}
     </section>
   );
 }
 
-function Bill({ view, brief }: { view: CostsView; brief: boolean }) {
+/** What would be charged, where nobody says for how much. */
+function Unlisted({ view }: { view: CostsView }) {
+  const { t } = useTranslation();
+  return (
+    <>
+      <Notice title={t("costs.noList", { cloud: view.cloud })}>
+        <p>{t("costs.noListText")}</p>
+      </Notice>
+      <Bullets title={t("costs.byTime")} list={view.costs.lines.map((line) => line.what)} />
+      <Bullets title={t("costs.byUse")} list={view.costs.byUse} />
+    </>
+  );
+}
+
+function Bullets({ title, list }: { title: string; list: string[] }) {
+  if (list.length === 0) return null;
+  return (
+    <>
+      <h3>{title}</h3>
+      <ul className={s.bullets}>
+        {list.map((words) => (
+          <li key={words}>{words}</li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+function Bill({ view, source, brief }: { view: CostsView; source: string; brief: boolean }) {
   const { t } = useTranslation();
   const { costs, currency } = view;
   const ending = costs.lines.filter((line) => !line.lasts);
@@ -106,11 +142,6 @@ function Bill({ view, brief }: { view: CostsView; brief: boolean }) {
   const columns = brief ? 3 : 4;
   return (
     <>
-      {view.source === null ? (
-        <Notice title={t("costs.noList", { cloud: view.cloud })}>
-          <p>{t("costs.noListText")}</p>
-        </Notice>
-      ) : null}
       <table className={s.table}>
         <thead>
           <tr>
@@ -143,29 +174,23 @@ function Bill({ view, brief }: { view: CostsView; brief: boolean }) {
           </tbody>
         ) : null}
       </table>
-      {costs.byUse.length > 0 && !brief ? (
-        <>
-          <h3>{t("costs.byUse")}</h3>
-          <ul className={s.bullets}>
-            {costs.byUse.map((words) => (
-              <li key={words}>{words}</li>
-            ))}
-          </ul>
-        </>
-      ) : null}
-      {view.source !== null && view.readAt !== null ? (
-        <p className={s.source} data-testid="costs-source">
-          {t("costs.source", { source: view.source, at: dateTime(view.readAt) })}
-          {currency === "USD" ? "" : ` ${t("costs.converted")}`}
-        </p>
-      ) : null}
+      {brief ? null : <Bullets title={t("costs.byUseNot")} list={costs.byUse} />}
+      <p className={s.source} data-testid="costs-source">
+        {t("costs.source", { source, at: dateTime(view.readAt ?? "") })}
+        {currency === "USD" ? "" : ` ${t("costs.converted")}`}
+      </p>
     </>
   );
 }
 
-/** `8 × US$0.11 per 1 Hour`. */
-function charged(t: ReturnType<typeof useTranslation>["t"], price: NonNullable<CostLine["price"]>, currency: string) {
-  return t("costs.times", { n: price.quantity, price: money(price.unitPrice, currency, 6), unit: price.unit });
+/** The units of the list that have words; others are shown as they are. */
+const UNITS: Record<string, "hour" | "gb" | "month"> = { "1 Hour": "hour", "1 GB/Month": "gb", "1/Month": "month" };
+
+/** `8 × US$0.11 an hour`. */
+function charged(t: ReturnType<typeof useTranslation>["t"], price: CostPrice, currency: string) {
+  const each = { count: price.quantity, price: money(price.unitPrice, currency, 6) };
+  const unit = UNITS[price.unit];
+  return unit ? t(`costs.times.${unit}`, each) : t("costs.timesUnit", { ...each, unit: price.unit });
 }
 
 /** The figures for one task, to stand beside its words on cost; nothing when there are none. */
@@ -206,5 +231,13 @@ export function CostsSum({ project }: { project: string }) {
   const { data, error } = useCosts(project);
   if (error || !data || data.costs.perMonth === null) return null;
   const key = data.costs.missing.length > 0 ? "costs.headLacking" : "costs.head";
-  return <span data-testid="costs-head">{t(key, { month: money(data.costs.perMonth, data.currency) })}</span>;
+  const source =
+    data.source === null || data.readAt === null
+      ? undefined
+      : t("costs.source", { source: data.source, at: dateTime(data.readAt) });
+  return (
+    <span data-testid="costs-head" title={source}>
+      {t(key, { month: money(data.costs.perMonth, data.currency) })}
+    </span>
+  );
 }

@@ -388,7 +388,7 @@ function Approve({ open, plan, hash, project, onClose }: ApproveProps) {
       <DialogSurface className={s.dialog}>
         <DialogBody>
           <DialogTitle>{t("plan.approveTitle")}</DialogTitle>
-          <DialogContent className={s.dialogBody}>
+          <DialogContent className={s.dialogBody} tabIndex={0}>
             <p>{t("plan.approveText", { count: tasksOf(plan).length })}</p>
             <h3>{t("plan.approvePoints")}</h3>
             <ul className={s.bullets}>
@@ -398,6 +398,7 @@ function Approve({ open, plan, hash, project, onClose }: ApproveProps) {
                 </li>
               ))}
             </ul>
+            <Costs project={project} brief />
             <h3>{t("plan.approvePeople")}</h3>
             <ul className={s.bullets}>
               {byPeople(plan).map((task) => (
@@ -406,7 +407,6 @@ function Approve({ open, plan, hash, project, onClose }: ApproveProps) {
                 </li>
               ))}
             </ul>
-            <Costs project={project} brief />
             <p className={s.print}>{hash}</p>
             {start.error ? <ErrorCard error={start.error} /> : null}
           </DialogContent>
