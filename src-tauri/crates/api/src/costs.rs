@@ -3,16 +3,27 @@
 //! The list is asked without a sign-in, through the connection's proxy and authorities. It is read whenever it is asked
 //! for; the front end keeps what it has. The currency is remembered for this computer, because it is a habit of a house and
 //! not of a project. A cloud without a list is no failure: the lines are there, and say so.
+//!
+//! The sizes of disks are not part of a discovery's first pass. When nobody has read them yet, vCenter is asked for those
+//! of the one machine; what it says is not kept, because looking at a plan's costs must not change the plan that is shown.
 
 use crate::{
-    App,
+    App, Open,
     connections::SecretName,
     rehearsal, run,
     wire::{CostsView, UiError},
 };
 use azure::{Network, clouds, prices};
-use plan::cost::{self, Line, Row};
-use std::{collections::BTreeSet, sync::Arc};
+use plan::{
+    Inventory, Vm,
+    cost::{self, Line, Row},
+    exchange::NoTrace,
+};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use vsphere::VCenter;
+
+/// How long prices wait for vCenter.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Reads the prices of the plan as [`run::plan_get`] gives it. `currency`, such as `EUR`, is remembered; none = as
 /// remembered, dollars at first.
@@ -36,7 +47,8 @@ pub async fn plan_costs(app: &Arc<App>, project: String, currency: Option<String
         }
     };
     let plan = run::plan_get(app, project).await?.plan;
-    let lines = cost::lines(&plan, &open.project().design, &open.inventory()?.unwrap_or_default());
+    let inventory = with_disks(app, &open).await?;
+    let lines = cost::lines(&plan, &open.project().design, &inventory);
     let world = rehearsal::world_of(app, &open)?;
     let connection = clouds::complete(&open.project().connections.azure);
     let rows = if connection.price_url.is_empty() {
@@ -58,6 +70,31 @@ pub async fn plan_costs(app: &Arc<App>, project: String, currency: Option<String
         costs: cost::sum(&plan, lines, rows.as_deref()),
         currency,
     })
+}
+
+/// The inventory with the disks of the machine that moves; without them when vCenter doesn't tell in time.
+async fn with_disks(app: &App, open: &Open) -> Result<Inventory, UiError> {
+    let project = open.project();
+    let mut inventory = open.inventory()?.unwrap_or_default();
+    let unread = |vm: &&mut Vm| vm.name.eq_ignore_ascii_case(&project.design.web_vm) && vm.details.is_none();
+    let Some(vm) = inventory.vms.iter_mut().find(unread) else {
+        return Ok(inventory);
+    };
+    let read = async {
+        let Some(password) = app.secret(open, SecretName::Vcenter).await? else {
+            return Ok(None);
+        };
+        let vcenter = VCenter::connect(&project.connections.vcenter, &password, Arc::new(NoTrace)).await?;
+        let found = vcenter.find_vm(&vm.name).await;
+        vcenter.logout().await;
+        Ok::<_, UiError>(found?.and_then(|f| f.details))
+    };
+    match tokio::time::timeout(PATIENCE, read).await {
+        Ok(Ok(details)) => vm.details = details,
+        Ok(Err(e)) => tracing::warn!(error = %e.detail, "the disks can't be read"),
+        Err(_) => tracing::warn!("vCenter took too long to tell the disks"),
+    }
+    Ok(inventory)
 }
 
 /// Reads what the lines ask for, at the same time.

@@ -1,5 +1,4 @@
-//! Discovery: machines stream in pages from vCenter, and the whole is kept in the project when the last one has come. Of
-//! the machines that the design moves, the disks are read in a second pass: rules and prices need their sizes.
+//! Discovery: machines stream in pages from vCenter, and the whole is kept in the project when the last one has come.
 
 use crate::{
     App, Sink,
@@ -7,7 +6,7 @@ use crate::{
     wire::{InventoryMessage, UiError},
 };
 use futures::{StreamExt, pin_mut};
-use plan::{Design, Inventory, Project, Vm, design::VCenterConnection, exchange::NoTrace};
+use plan::{Inventory, Vm, design::VCenterConnection, exchange::NoTrace};
 use secrets::Secret;
 use std::{path::Path, sync::Arc, time::Instant};
 use vsphere::VCenter;
@@ -30,10 +29,7 @@ pub async fn inventory_get(app: &Arc<App>, project: String) -> Result<Option<Inv
 pub async fn inventory_read(app: &Arc<App>, project: String, sink: Sink<InventoryMessage>) -> Result<(), UiError> {
     let open = app.opened(&project)?;
     let begun = Instant::now();
-    let Project {
-        connections, design, ..
-    } = open.project();
-    let connection = connections.vcenter;
+    let connection = open.project().connections.vcenter;
     let read = async {
         let password = app.secret(&open, SecretName::Vcenter).await?.ok_or_else(no_password)?;
         let pages = |found: &Inventory, page: Option<Vec<Vm>>| match page {
@@ -43,7 +39,7 @@ pub async fn inventory_read(app: &Arc<App>, project: String, sink: Sink<Inventor
             }),
             Some(vms) => sink(InventoryMessage::Page { vms }),
         };
-        read(&connection, &password, &moved(&design), pages).await
+        read(&connection, &password, pages).await
     };
     let message = match read.await {
         // Nobody listens any more: what was read is incomplete, and is not kept.
@@ -86,8 +82,7 @@ pub async fn discover(
         (None, None) => return Err(no_password()),
     };
     let connection = crate::connections::checked(connection)?;
-    let moved = open.as_ref().map(|o| moved(&o.project().design)).unwrap_or_default();
-    let found = read(&connection, &password, &moved, |found, _| {
+    let found = read(&connection, &password, |found, _| {
         progress(found.vms.len());
         true
     })
@@ -100,17 +95,11 @@ pub async fn discover(
     Ok(found)
 }
 
-/// The machines that a design moves.
-pub(crate) fn moved(design: &Design) -> Vec<String> {
-    vec![design.web_vm.clone(), design.sql_vm.clone()]
-}
-
-/// Reads all machines, and the disks of those that are moved. `page` is called once connected (none) and for each page;
-/// when it returns false the reading stops and gives nothing.
+/// Reads all machines. `page` is called once connected (none) and for each page; when it returns false the reading
+/// stops and gives nothing.
 pub(crate) async fn read(
     connection: &VCenterConnection,
     password: &Secret<String>,
-    moved: &[String],
     page: impl Fn(&Inventory, Option<Vec<Vm>>) -> bool,
 ) -> Result<Option<Inventory>, UiError> {
     let vcenter = VCenter::connect(connection, password, Arc::new(NoTrace)).await?;
@@ -133,14 +122,6 @@ pub(crate) async fn read(
         }
         listens
     };
-    let of_moved = |vm: &&mut Vm| listens && moved.iter().any(|name| vm.name.eq_ignore_ascii_case(name));
-    for vm in found.vms.iter_mut().filter(of_moved) {
-        match vcenter.machine(&vm.moref).await {
-            Ok(whole) => *vm = whole,
-            // It was removed meanwhile, say. The rest of the inventory is worth keeping.
-            Err(e) => tracing::warn!(error = %e, vm = vm.name, "the disks of a machine can't be read"),
-        }
-    }
     vcenter.logout().await;
     Ok(listens.then_some(found))
 }

@@ -477,8 +477,7 @@ async fn enter(app: &Arc<App>, open: &Open, world: World) -> Result<(), UiError>
         .await?;
     lock(&app.worlds).insert(id, Arc::new(world));
     if open.inventory()?.is_none() {
-        let moved = crate::inventory::moved(&open.project().design);
-        let found = crate::inventory::read(&connections.vcenter, &vcenter_password, &moved, |_, _| true)
+        let found = crate::inventory::read(&connections.vcenter, &vcenter_password, |_, _| true)
             .await?
             .unwrap_or_default();
         open.keep_inventory(&found)?;

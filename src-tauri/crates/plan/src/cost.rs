@@ -425,13 +425,13 @@ fn machine(plan: &Plan, design: &Design, inventory: &Inventory, body: &Value) ->
         .find(|t| !t.is_empty())
         .unwrap_or_default();
     let of_disks = tasks(plan, &["protect", "project"]);
-    let sizes = vm.map(|v| v.disk_bytes.as_slice()).unwrap_or_default();
+    let sizes: Vec<u64> = vm.iter().flat_map(|v| v.disk_bytes()).collect();
     let unknown = |why: String| Line::new(format!("{name}: disks"), of_disks.clone(), Err(why));
     if disk_type != "Premium_LRS" {
         lines.push(unknown(format!("No meter is known for disks of type {disk_type}.")));
     } else if sizes.is_empty() {
         lines.push(unknown(
-            "The sizes of its disks are not known. Read the inventory again.".into(),
+            "The sizes of its disks are not known. Test vCenter in Connect and read the inventory, then read the prices again.".into(),
         ));
     } else {
         let mut ladder: BTreeMap<(u64, &str), u32> = BTreeMap::new();
@@ -496,7 +496,12 @@ fn number(body: &Value, pointer: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{design::ReplicationMethod, graph, inventory::Vm, smarthotel};
+    use crate::{
+        design::ReplicationMethod,
+        graph,
+        inventory::{Disk, Vm, VmDetails},
+        smarthotel,
+    };
 
     const GIB: u64 = 1 << 30;
 
@@ -504,7 +509,16 @@ mod tests {
         let vm = |name: &str| Vm {
             name: name.into(),
             guest_id: Some(guest.into()),
-            disk_bytes: disks.to_vec(),
+            details: Some(VmDetails {
+                disks: disks
+                    .iter()
+                    .map(|&capacity_bytes| Disk {
+                        capacity_bytes,
+                        ..Disk::default()
+                    })
+                    .collect(),
+                ..VmDetails::default()
+            }),
             ..Vm::default()
         };
         Inventory {
@@ -828,7 +842,7 @@ mod tests {
                 .missing
                 .as_deref()
                 .unwrap()
-                .contains("Read the inventory again")
+                .contains("read the inventory")
         );
     }
 }

@@ -111,11 +111,6 @@ impl VCenter {
         }
     }
 
-    /// One machine by its reference (`vm-42`), with its disks and what the readiness script has published.
-    pub async fn machine(&self, moref: &str) -> Result<Vm, VsphereError> {
-        renewing!(self, self.whole_vm(moref))
-    }
-
     async fn whole_vm(&self, moref: &str) -> Result<Vm, VsphereError> {
         let paths: Vec<&str> = [PATHS, details::PATHS, &["config.extraConfig"]].concat();
         let what = [&[(VM, &paths[..]), ("Network", &["name"])], PLACES].concat();

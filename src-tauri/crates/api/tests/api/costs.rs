@@ -34,7 +34,7 @@ async fn a_plan_is_priced_by_the_list_of_its_cloud() {
     save("azure", &connections, Value::Null).await;
     let project = made.path.as_str();
 
-    // Before discovery the disks are not known, and nobody has signed in to Azure.
+    // Before discovery nothing is known of the machine, and nobody has signed in to Azure.
     let early = costs(&desk, project, Value::Null).await.unwrap();
     assert_eq!(early.costs.missing, ["WEBVM: disks"]);
     desk.stream::<Value>("inventory_read", json!({ "project": project }))
