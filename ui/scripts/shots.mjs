@@ -157,6 +157,21 @@ const shots = [
     act: (p) => p.click('[data-address="step-1/managed-instance/contoso-sqlmi"]'),
   },
   { name: "plan-findings", query: "empty", screen: on("plan"), act: click("plan-findings") },
+  { name: "plan-costs", query: "empty", screen: on("plan"), act: click("plan-costs") },
+  { name: "plan-costs-lacking", query: "empty&prices=lacking", screen: on("plan"), act: click("plan-costs") },
+  { name: "plan-costs-none", query: "empty&prices=none", screen: on("plan"), act: click("plan-costs") },
+  { name: "plan-costs-fail", query: "empty&prices=fail", screen: on("plan"), act: click("plan-costs") },
+  { name: "plan-costs-slow", query: "empty&prices=slow", screen: on("plan"), act: click("plan-costs") },
+  {
+    name: "plan-costs-euros",
+    query: "empty",
+    screen: on("plan"),
+    act: async (p) => {
+      await click("plan-costs")(p);
+      await click("costs-currency")(p);
+      await click("currency-EUR")(p);
+    },
+  },
   { name: "plan-methods", query: "empty", screen: on("plan"), act: click("methods-databaseMethod") },
   {
     name: "plan-dms",
@@ -182,6 +197,16 @@ const shots = [
     query: "still&at=middle",
     screen: on("run"),
     act: (p) => p.click('[data-address="step-6/restore/full"]'),
+  },
+  {
+    name: "run-cost",
+    query: "still&at=middle",
+    screen: on("run"),
+    act: async (p) => {
+      await p.click('[data-testid="step-1"]');
+      await p.click('[data-address="step-1/managed-instance/contoso-sqlmi"]');
+      await p.click('[data-testid="task-panel"] button[role="tab"]:last-of-type');
+    },
   },
   { name: "gate", query: "still", screen: on("run"), act: click("gate-review") },
   {

@@ -98,6 +98,7 @@ export function azure(signIn: SignIn, more: Partial<AzureConnection> = {}): Azur
     blobUrl: "",
     sqlSuffix: "",
     portalUrl: "",
+    priceUrl: "",
     signIn,
     tenantId: "",
     clientId: "",

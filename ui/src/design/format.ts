@@ -70,5 +70,9 @@ export function bytes(n: number): string {
 /** `86 %`. */
 export const percent = (n: number): string => `${Math.floor(n)} %`;
 
+/** `US$1,234.50`; `digits`: places after the point, at most. */
+export const money = (amount: number, currency: string, digits = 2): string =>
+  new Intl.NumberFormat("en-GB", { style: "currency", currency, maximumFractionDigits: digits }).format(amount);
+
 /** `2,000`. */
 export const count = (n: number): string => new Intl.NumberFormat("en-GB").format(n);

@@ -33,6 +33,7 @@ const address = (cloud: Cloud, arm: string, login: string, suffix: string, porta
   blobUrl: suffix && `https://{account}.blob.core.${suffix}`,
   sqlSuffix: suffix && `database.${suffix}`,
   portalUrl: portal,
+  priceUrl: cloud === "public" ? "https://prices.azure.com" : "",
   signIn: "clientSecret",
   tenantId: "",
   clientId: "",

@@ -1,8 +1,9 @@
 // Recorded data in place of a backend, for looking at every screen while designing it (`npm run fixture`). It is left
 // out of every other build. A small simulation moves the SmartHotel plan's tasks by their usual durations.
 // In the address: ?at=start|middle|gate|person|failed|paused|done, &secrets=memory, &empty, &close, &quota=low|closed,
-// &real (no rehearsal), &dms, and those of fixture-connections.ts.
+// &real (no rehearsal), &dms, and those of fixture-connections.ts and fixture-costs.ts.
 import { connectionHandlers, connections, signIn } from "./fixture-connections";
+import { planCosts } from "./fixture-costs";
 import { withDms } from "./fixture-dms";
 import sample from "./gen/sample.json";
 import type { Design } from "./gen/Design";
@@ -568,6 +569,7 @@ const handlers: Handlers = {
           networks: [],
         },
   plan_get: planView,
+  plan_costs: ({ currency }) => planCosts(currency),
   run_start: run,
   run_pause: () => {
     phase = "paused";
@@ -630,7 +632,10 @@ export const host: Host = {
   call: async (command, args) =>
     later(
       (handlers[command] as (a: typeof args) => never)(args),
-      command === "account_scope" && query.get("scope") === "slow" ? 600_000 : 60,
+      query.get(command === "plan_costs" ? "prices" : "scope") === "slow" &&
+        (command === "plan_costs" || command === "account_scope")
+        ? 600_000
+        : 60,
     ),
   stream(stream, _args, onMessage) {
     const send = onMessage as (message: Streams[keyof Streams][1]) => void;

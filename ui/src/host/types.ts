@@ -9,6 +9,7 @@ import type { ConnectionKind } from "./gen/ConnectionKind";
 import type { Connections } from "./gen/Connections";
 import type { ConnectionsView } from "./gen/ConnectionsView";
 import type { ConnectionTest } from "./gen/ConnectionTest";
+import type { CostsView } from "./gen/CostsView";
 import type { Exchange } from "./gen/Exchange";
 import type { DatabaseMethod } from "./gen/DatabaseMethod";
 import type { DmsDesign } from "./gen/DmsDesign";
@@ -68,6 +69,8 @@ export type Commands = {
   account_scope: [InProject, AccountScope];
   inventory_get: [InProject, Inventory | null];
   plan_get: [InProject, PlanView];
+  /** Reads the price list. A currency is remembered; null = as remembered. */
+  plan_costs: [InProject & { currency: string | null }, CostsView];
   run_start: [InProject & { planHash: string }, RunState];
   run_pause: [InProject, null];
   run_continue: [InProject, null];

@@ -160,6 +160,7 @@ fn check_azure(mut connections: Connections) -> Result<Connections, UiError> {
     let public = azure::clouds::public();
     c.arm_url = address("Resource manager address", &c.arm_url, &public.arm_url)?;
     c.authority_url = address("Sign-in address", &c.authority_url, &public.authority_url)?;
+    c.price_url = address("Price list address", &c.price_url, &public.price_url)?;
     // The placeholder is no valid host name: check the address with an account in its place.
     let blob = c.blob_url.trim().trim_end_matches('/').to_owned();
     address("Blob address", &blob.replace("{account}", "account"), &public.blob_url)?;

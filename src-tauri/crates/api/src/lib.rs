@@ -10,6 +10,7 @@ mod app;
 mod clocks;
 pub mod connections;
 mod control;
+pub mod costs;
 mod error;
 pub mod host;
 pub mod inventory;

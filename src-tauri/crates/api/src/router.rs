@@ -1,6 +1,6 @@
 //! From a command's name and JSON arguments to its function and back. Made from the table in `table.rs`.
 
-use crate::{App, Typed, connections, inventory, projects, rehearsal, run, saved, settings, sign_in, wire::*};
+use crate::{App, Typed, connections, costs, inventory, projects, rehearsal, run, saved, settings, sign_in, wire::*};
 use plan::{Address, Connections, DatabaseMethod, DmsDesign, ReplicationMethod, design::AzureConnection};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -62,6 +62,7 @@ macro_rules! route {
 mod functions {
     pub(super) use super::{
         connections::{certificate_trust, connection_save, connection_test},
+        costs::plan_costs,
         inventory::{inventory_get, inventory_read},
         projects::{
             dms_save, methods_set, project_close, project_forget, project_get, project_new, project_open, projects_list,

@@ -1,4 +1,4 @@
-//! What outlives a start: the theme, the list of projects. One small JSON file; when it is unreadable the defaults
+//! What outlives a start: the theme, the currency of prices, the list of projects. One small JSON file; when it is unreadable the defaults
 //! hold, for nothing in it is precious.
 
 use crate::{
@@ -66,6 +66,8 @@ pub struct Settings {
     version: u32,
     /// `light`, `dark` or `system`.
     pub theme: String,
+    /// In which prices are shown, `USD`.
+    pub currency: String,
     /// Newest first.
     pub recent: Vec<Recent>,
 }
@@ -75,6 +77,7 @@ impl Default for Settings {
         Self {
             version: 1,
             theme: "system".into(),
+            currency: "USD".into(),
             recent: vec![],
         }
     }

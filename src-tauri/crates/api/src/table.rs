@@ -33,6 +33,7 @@ macro_rules! commands {
             command inventory_get(project: String) -> Option<Inventory>;
             stream inventory_read(project: String) -> InventoryMessage;
             command plan_get(project: String) -> PlanView;
+            command plan_costs(project: String, currency: Option<String>) -> CostsView;
             command run_start(project: String, plan_hash: String) -> RunState;
             command run_resume(project: String) -> RunState;
             stream run_subscribe(project: String) -> RunMessage;

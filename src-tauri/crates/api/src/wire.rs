@@ -3,8 +3,8 @@
 
 pub use engine::{RunPhase, RunState, TaskState, TaskStatus};
 use plan::{
-    Address, BackupSource, Connections, DatabaseMethod, Design, Plan, ReplicationMethod, Vm, design::AzureConnection,
-    diagram::Diagram,
+    Address, BackupSource, Connections, DatabaseMethod, Design, Plan, ReplicationMethod, Vm, cost::Costs,
+    design::AzureConnection, diagram::Diagram,
 };
 use serde::{Deserialize, Serialize};
 
@@ -392,6 +392,24 @@ pub struct PlanView {
     pub hash: String,
     pub plan: Plan,
     pub diagram: Diagram,
+}
+
+/// What a plan costs, by the retail price list: without tax, discounts and reservations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct CostsView {
+    pub costs: Costs,
+    /// Of all amounts, `USD`.
+    pub currency: String,
+    /// Those to choose from.
+    pub currencies: Vec<String>,
+    /// The cloud's name.
+    pub cloud: String,
+    /// Where the prices are from; none = no price list is known for this cloud.
+    pub source: Option<String>,
+    /// RFC 3339; none without a price list.
+    pub read_at: Option<String>,
 }
 
 /// The lab's clock, in a rehearsal, or the computer's.

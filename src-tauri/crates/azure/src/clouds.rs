@@ -2,7 +2,8 @@
 //!
 //! The three clouds are those that Microsoft's tools know by name (Azure CLI, `azure/cli/core/cloud.py`). A custom cloud
 //! (Azure Stack Hub, a sovereign cloud) describes itself: its resource manager tells anybody where the rest is
-//! ([`discover`]).
+//! ([`discover`]). The price list is the public cloud's alone: Microsoft says that it knows the commercial cloud's prices
+//! only. A custom cloud may have one of the same shape.
 
 use crate::{
     AzureError, Network,
@@ -25,6 +26,7 @@ struct Addresses {
     blob: &'static str,
     sql: &'static str,
     portal: &'static str,
+    prices: &'static str,
 }
 
 const PUBLIC: Addresses = Addresses {
@@ -34,6 +36,7 @@ const PUBLIC: Addresses = Addresses {
     blob: "https://{account}.blob.core.windows.net",
     sql: "database.windows.net",
     portal: "https://portal.azure.com",
+    prices: "https://prices.azure.com",
 };
 
 const US_GOVERNMENT: Addresses = Addresses {
@@ -43,6 +46,7 @@ const US_GOVERNMENT: Addresses = Addresses {
     blob: "https://{account}.blob.core.usgovcloudapi.net",
     sql: "database.usgovcloudapi.net",
     portal: "https://portal.azure.us",
+    prices: "",
 };
 
 const CHINA: Addresses = Addresses {
@@ -52,6 +56,7 @@ const CHINA: Addresses = Addresses {
     blob: "https://{account}.blob.core.chinacloudapi.cn",
     sql: "database.chinacloudapi.cn",
     portal: "https://portal.azure.cn",
+    prices: "",
 };
 
 /// Nothing is known of a custom cloud beforehand.
@@ -62,6 +67,7 @@ const CUSTOM: Addresses = Addresses {
     blob: "",
     sql: "",
     portal: "",
+    prices: "",
 };
 
 /// The clouds to choose from.
@@ -110,6 +116,7 @@ pub fn complete(c: &AzureConnection) -> AzureConnection {
         blob_url: or(&c.blob_url, own.blob),
         sql_suffix: or(&c.sql_suffix, own.sql),
         portal_url: or(&c.portal_url, own.portal),
+        price_url: or(&c.price_url, own.prices),
         ..c.clone()
     }
 }
@@ -305,6 +312,7 @@ mod tests {
             let blob = blob_service(&c, "a").unwrap();
             assert_eq!(blob.host_str(), Some(format!("a.blob.core.{suffix}").as_str()));
             assert_eq!(settled(c.clone()), c);
+            assert_eq!(c.price_url.is_empty(), cloud != Cloud::Public);
         }
         assert_eq!(of(Cloud::Custom).arm_url, "");
     }

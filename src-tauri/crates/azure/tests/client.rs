@@ -374,7 +374,7 @@ async fn azure_signs_access_to_a_container() {
 
 #[tokio::test]
 async fn prices_are_read_without_a_token() {
-    let (server, arm) = served().await;
+    let server = MockServer::start().await;
     let price =
         |name: &str| json!({"retailPrice": 0.5, "unitOfMeasure": "1 Hour", "skuName": name, "type": "Consumption"});
     let next = format!("{}/api/retail/prices?$skip=1000", server.uri());
@@ -396,7 +396,10 @@ async fn prices_are_read_without_a_token() {
         .mount(&server)
         .await;
     let filter = "serviceName eq 'SQL Managed Instance'";
-    let found = azure::prices::search(&arm, &server.uri(), "EUR", filter).await.unwrap();
+    let network = Network::of(&connection(&server), None).unwrap();
+    let found = azure::prices::search(&network, &server.uri(), "EUR", filter)
+        .await
+        .unwrap();
     let names: Vec<_> = found.iter().filter_map(|p| p.sku_name.as_deref()).collect();
     assert_eq!(names, ["vCore", "8 vCore"]);
     let requests = server.received_requests().await.unwrap();

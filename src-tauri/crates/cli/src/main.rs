@@ -11,7 +11,7 @@ use api::{
     host::FolderHost,
     rehearsal::{LabOptions, Rehearsal},
     settings::Folders,
-    wire::{ErrorCode, RehearsalOptions, SignInMessage, Start, UiError},
+    wire::{CostsView, ErrorCode, ProjectView, RehearsalOptions, SignInMessage, Start, UiError},
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use follow::Gates;
@@ -19,7 +19,7 @@ use plan::{BackupSource, DatabaseMethod, ReplicationMethod};
 use say::Say;
 use std::{
     io::IsTerminal,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -115,6 +115,27 @@ impl Methods {
     }
 }
 
+/// Against what a project is opened.
+#[derive(Debug, Clone, Args)]
+struct AtLab {
+    /// Rehearse against a lab that runs separately: its control address, as `rehost-cli lab` prints it. The project is
+    /// created when it isn't there.
+    #[arg(long, value_name = "URL", requires = "lab_ca")]
+    lab: Option<String>,
+    /// The lab's certificate authority (PEM file), as `rehost-cli lab` names it.
+    #[arg(long, value_name = "FILE", requires = "lab")]
+    lab_ca: Option<PathBuf>,
+}
+
+impl AtLab {
+    async fn open(self, app: &Arc<App>, project: &Path) -> Result<ProjectView, UiError> {
+        match (self.lab, self.lab_ca) {
+            (Some(url), Some(ca)) => api::rehearsal::attach(app, project, &url, &ca).await,
+            _ => api::projects::open_file(app, project).await,
+        }
+    }
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Rehearse the SmartHotel sample against a simulated datacenter and Azure.
@@ -147,13 +168,8 @@ enum Command {
     Run {
         #[arg(long, value_name = "FILE")]
         project: PathBuf,
-        /// Rehearse against a lab that runs separately: its control address, as `rehost-cli lab` prints it. The project
-        /// is created when it isn't there.
-        #[arg(long, value_name = "URL", requires = "lab_ca")]
-        lab: Option<String>,
-        /// The lab's certificate authority (PEM file), as `rehost-cli lab` names it.
-        #[arg(long, value_name = "FILE", requires = "lab")]
-        lab_ca: Option<PathBuf>,
+        #[command(flatten)]
+        lab: AtLab,
         #[command(flatten)]
         methods: Methods,
         #[arg(long, value_name = "DIR")]
@@ -204,6 +220,16 @@ enum Command {
     SignIn {
         #[arg(long, value_name = "FILE")]
         project: PathBuf,
+    },
+    /// Say what a project's plan costs by the month, by Azure's retail price list.
+    Costs {
+        #[arg(long, value_name = "FILE")]
+        project: PathBuf,
+        /// Currency of the prices, such as EUR [default: the one asked for last, USD at first].
+        #[arg(long, value_name = "CODE")]
+        currency: Option<String>,
+        #[command(flatten)]
+        lab: AtLab,
     },
     /// Write the report of a project's newest run.
     Report {
@@ -299,16 +325,12 @@ async fn act(command: Command, say: Say) -> Result<End, UiError> {
         Command::Run {
             project,
             lab,
-            lab_ca,
             methods,
             report,
             gates,
         } => {
             let app = app();
-            let view = match (lab, lab_ca) {
-                (Some(url), Some(ca)) => api::rehearsal::attach(&app, &project, &url, &ca).await?,
-                _ => api::projects::open_file(&app, &project).await?,
-            };
+            let view = lab.open(&app, &project).await?;
             let mut dms = view.design.dms;
             let (replication, database, backups) =
                 methods.over(view.design.replication, view.design.database_method, dms.source);
@@ -364,6 +386,13 @@ async fn act(command: Command, say: Say) -> Result<End, UiError> {
             let app = app();
             let view = api::projects::open_file(&app, &project).await?;
             sign_in(&app, view.path, say).await
+        }
+        Command::Costs { project, currency, lab } => {
+            let app = app();
+            let view = lab.open(&app, &project).await?;
+            let costs = api::costs::plan_costs(&app, view.path, currency).await?;
+            say.result(&costs, &bill(&costs));
+            Ok(End::Done)
         }
         Command::Report { file, report } => {
             let saved = api::saved::write_report_of(&file, &report).await?;
@@ -430,6 +459,39 @@ async fn sign_in(app: &Arc<App>, project: String, say: Say) -> Result<End, UiErr
         Some(SignInMessage::Failed { error }) => Err(error),
         _ => Err(UiError::cancelled()),
     }
+}
+
+/// What a plan costs, line by line, for people.
+fn bill(view: &CostsView) -> String {
+    let costs = &view.costs;
+    let row = |amount: Option<f64>, what: &str| match amount {
+        Some(amount) => format!("{amount:>12.2}  {what}"),
+        None => format!("{:>12}  {what}", "-"),
+    };
+    let mut text = vec![match (&view.source, &view.read_at) {
+        (Some(source), Some(at)) => format!("{} a month by {source}, read {at}:", view.currency),
+        _ => format!("No price list is known for this cloud ({}).", view.cloud),
+    }];
+    let lasting = |lasts: bool| costs.lines.iter().filter(move |l| l.lasts == lasts);
+    let line = |l: &plan::cost::Line| match (&l.price, &l.missing) {
+        (Some(p), _) => row(
+            Some(p.per_month),
+            &format!("{} ({} x {} for {})", l.what, p.quantity, p.unit_price, p.unit),
+        ),
+        (None, why) => row(None, &format!("{}. {}", l.what, why.as_deref().unwrap_or_default())),
+    };
+    text.extend(lasting(true).map(line));
+    text.push(row(costs.per_month, "in all, without tax, discounts and reservations"));
+    if !costs.missing.is_empty() {
+        text.push(format!("Not in it, for want of a price: {}.", costs.missing.join("; ")));
+    }
+    if lasting(false).next().is_some() {
+        text.push("Until the migration has ended:".into());
+        text.extend(lasting(false).map(line));
+    }
+    text.push("Charged by use, and not in it:".into());
+    text.extend(costs.by_use.iter().map(|words| row(None, words)));
+    text.join("\n")
 }
 
 fn password() -> Result<secrets::Secret<String>, UiError> {

@@ -21,6 +21,7 @@ mod control;
 mod diary;
 mod gate;
 mod people;
+mod prices;
 mod state;
 mod tls;
 mod vsphere;
@@ -122,6 +123,8 @@ pub struct Addresses {
     pub blob: String,
     pub vcenter: String,
     pub control: String,
+    /// The price list lies beside the resource manager.
+    pub prices: String,
     pub ca_pem: String,
     /// Where the authority's certificate was written, if it was.
     pub ca_file: Option<String>,
@@ -222,6 +225,7 @@ impl Lab {
                 blob: format!("{}/{{account}}", url(&blob)),
                 vcenter: url(&sdk),
                 control: url(&ctl),
+                prices: url(&arm),
                 ca_pem: authority.pem.clone(),
                 ca_file: None,
                 tenant_id: w.cloud.tenant.clone(),

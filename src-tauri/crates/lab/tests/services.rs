@@ -70,6 +70,55 @@ async fn the_token_endpoint_refuses_what_entra_refuses() {
 }
 
 #[tokio::test]
+async fn the_price_list_has_filters_pages_and_currencies_and_wants_no_token() {
+    let lab = Lab::start(Options::default()).await.unwrap();
+    let a = lab.addresses();
+    let http = client(&a);
+    let read = async |query: &[(&str, &str)]| {
+        let url = url::Url::parse_with_params(&format!("{}/api/retail/prices", a.prices), query).unwrap();
+        let answer = http.get(url).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let filter = "serviceName eq 'Virtual Machines' and armSkuName eq 'Standard_D4s_v5' and armRegionName eq 'eastus2' and priceType eq 'Consumption'";
+    let (_, first) = read(&[("currencyCode", "'USD'"), ("$filter", filter)]).await;
+    assert_eq!(first["Items"].as_array().unwrap().len(), 5);
+    let next = http.get(first["NextPageLink"].as_str().unwrap()).send().await.unwrap();
+    let next: Value = next.json().await.unwrap();
+    assert_eq!(
+        (next["Items"].as_array().unwrap().len(), &next["NextPageLink"]),
+        (2, &Value::Null)
+    );
+    let names: Vec<_> = [&first, &next]
+        .iter()
+        .flat_map(|page| page["Items"].as_array().unwrap())
+        .map(|i| (i["productName"].as_str().unwrap(), i["skuName"].as_str().unwrap()))
+        .collect();
+    assert!(
+        names.contains(&("Virtual Machines Dsv5 Series Windows", "D4s v5")),
+        "{names:?}"
+    );
+    assert!(names.contains(&("Dsv5 Series Cloud Services", "D4s v5")), "{names:?}");
+
+    let (_, euros) = read(&[("currencyCode", "'EUR'"), ("$filter", filter)]).await;
+    let price = |page: &Value| page["Items"][0]["retailPrice"].as_f64().unwrap();
+    assert!(
+        euros["BillingCurrency"] == "EUR" && price(&euros) < price(&first),
+        "{euros}"
+    );
+    let (_, none) = read(&[("$filter", "serviceName eq 'virtual machines'")]).await;
+    assert_eq!(none["Count"], 0, "the case counts");
+    for wrong in [
+        ("currencyCode", "'ABC'"),
+        ("$filter", "colour eq 'red'"),
+        ("$filter", "skuName eq 'x"),
+    ] {
+        assert_eq!(read(&[wrong]).await.0, 400, "{wrong:?}");
+    }
+    let token = http.get(format!("{}/api/retail/prices", a.prices)).bearer_auth("x");
+    assert_eq!(token.send().await.unwrap().status(), 400);
+}
+
+#[tokio::test]
 async fn the_resource_manager_checks_before_any_provider() {
     let az = azure().await;
     let get = async |path: &str| az.call(Method::GET, path, None).await;

@@ -159,6 +159,8 @@ pub struct AzureConnection {
     pub sql_suffix: String,
     /// The portal, for links.
     pub portal_url: String,
+    /// The retail price list, `https://prices.azure.com` in the public cloud; empty = none is known.
+    pub price_url: String,
     pub sign_in: SignIn,
     /// Empty for a person: the account's home tenant.
     pub tenant_id: String,

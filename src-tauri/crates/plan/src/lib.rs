@@ -6,6 +6,7 @@
 //! Begin with [`task`] (what a plan is made of), then [`graph`] (how the eight steps are computed).
 
 pub mod address;
+pub mod cost;
 pub mod design;
 pub mod diagram;
 pub mod exchange;

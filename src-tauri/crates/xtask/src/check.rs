@@ -83,6 +83,7 @@ const HOSTS: &[&str] = &[
     "login.chinacloudapi",
     "core.windows.net",
     "database.windows.net",
+    "prices.azure.com",
 ];
 
 /// Files that may name those hosts, and why.

@@ -86,7 +86,7 @@ function CustomCloud({ connection: c }: Props) {
   const read = useCommand("cloud_read");
   const { draft, set } = c;
   const ready = !fixed && !read.isPending && draft.armUrl.trim() !== "";
-  const own = (id: string, field: "authorityUrl" | "audience" | "blobUrl" | "sqlSuffix" | "portalUrl") => (
+  const own = (id: string, field: "authorityUrl" | "audience" | "blobUrl" | "sqlSuffix" | "portalUrl" | "priceUrl") => (
     <TextField
       label={t(`connect.azure.address.${field}`)}
       testId={`azure-${id}`}
@@ -126,12 +126,13 @@ function CustomCloud({ connection: c }: Props) {
         {own("blob", "blobUrl")}
         {own("sql", "sqlSuffix")}
         {own("portal", "portalUrl")}
+        {own("prices", "priceUrl")}
       </div>
     </>
   );
 }
 
-/** The cloud says all but its own address; what stands there may be another cloud's. */
+/** The cloud says all but its own address and where its prices are; what stands there may be another cloud's. */
 const FORGOTTEN: Partial<AzureConnection> = {
   authorityUrl: "",
   audience: "",

@@ -143,6 +143,6 @@ export const proxyOf = (use: Proxy["use"]): Proxy => (use === "explicit" ? { use
 
 /** Only what says where a cloud is. */
 export function addressesOf(azure: AzureConnection): Partial<AzureConnection> {
-  const { cloud, armUrl, audience, authorityUrl, blobUrl, sqlSuffix, portalUrl } = azure;
-  return { cloud, armUrl, audience, authorityUrl, blobUrl, sqlSuffix, portalUrl };
+  const { cloud, armUrl, audience, authorityUrl, blobUrl, sqlSuffix, portalUrl, priceUrl } = azure;
+  return { cloud, armUrl, audience, authorityUrl, blobUrl, sqlSuffix, portalUrl, priceUrl };
 }

@@ -82,6 +82,7 @@ export default function Inventory() {
           void queries.invalidateQueries({ queryKey: ["inventory", path] });
           void queries.invalidateQueries({ queryKey: ["project", path] });
           void queries.invalidateQueries({ queryKey: ["plan", path] });
+          void queries.invalidateQueries({ queryKey: ["costs", path] });
         }
       },
       (error) => setReading((before) => ({ ...(before ?? NOTHING), error })),

@@ -29,6 +29,7 @@ import type { PlanView } from "../../host/gen/PlanView";
 import type { Severity } from "../../host/gen/Severity";
 import type { Task } from "../../host/gen/Task";
 import type { UiError } from "../../host/gen/UiError";
+import { CostFigures, Costs, CostsSum } from "../costs/Costs";
 import { MethodStrip } from "../methods/MethodStrip";
 import { DiagramPane } from "../run/DiagramPane";
 import { hasEnded } from "../run/RunControls";
@@ -38,7 +39,7 @@ import s from "./plan.module.css";
 
 const SEVERITY_MARK: Record<Severity, Mark> = { information: "ready", warning: "overdue", blocking: "failed" };
 const HASH_SHOWN = 12;
-type View = "tasks" | "findings" | "picture";
+type View = "tasks" | "findings" | "costs" | "picture";
 
 export default function PlanScreen() {
   const { t } = useTranslation();
@@ -82,7 +83,7 @@ export default function PlanScreen() {
       <div className={s.head}>
         <div className={s.headWords}>
           <h1>{t("plan.title", { application: plan.application })}</h1>
-          <Totals plan={plan} hash={hash} />
+          <Totals plan={plan} hash={hash} project={project.path} />
         </div>
         {active ? (
           <Button appearance="primary" onClick={() => go("run")}>
@@ -107,6 +108,9 @@ export default function PlanScreen() {
         <Tab value="findings" data-testid="plan-findings">
           {t("plan.findings", { n: plan.findings.length })}
         </Tab>
+        <Tab value="costs" data-testid="plan-costs">
+          {t("plan.costs")}
+        </Tab>
         <Tab value="picture">{t("plan.picture")}</Tab>
       </TabList>
       <div className={s.body}>
@@ -120,11 +124,22 @@ export default function PlanScreen() {
             }}
           />
         ) : null}
+        {view === "costs" ? (
+          <div className={s.costs} tabIndex={0} role="region" aria-label={t("plan.costs")}>
+            <Costs project={project.path} />
+          </div>
+        ) : null}
         {view === "picture" ? (
           <DiagramPane plan={query.data} tasks={undefined} selected={chosen ?? undefined} onSelect={setChosen} />
         ) : null}
-        {found && view !== "findings" ? (
-          <Details plan={plan} task={found.task} onChoose={setChosen} onClose={() => setChosen(null)} />
+        {found && (view === "tasks" || view === "picture") ? (
+          <Details
+            project={project.path}
+            plan={plan}
+            task={found.task}
+            onChoose={setChosen}
+            onClose={() => setChosen(null)}
+          />
         ) : null}
       </div>
       <Approve open={approving} plan={plan} hash={hash} project={project.path} onClose={() => setApproving(false)} />
@@ -137,7 +152,7 @@ const byPeople = (plan: Plan): Task[] =>
   tasksOf(plan).filter((t) => t.actor.who === "person" || t.action.do === "gate");
 const points = (plan: Plan): Task[] => tasksOf(plan).filter((t) => t.noReturn);
 
-function Totals({ plan, hash }: { plan: Plan; hash: string }) {
+function Totals({ plan, hash, project }: { plan: Plan; hash: string; project: string }) {
   const { t } = useTranslation();
   const time = useMemo(() => {
     const tasks = plan.steps.filter((step) => step.number < 8).flatMap((step) => step.tasks);
@@ -147,6 +162,7 @@ function Totals({ plan, hash }: { plan: Plan; hash: string }) {
     <p className={s.totals}>
       <span>{t("run.tasks", { count: tasksOf(plan).length })}</span>
       <span title={t("run.leftSource")}>{t("plan.time", { p50: duration(time.p50), p95: duration(time.p95) })}</span>
+      <CostsSum project={project} />
       <span>{t("plan.people", { n: byPeople(plan).length })}</span>
       <span>{t("plan.points", { count: points(plan).length })}</span>
       <span>{t("plan.rules", { rules: plan.rules })}</span>
@@ -272,9 +288,15 @@ function Findings({ plan, onChoose }: { plan: Plan; onChoose: (address: string) 
   );
 }
 
-type DetailsProps = { plan: Plan; task: Task; onChoose: (address: string) => void; onClose: () => void };
+type DetailsProps = {
+  project: string;
+  plan: Plan;
+  task: Task;
+  onChoose: (address: string) => void;
+  onClose: () => void;
+};
 
-function Details({ plan, task, onChoose, onClose }: DetailsProps) {
+function Details({ project, plan, task, onChoose, onClose }: DetailsProps) {
   const { t } = useTranslation();
   const { actor } = task;
   return (
@@ -315,6 +337,7 @@ function Details({ plan, task, onChoose, onClose }: DetailsProps) {
       <p>{task.wayBack}</p>
       <h3>{t("plan.cost")}</h3>
       <p>{task.cost ?? t("task.noCost")}</p>
+      <CostFigures project={project} address={task.address} />
       {task.after.length > 0 ? (
         <>
           <h3>{t("plan.after")}</h3>
@@ -365,7 +388,7 @@ function Approve({ open, plan, hash, project, onClose }: ApproveProps) {
       <DialogSurface className={s.dialog}>
         <DialogBody>
           <DialogTitle>{t("plan.approveTitle")}</DialogTitle>
-          <DialogContent className={s.dialogBody}>
+          <DialogContent className={s.dialogBody} tabIndex={0}>
             <p>{t("plan.approveText", { count: tasksOf(plan).length })}</p>
             <h3>{t("plan.approvePoints")}</h3>
             <ul className={s.bullets}>
@@ -375,6 +398,7 @@ function Approve({ open, plan, hash, project, onClose }: ApproveProps) {
                 </li>
               ))}
             </ul>
+            <Costs project={project} brief />
             <h3>{t("plan.approvePeople")}</h3>
             <ul className={s.bullets}>
               {byPeople(plan).map((task) => (

@@ -15,6 +15,7 @@ import type { Exchange } from "../../host/gen/Exchange";
 import type { Task } from "../../host/gen/Task";
 import type { TaskState } from "../../host/gen/TaskState";
 import type { UiError } from "../../host/gen/UiError";
+import { CostFigures } from "../costs/Costs";
 import { ExchangeDialog } from "./ExchangeDialog";
 import { byPeople, finish } from "./estimate";
 import { numberOf, type RunModel, taskOf, waitsFor } from "./model";
@@ -355,7 +356,12 @@ function Behind({ project, task, state }: { project: string; task: Task; state: 
           <p className={s.muted}>{t("task.noRights")}</p>
         )
       ) : null}
-      {tab === "cost" ? <p className={s.back}>{task.cost ?? t("task.noCost")}</p> : null}
+      {tab === "cost" ? (
+        <>
+          <p className={s.back}>{task.cost ?? t("task.noCost")}</p>
+          <CostFigures project={project} address={task.address} />
+        </>
+      ) : null}
       <ExchangeDialog exchange={shown} onClose={() => setShown(null)} />
     </section>
   );

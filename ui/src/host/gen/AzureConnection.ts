@@ -30,7 +30,11 @@ sqlSuffix: string,
 /**
  * The portal, for links.
  */
-portalUrl: string, signIn: SignIn, 
+portalUrl: string, 
+/**
+ * The retail price list, `https://prices.azure.com` in the public cloud; empty = none is known.
+ */
+priceUrl: string, signIn: SignIn, 
 /**
  * Empty for a person: the account's home tenant.
  */

@@ -1,18 +1,28 @@
 //! Retail prices: the one interface that needs no sign-in. Its address is the caller's business (the connection's cloud
-//! has one or none), so that no token can ever get there.
+//! has one or none), so that no token can ever get there: it is asked through a [`Network`], not through a client that
+//! has tokens.
 //!
-//! Microsoft's own page on it was not at hand; the shape is that of several third parties who agree. Filter values are
-//! compared with case; a page has up to 1,000 prices.
+//! Source: learn.microsoft.com, Azure Retail Prices overview (2021-09-27); that the case of filter values counts and that
+//! a page has up to 1,000 prices, since the preview version, is from third parties. Dollars are the price; amounts in
+//! other currencies are for orientation.
 
 use super::{Flag, Number, When, model};
 use crate::{
-    Arm, AzureError, clouds,
+    AzureError, Network, clouds,
     error::Origin,
     operation::relative,
+    redact::Known,
     transport::{self, Call},
 };
+use plan::cost::Row;
 use reqwest::Method;
 use std::collections::HashSet;
+
+/// The currencies that the list knows.
+pub const CURRENCIES: [&str; 17] = [
+    "USD", "AUD", "BRL", "CAD", "CHF", "CNY", "DKK", "EUR", "GBP", "INR", "JPY", "KRW", "NOK", "NZD", "RUB", "SEK",
+    "TWD",
+];
 
 model! {
     pub struct PricePage {
@@ -45,14 +55,33 @@ model! {
     }
 }
 
+impl Price {
+    /// The price as a row to choose from; none when the list names no figure.
+    pub fn row(self) -> Option<Row> {
+        Some(Row {
+            price: self.retail_price?.0,
+            service: self.service_name.unwrap_or_default(),
+            product: self.product_name.unwrap_or_default(),
+            sku: self.sku_name.unwrap_or_default(),
+            arm_sku: self.arm_sku_name.unwrap_or_default(),
+            meter: self.meter_name.unwrap_or_default(),
+            region: self.arm_region_name.unwrap_or_default(),
+            unit: self.unit_of_measure.unwrap_or_default(),
+            kind: self.kind.unwrap_or_default(),
+            primary: self.is_primary_meter_region.is_some_and(|f| f.0),
+        })
+    }
+}
+
 /// Reads the prices that a filter names, such as `serviceName eq 'SQL Managed Instance' and armRegionName eq 'eastus2'`.
 /// `address` is that of the price list, `currency` as in `USD`.
 ///
 /// # Errors
 /// Fails when no whole answer comes, when it is refused or has another shape, and when a page leads to another host or
 /// back to one that was read.
-pub async fn search(arm: &Arm, address: &str, currency: &str, filter: &str) -> Result<Vec<Price>, AzureError> {
+pub async fn search(network: &Network, address: &str, currency: &str, filter: &str) -> Result<Vec<Price>, AzureError> {
     let base = clouds::address("price list address", address)?;
+    let (client, known) = (network.client(&base)?, Known::default());
     let wrong = |e: url::ParseError| AzureError::Config {
         field: "price list address".into(),
         message: e.to_string(),
@@ -66,12 +95,12 @@ pub async fn search(arm: &Arm, address: &str, currency: &str, filter: &str) -> R
     loop {
         seen.insert(url.to_string());
         let call = Call::new("prices", Method::GET, url.clone()).header("accept", "application/json");
-        let answer = transport::send(arm.http(), call, arm.known(), arm.trace()).await?;
-        let shown = arm.known().url(&url);
+        let answer = transport::send(&client, call, &known, None).await?;
+        let shown = known.url(&url);
         let origin = Origin {
             method: "GET",
             url: &shown,
-            known: arm.known(),
+            known: &known,
         };
         if !answer.is_success() {
             return Err(origin.refusal(&answer));

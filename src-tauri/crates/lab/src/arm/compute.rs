@@ -34,6 +34,11 @@ const SIZES: [(&str, u32, u32, u32, u32); 12] = [
     ("Standard_DS3_v2", 4, 14, 16, 4),
 ];
 
+/// Sizes with their vCPUs.
+pub(crate) fn sizes() -> impl Iterator<Item = (&'static str, u32)> {
+    SIZES.iter().map(|s| (s.0, s.1))
+}
+
 pub(crate) fn is_size(name: &str) -> bool {
     SIZES.iter().any(|s| s.0.eq_ignore_ascii_case(name))
 }

@@ -26,6 +26,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, Method, StatusCode, Uri, header},
     response::Response,
+    routing::get,
 };
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -184,7 +185,10 @@ impl Refusal {
 pub(crate) type Answer = Result<Resp, Refusal>;
 
 pub(crate) fn router(gate: Arc<Gate>) -> Router {
-    Router::new().fallback(handle).with_state(gate)
+    Router::new()
+        .route("/api/retail/prices", get(crate::prices::list))
+        .fallback(handle)
+        .with_state(gate)
 }
 
 async fn handle(
