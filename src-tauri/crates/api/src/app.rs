@@ -47,6 +47,8 @@ pub struct Open {
     live: Mutex<Option<Arc<Live>>>,
     /// The sign-in to Azure, once it was needed.
     pub(crate) azure: tokio::sync::Mutex<Option<Arc<azure::Session>>>,
+    /// The vCenter session of whoever watches the inventory: other reads use it, too.
+    pub(crate) vcenter: Mutex<Option<vsphere::VCenter>>,
     /// The page of the sign-in that goes on.
     pub(crate) page: Mutex<Option<String>>,
     /// Counts what listeners of the run can't see in its events: another run, another speed.
@@ -166,6 +168,7 @@ impl App {
             project: Mutex::new(project),
             live: Mutex::default(),
             azure: tokio::sync::Mutex::default(),
+            vcenter: Mutex::default(),
             page: Mutex::default(),
             changed: watch::Sender::new(0),
             closed: CancellationToken::new(),

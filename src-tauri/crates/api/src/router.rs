@@ -62,7 +62,7 @@ macro_rules! route {
 mod functions {
     pub(super) use super::{
         connections::{certificate_trust, connection_save, connection_test},
-        inventory::{inventory_get, inventory_read},
+        inventory::{inventory_details, inventory_get, inventory_read, inventory_watch},
         projects::{
             dms_save, methods_set, project_close, project_forget, project_get, project_new, project_open, projects_list,
         },

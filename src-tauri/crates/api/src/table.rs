@@ -32,6 +32,8 @@ macro_rules! commands {
             command account_scope(project: String) -> AccountScope;
             command inventory_get(project: String) -> Option<Inventory>;
             stream inventory_read(project: String) -> InventoryMessage;
+            command inventory_details(project: String, morefs: Vec<String>) -> Vec<Vm>;
+            stream inventory_watch(project: String) -> InventoryChange;
             command plan_get(project: String) -> PlanView;
             command run_start(project: String, plan_hash: String) -> RunState;
             command run_resume(project: String) -> RunState;

@@ -185,6 +185,7 @@ pub struct InventorySummary {
 pub struct ConnectionsView {
     pub connections: Connections,
     pub vcenter_password_stored: bool,
+    pub vcenter_proxy_password_stored: bool,
     /// A client secret, for sign-in with [`plan::design::SignIn::ClientSecret`].
     pub azure_secret_stored: bool,
     pub azure_proxy_password_stored: bool,
@@ -376,6 +377,23 @@ pub enum InventoryMessage {
     Page { vms: Vec<Vm> },
     Done { vms: u32, millis: u32 },
     Failed { error: UiError },
+}
+
+/// Messages while machines are watched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[ts(export)]
+pub enum InventoryChange {
+    /// Machines that are new or not as they were.
+    Upserted { vms: Vec<Vm> },
+    /// References of machines that are gone.
+    Removed { morefs: Vec<String> },
+    /// The connection is lost. It is being taken up again, unless the stream ends: then a person must do something first.
+    Lost { error: UiError },
+    /// The connection is there again, and what changed meanwhile was told.
+    Back,
+    /// A sign of life: all is told. At least once a minute while nothing happens.
+    Quiet,
 }
 
 /// A plan with what the window needs to show it.

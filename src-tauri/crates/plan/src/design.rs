@@ -91,6 +91,7 @@ pub struct VCenterConnection {
     pub user: String,
     /// SHA-256 of the server's certificate, upper-case hex with colons, that the admin trusted; empty = platform trust.
     pub thumbprint: String,
+    pub proxy: Proxy,
 }
 
 /// One of Microsoft's clouds. Its addresses are in the crate `azure`, and nowhere else.
@@ -127,7 +128,7 @@ pub enum SignIn {
     ManagedIdentity,
 }
 
-/// How this computer reaches Azure.
+/// How this computer reaches Azure, or vCenter.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
 #[serde(tag = "use", rename_all = "camelCase")]
 #[ts(export)]
