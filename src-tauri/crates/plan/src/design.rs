@@ -15,6 +15,25 @@ pub enum ReplicationMethod {
     VMwareCbt,
 }
 
+impl ReplicationMethod {
+    pub const ALL: [Self; 2] = [Self::InMageRcm, Self::VMwareCbt];
+
+    /// The service's name.
+    pub fn service(self) -> &'static str {
+        match self {
+            Self::InMageRcm => "Site Recovery",
+            Self::VMwareCbt => "Azure Migrate",
+        }
+    }
+
+    pub fn other(self) -> Self {
+        match self {
+            Self::InMageRcm => Self::VMwareCbt,
+            Self::VMwareCbt => Self::InMageRcm,
+        }
+    }
+}
+
 /// How the database gets to the managed instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
 #[ts(export)]
