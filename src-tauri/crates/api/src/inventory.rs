@@ -12,9 +12,9 @@ use crate::{
     wire::{InventoryChange, InventoryMessage, UiError},
 };
 use futures::StreamExt;
-use plan::{Inventory, Vm, design::VCenterConnection, exchange::NoTrace};
+use plan::{Inventory, Vm, changes::changes, design::VCenterConnection, exchange::NoTrace};
 use secrets::Secret;
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Instant};
 use vsphere::{Change, Credentials, Part, VCenter};
 
 /// Machines in one page. Small enough that the first is on screen at once.
@@ -24,7 +24,7 @@ const PAGE: u32 = 200;
 ///
 /// # Errors
 /// Fails when the project isn't open or its file can't be read.
-pub async fn inventory_get(app: &Arc<App>, project: String) -> Result<Option<Inventory>, UiError> {
+pub async fn inventory_get(app: &Arc<App>, project: String) -> Result<Option<Arc<Inventory>>, UiError> {
     app.opened(&project)?.inventory()
 }
 
@@ -42,15 +42,25 @@ pub async fn inventory_read(app: &Arc<App>, project: String, sink: Sink<Inventor
         }),
         Some(vms) => sink(InventoryMessage::Page { vms }),
     };
-    let message = match with_vcenter(app, &open, async |vcenter| read(vcenter, pages).await).await {
+    let before = open.inventory()?;
+    let all = async |vcenter: &VCenter| {
+        let mut found = read(vcenter, pages).await?;
+        if let Some(found) = &mut found {
+            complete(vcenter, &open, before.as_deref(), found).await;
+        }
+        Ok(found)
+    };
+    let message = match with_vcenter(app, &open, all).await {
         // Nobody listens any more: what was read is incomplete, and is not kept.
         Ok(None) => return Ok(()),
         Ok(Some(found)) => {
             let vms = u32::try_from(found.vms.len()).unwrap_or(u32::MAX);
-            match open.keep_inventory(&found) {
+            let changes = before.map(|before| changes(&before, &found));
+            match open.keep_inventory(found) {
                 Ok(()) => InventoryMessage::Done {
                     vms,
                     millis: u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX),
+                    changes,
                 },
                 Err(error) => InventoryMessage::Failed { error },
             }
@@ -59,6 +69,36 @@ pub async fn inventory_read(app: &Arc<App>, project: String, sink: Sink<Inventor
     };
     sink(message);
     Ok(())
+}
+
+/// Adds what the first pass doesn't read: of the plan's machines, which are judged before approval, anew; of others as it was
+/// known, where nothing has changed that may concern it.
+async fn complete(vcenter: &VCenter, open: &Open, before: Option<&Inventory>, found: &mut Inventory) {
+    let design = open.project().design;
+    let planned = |vm: &Vm| {
+        [&design.web_vm, &design.sql_vm]
+            .iter()
+            .any(|name| vm.name.eq_ignore_ascii_case(name))
+    };
+    let morefs: Vec<String> = found
+        .vms
+        .iter()
+        .filter(|v| planned(v))
+        .map(|v| v.moref.clone())
+        .collect();
+    if let Some(before) = before.filter(|b| b.vcenter_uuid == found.vcenter_uuid) {
+        let old: HashMap<&str, &Vm> = before.vms.iter().map(|v| (v.moref.as_str(), v)).collect();
+        for vm in &mut found.vms {
+            if let Some(old) = old.get(vm.moref.as_str()).filter(|old| !may_concern_details(old, vm)) {
+                (vm.details, vm.readiness) = (old.details.clone(), old.readiness.clone());
+            }
+        }
+    }
+    match vcenter.details(&morefs).await {
+        Ok(read) => found.change(&read, &[]),
+        // They are read again when they are looked at, and by the run.
+        Err(e) => tracing::debug!(error = %e, "details could not be read"),
+    }
 }
 
 /// Reads these machines whole, and keeps them in the project. Those that are gone from vCenter are left out.
@@ -70,7 +110,7 @@ pub async fn inventory_details(app: &Arc<App>, project: String, morefs: Vec<Stri
     with_vcenter(app, &open, async |vcenter| {
         let vms = vcenter.details(&morefs).await?;
         if is_of(&open, vcenter).await? {
-            open.file.change_machines(&vms, &[])?;
+            open.change_machines(&vms, &[])?;
         }
         Ok(vms)
     })
@@ -92,7 +132,7 @@ pub async fn inventory_watch(app: &Arc<App>, project: String, sink: Sink<Invento
             "Choose Read in Inventory.",
         ));
     }
-    let known = open.inventory()?.map(|i| i.vms).unwrap_or_default();
+    let known = open.inventory()?.map(|i| i.vms.clone()).unwrap_or_default();
     let mut changes = watching.vcenter.watch(known);
     loop {
         let change = tokio::select! {
@@ -103,11 +143,11 @@ pub async fn inventory_watch(app: &Arc<App>, project: String, sink: Sink<Invento
             None => return Ok(()),
             Some(Change::Upserted(vms)) => {
                 let vms = with_details(&open, &watching.vcenter, vms).await?;
-                open.file.change_machines(&vms, &[])?;
+                open.change_machines(&vms, &[])?;
                 InventoryChange::Upserted { vms }
             }
             Some(Change::Removed(morefs)) => {
-                open.file.change_machines(&[], &morefs)?;
+                open.change_machines(&[], &morefs)?;
                 InventoryChange::Removed { morefs }
             }
             Some(Change::Lost(error)) => InventoryChange::Lost { error: error.into() },
@@ -245,7 +285,7 @@ pub async fn discover(
     vcenter.logout().await;
     let found = found?.unwrap_or_default();
     if let Some(open) = open {
-        open.keep_inventory(&found)?;
+        open.keep_inventory(found.clone())?;
         app.close().await;
     }
     Ok(found)

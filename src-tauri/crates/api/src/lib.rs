@@ -12,6 +12,7 @@ pub mod connections;
 mod control;
 mod error;
 pub mod host;
+pub mod import;
 pub mod inventory;
 pub mod projects;
 pub mod redact;
@@ -21,6 +22,7 @@ pub mod run;
 pub mod saved;
 pub mod settings;
 pub mod sign_in;
+pub mod support;
 mod table;
 pub mod wire;
 

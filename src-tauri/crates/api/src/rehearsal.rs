@@ -482,7 +482,7 @@ async fn enter(app: &Arc<App>, open: &Open, world: World) -> Result<(), UiError>
         let vcenter = VCenter::connect(&connections.vcenter, &vcenter_password, Arc::new(NoTrace)).await?;
         let found = vcenter.inventory().await?;
         vcenter.logout().await;
-        open.keep_inventory(&found)?;
+        open.keep_inventory(found)?;
     }
     Ok(())
 }

@@ -34,6 +34,9 @@ macro_rules! commands {
             stream inventory_read(project: String) -> InventoryMessage;
             command inventory_details(project: String, morefs: Vec<String>) -> Vec<Vm>;
             stream inventory_watch(project: String) -> InventoryChange;
+            command inventory_findings(project: String, morefs: Vec<String>) -> Vec<VmFindings>;
+            command inventory_import_preview(project: String) -> Option<ImportPreview>;
+            command inventory_import(project: String) -> ();
             command plan_get(project: String) -> PlanView;
             command run_start(project: String, plan_hash: String) -> RunState;
             command run_resume(project: String) -> RunState;

@@ -3,8 +3,8 @@
 
 pub use engine::{RunPhase, RunState, TaskState, TaskStatus};
 use plan::{
-    Address, Connections, DatabaseMethod, Design, Plan, ReplicationMethod, Vm, design::AzureConnection,
-    diagram::Diagram,
+    Address, Connections, DatabaseMethod, Design, Finding, Plan, ReplicationMethod, Vm, changes::InventoryChanges,
+    design::AzureConnection, diagram::Diagram, import::RefusedRow,
 };
 use serde::{Deserialize, Serialize};
 
@@ -373,10 +373,58 @@ pub struct CertificateView {
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[ts(export)]
 pub enum InventoryMessage {
-    Connected { vcenter_name: String, api_version: String },
-    Page { vms: Vec<Vm> },
-    Done { vms: u32, millis: u32 },
-    Failed { error: UiError },
+    Connected {
+        vcenter_name: String,
+        api_version: String,
+    },
+    Page {
+        vms: Vec<Vm>,
+    },
+    /// `changes` against the inventory that was kept before; none when there was none.
+    Done {
+        vms: u32,
+        millis: u32,
+        changes: Option<InventoryChanges>,
+    },
+    Failed {
+        error: UiError,
+    },
+}
+
+/// What importing a file would do. Nothing is kept yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct ImportPreview {
+    /// The file's name.
+    pub file: String,
+    /// An export of RVTools; otherwise another table.
+    pub rvtools: bool,
+    /// Machines that were read.
+    pub machines: u32,
+    /// The kept inventory is of another vCenter, or empty, and would be replaced.
+    pub replaces: bool,
+    pub changes: InventoryChanges,
+    /// The first rows that can't be read, and how many there are.
+    pub refused: Vec<RefusedRow>,
+    pub refused_count: u32,
+}
+
+/// What the support rules say of one machine, by method.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct VmFindings {
+    pub moref: String,
+    pub methods: Vec<MethodFindings>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct MethodFindings {
+    pub method: ReplicationMethod,
+    pub findings: Vec<Finding>,
 }
 
 /// Messages while machines are watched.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod connections;
+mod import;
 mod projects;
 mod rehearsal;
 mod sign_in;
