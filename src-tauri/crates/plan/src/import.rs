@@ -500,8 +500,8 @@ pub fn read(sheets: &[Sheet]) -> Result<Imported, ImportError> {
             t.check_unit("capacity", Mib, Gib.bytes(), "Capacity GiB")?;
             out.disks(&t);
         }
-        out.rest(tab("vnetwork", NETWORK), |d, c| network(d, c));
-        out.rest(tab("vpartition", PARTITION), |d, c| volume(d, c));
+        out.rest(tab("vnetwork", NETWORK), network);
+        out.rest(tab("vpartition", PARTITION), volume);
         out.rest(tab("vsnapshot", SNAPSHOT), |d, c| {
             d.snapshots.push(Snapshot {
                 name: c.owned("label").unwrap_or_default(),
