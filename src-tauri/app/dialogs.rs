@@ -1,7 +1,7 @@
 //! The window's side of [`api::host::Host`]: native file dialogs (rfd), the browser (`open`), closing, theme.
 
 use api::{
-    host::{CERTIFICATE_EXTENSIONS, FileQuestion, FolderHost, Host},
+    host::{CERTIFICATE_EXTENSIONS, FileQuestion, FolderHost, Host, INVENTORY_EXTENSIONS},
     wire::UiError,
 };
 use rfd::AsyncFileDialog;
@@ -107,6 +107,14 @@ fn dialog<R: Runtime>(question: &FileQuestion, window: Option<&WebviewWindow<R>>
             let chosen = dialog
                 .set_title("Choose the certificate with its private key")
                 .add_filter("PFX or PEM", CERTIFICATE_EXTENSIONS)
+                .set_directory(folder)
+                .pick_file();
+            Box::pin(async move { chosen.await.map(|f| f.path().to_owned()) })
+        }
+        FileQuestion::Inventory { folder } => {
+            let chosen = dialog
+                .set_title("Choose an export of RVTools, or a table of machines")
+                .add_filter("Excel or CSV", INVENTORY_EXTENSIONS)
                 .set_directory(folder)
                 .pick_file();
             Box::pin(async move { chosen.await.map(|f| f.path().to_owned()) })

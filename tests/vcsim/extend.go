@@ -1,85 +1,17 @@
 package main
 
-// What version 0.24 of the simulator lacks and a real vCenter does: pages of at most 100 objects with tokens, the ids of
-// new roles, permissions merged per principal and refused for unknown ones, and machines with a guest in them.
+// What version 0.24 of the simulator lacks and a real vCenter does: the ids of new roles, permissions merged per principal
+// and refused for unknown ones, and machines with a guest in them. What is read in pages is in collector.go.
 
 import (
 	"fmt"
 	"strings"
-	"sync"
 
-	"github.com/google/uuid"
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 )
-
-// Objects in one answer at most, as observed on real vCenters.
-const pageSize = 100
-
-// The simulator's structure comes first and by value: the property collector walks down the first fields.
-type pagingCollector struct {
-	simulator.PropertyCollector
-	mu   sync.Mutex
-	left map[string]rest
-}
-
-type rest struct {
-	objects []types.ObjectContent
-	max     int
-}
-
-func (c *pagingCollector) cut(objects []types.ObjectContent, max int) *types.RetrieveResult {
-	result := &types.RetrieveResult{Objects: objects}
-	if len(objects) > max {
-		result.Objects, result.Token = objects[:max], uuid.New().String()
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.left == nil {
-			c.left = map[string]rest{}
-		}
-		c.left[result.Token] = rest{objects[max:], max}
-	}
-	return result
-}
-
-func (c *pagingCollector) take(token string) (rest, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	page, ok := c.left[token]
-	delete(c.left, token)
-	return page, ok
-}
-
-func (c *pagingCollector) RetrievePropertiesEx(ctx *simulator.Context, r *types.RetrievePropertiesEx) soap.HasFault {
-	answer := c.PropertyCollector.RetrievePropertiesEx(ctx, r)
-	if body, ok := answer.(*methods.RetrievePropertiesExBody); ok && body.Res != nil && body.Res.Returnval != nil {
-		max := pageSize
-		if m := int(r.Options.MaxObjects); m > 0 && m < max {
-			max = m
-		}
-		body.Res.Returnval = c.cut(body.Res.Returnval.Objects, max)
-	}
-	return answer
-}
-
-func (c *pagingCollector) ContinueRetrievePropertiesEx(ctx *simulator.Context, r *types.ContinueRetrievePropertiesEx) soap.HasFault {
-	page, ok := c.take(r.Token)
-	if !ok {
-		return &methods.ContinueRetrievePropertiesExBody{Fault_: simulator.Fault("", &types.InvalidArgument{InvalidProperty: "token"})}
-	}
-	return &methods.ContinueRetrievePropertiesExBody{
-		Res: &types.ContinueRetrievePropertiesExResponse{Returnval: *c.cut(page.objects, page.max)},
-	}
-}
-
-func (c *pagingCollector) CancelRetrievePropertiesEx(ctx *simulator.Context, r *types.CancelRetrievePropertiesEx) soap.HasFault {
-	if _, ok := c.take(r.Token); !ok {
-		return &methods.CancelRetrievePropertiesExBody{Fault_: simulator.Fault("", &types.InvalidArgument{InvalidProperty: "token"})}
-	}
-	return &methods.CancelRetrievePropertiesExBody{Res: &types.CancelRetrievePropertiesExResponse{}}
-}
 
 type authorization struct {
 	simulator.AuthorizationManager
@@ -126,9 +58,7 @@ func (a *authorization) SetEntityPermissions(r *types.SetEntityPermissions) soap
 }
 
 func extend() {
-	collector := &pagingCollector{}
-	collector.Self = types.ManagedObjectReference{Type: "PropertyCollector", Value: "propertyCollector"}
-	simulator.Map.Put(collector)
+	extendCollector()
 
 	reference := *simulator.Map.Get(types.ManagedObjectReference{Type: "ServiceInstance", Value: "ServiceInstance"}).(*simulator.ServiceInstance).Content.AuthorizationManager
 	original := simulator.Map.Get(reference).(*simulator.AuthorizationManager)
@@ -149,6 +79,20 @@ func extend() {
 		vm.Guest.ToolsRunningStatus = "guestToolsRunning"
 		vm.Summary.Guest.HostName, vm.Summary.Guest.IpAddress = name, address
 		vm.Summary.Config.GuestId, vm.Summary.Config.GuestFullName = vm.Config.GuestId, vm.Config.GuestFullName
+		vm.Guest.ToolsVersion, vm.Guest.ToolsVersionStatus2 = "11297", "guestToolsNeedUpgrade"
+		ready, can, cannot := true, true, false
+		vm.Guest.GuestOperationsReady, vm.Capability.ChangeTrackingSupported = &ready, &can
+		vm.Config.ChangeTrackingEnabled, vm.Runtime.ConsolidationNeeded = &cannot, &cannot
+		vm.Config.Annotation = "R&D <" + vm.Name + ">"
+		vm.Guest.Disk = []types.GuestDiskInfo{{DiskPath: "C:\\", Capacity: 64 << 30, FreeSpace: 40 << 30}}
+		vm.Guest.Net = []types.GuestNicInfo{{
+			Network: "DC0_DVPG0", MacAddress: "00:50:56:00:00:01", Connected: true, DeviceConfigId: 4000,
+			IpAddress: []string{address, "fe80::1"},
+			IpConfig: &types.NetIpConfigInfo{IpAddress: []types.NetIpConfigInfoIpAddress{
+				{IpAddress: address, PrefixLength: 24, Origin: "manual", State: "preferred"},
+				{IpAddress: "fe80::1", PrefixLength: 64, Origin: "linklayer", State: "preferred"},
+			}},
+		}}
 		vm.Config.ExtraConfig = append(vm.Config.ExtraConfig, &types.OptionValue{Key: "guestinfo.rehost.readiness", Value: "rdp=1"})
 	}
 }

@@ -22,6 +22,10 @@ import (
 
 func main() {
 	model := simulator.VPX()
+	esx := flag.Bool("esx", false, "a stand-alone ESXi host instead of a vCenter; of the sizes only -vm counts")
+	version := flag.String("apiversion", "", "version of the API that it claims, and whose properties it knows: 6.0, 8.0.3.0")
+	flag.IntVar(&model.DelayConfig.Delay, "delay", 0, "milliseconds before each answer")
+	flag.Int64Var(&maxCalls, "calls", 0, "a session ends in the middle of a read or watch after so many calls; 0 is never")
 	listen := flag.String("l", "127.0.0.1:0", "address and port; port 0 is any free one")
 	certificate := flag.String("tlscert", "", "PEM file of the certificate (Go's own RSA-1024 test certificate is refused by rustls)")
 	key := flag.String("tlskey", "", "PEM file of the certificate's key")
@@ -45,6 +49,16 @@ func main() {
 	pair, err := tls.LoadX509KeyPair(*certificate, *key)
 	if err != nil {
 		log.Fatal("vcsim: ", err)
+	}
+	if *esx {
+		host := simulator.ESX()
+		host.Machine, host.DelayConfig = model.Machine, model.DelayConfig
+		model = host
+	}
+	if *version != "" {
+		claimed = numbers(*version)
+		about := &model.ServiceContent.About
+		about.ApiVersion, about.Version = *version, *version
 	}
 	if err := model.Create(); err != nil {
 		log.Fatal("vcsim: ", err)

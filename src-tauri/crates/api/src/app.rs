@@ -9,7 +9,7 @@ use crate::{
     wire::{SecretsInfo, Start, UiError},
 };
 use engine::ProjectFile;
-use plan::{Inventory, Project};
+use plan::{Inventory, Project, Vm};
 use secrets::{MemoryStore, Secret, SecretError, SecretStore, StoreInfo};
 use std::{
     collections::BTreeMap,
@@ -47,8 +47,14 @@ pub struct Open {
     live: Mutex<Option<Arc<Live>>>,
     /// The sign-in to Azure, once it was needed.
     pub(crate) azure: tokio::sync::Mutex<Option<Arc<azure::Session>>>,
+    /// The vCenter session of whoever watches the inventory: other reads use it, too.
+    pub(crate) vcenter: Mutex<Option<vsphere::VCenter>>,
     /// The page of the sign-in that goes on.
     pub(crate) page: Mutex<Option<String>>,
+    /// The inventory as the file holds it, once it was read: asked for at each scroll.
+    inventory: Mutex<Option<Arc<Inventory>>>,
+    /// What a person looks at before it is imported.
+    pub(crate) import: Mutex<Option<crate::import::Pending>>,
     /// Counts what listeners of the run can't see in its events: another run, another speed.
     pub(crate) changed: watch::Sender<u64>,
     /// Cancelled when the project is closed.
@@ -166,7 +172,10 @@ impl App {
             project: Mutex::new(project),
             live: Mutex::default(),
             azure: tokio::sync::Mutex::default(),
+            vcenter: Mutex::default(),
             page: Mutex::default(),
+            inventory: Mutex::default(),
+            import: Mutex::default(),
             changed: watch::Sender::new(0),
             closed: CancellationToken::new(),
         });
@@ -236,12 +245,30 @@ impl Open {
         self.azure.lock().await.take();
     }
 
-    pub(crate) fn inventory(&self) -> Result<Option<Inventory>, UiError> {
-        Ok(self.file.inventory()?)
+    pub(crate) fn inventory(&self) -> Result<Option<Arc<Inventory>>, UiError> {
+        let mut known = lock(&self.inventory);
+        if known.is_none() {
+            *known = self.file.inventory()?.map(Arc::new);
+        }
+        Ok(known.clone())
     }
 
-    pub(crate) fn keep_inventory(&self, inventory: &Inventory) -> Result<(), UiError> {
-        Ok(self.file.save_inventory(inventory)?)
+    /// Replaces the inventory, on disk first.
+    pub(crate) fn keep_inventory(&self, inventory: Inventory) -> Result<(), UiError> {
+        let mut known = lock(&self.inventory);
+        self.file.save_inventory(&inventory)?;
+        *known = Some(Arc::new(inventory));
+        Ok(())
+    }
+
+    /// Changes some machines of the inventory, on disk first: those that are new or not as they were, and those that are gone.
+    pub(crate) fn change_machines(&self, upserted: &[Vm], removed: &[String]) -> Result<(), UiError> {
+        let mut known = lock(&self.inventory);
+        self.file.change_machines(upserted, removed)?;
+        if let Some(inventory) = known.as_mut() {
+            Arc::make_mut(inventory).change(upserted, removed);
+        }
+        Ok(())
     }
 
     /// The run that this process executes now.

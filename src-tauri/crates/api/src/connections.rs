@@ -11,11 +11,14 @@ use plan::{
 };
 use secrets::{Secret, SecretError};
 use std::sync::Arc;
+use vsphere::Credentials;
 
 /// The secrets of a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SecretName {
     Vcenter,
+    /// Of an explicit proxy on the way to vCenter.
+    VcenterProxy,
     /// The application's client secret.
     Azure,
     /// The application's certificate with its private key, PEM.
@@ -37,6 +40,7 @@ impl SecretName {
     pub(crate) fn key(self, project_id: &str) -> String {
         let name = match self {
             Self::Vcenter => "vcenter",
+            Self::VcenterProxy => "vcenter-proxy",
             Self::Azure => "azure",
             Self::AzureCertificate => "azure-certificate",
             Self::AzureAccount => "azure-account",
@@ -81,10 +85,11 @@ pub async fn connection_save(
         ConnectionKind::Vcenter => p.connections.vcenter = checked.vcenter,
         ConnectionKind::Azure => p.connections.azure = checked.azure,
     })?;
-    for (name, typed) in [
-        (SecretName::from(kind), secret),
-        (SecretName::AzureProxy, proxy_password),
-    ] {
+    let proxy = match kind {
+        ConnectionKind::Vcenter => SecretName::VcenterProxy,
+        ConnectionKind::Azure => SecretName::AzureProxy,
+    };
+    for (name, typed) in [(SecretName::from(kind), secret), (proxy, proxy_password)] {
         let Some(Typed(secret)) = typed else { continue };
         let store = app.store_of(&open).await;
         let key = name.key(&open.project().id);
@@ -107,7 +112,8 @@ pub async fn connection_test(app: &Arc<App>, project: String, kind: ConnectionKi
     match kind {
         ConnectionKind::Vcenter => {
             let password = app.secret(&open, SecretName::Vcenter).await;
-            Ok(test_vcenter(&open.project().connections.vcenter, password).await)
+            let proxy = app.secret(&open, SecretName::VcenterProxy).await?;
+            Ok(test_vcenter(&open.project().connections.vcenter, password, proxy).await)
         }
         ConnectionKind::Azure => Ok(test_azure(app, &open).await),
     }
@@ -137,6 +143,7 @@ pub(crate) async fn view(app: &App, open: &Open) -> Result<ConnectionsView, UiEr
     let stored = async |name| matches!(app.secret(open, name).await, Ok(Some(_)));
     Ok(ConnectionsView {
         vcenter_password_stored: stored(SecretName::Vcenter).await,
+        vcenter_proxy_password_stored: stored(SecretName::VcenterProxy).await,
         azure_secret_stored: stored(SecretName::Azure).await,
         azure_proxy_password_stored: stored(SecretName::AzureProxy).await,
         sql_password_stored: stored(SecretName::SqlSource).await,
@@ -235,7 +242,11 @@ fn need(stored: Stored, what: &str, field: &str) -> Result<Secret<String>, Conne
     }
 }
 
-async fn test_vcenter(connection: &VCenterConnection, stored: Stored) -> ConnectionTest {
+async fn test_vcenter(
+    connection: &VCenterConnection,
+    stored: Stored,
+    proxy_password: Option<Secret<String>>,
+) -> ConnectionTest {
     let mut test = ConnectionTest {
         ok: false,
         steps: vec![],
@@ -249,7 +260,7 @@ async fn test_vcenter(connection: &VCenterConnection, stored: Stored) -> Connect
         ));
         return test;
     }
-    let certificate = match vsphere::probe(&connection.url).await {
+    let certificate = match vsphere::probe(connection, proxy_password.as_ref()).await {
         Ok(certificate) => certificate,
         Err(e) => {
             let advice = e.advice();
@@ -298,7 +309,11 @@ async fn test_vcenter(connection: &VCenterConnection, stored: Stored) -> Connect
     match need(stored, "vCenter password", "Password") {
         Err(step) => test.steps.push(step),
         Ok(password) => {
-            let steps = vsphere::check_connection(connection, &password, Arc::new(NoTrace)).await;
+            let credentials = Credentials {
+                password,
+                proxy_password,
+            };
+            let steps = vsphere::check_connection(connection, &credentials, Arc::new(NoTrace)).await;
             test.steps.extend(steps.into_iter().map(|s| ConnectionStep {
                 hop: None,
                 title: s.title,

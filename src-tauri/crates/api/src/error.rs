@@ -146,7 +146,7 @@ impl From<vsphere::VsphereError> for UiError {
             E::Certificate { .. } | E::OldTls { .. } | E::WeakCertificate { .. } => ErrorCode::Certificate,
             E::Unreachable { .. } | E::Http { .. } | E::Parse { .. } | E::SessionEnded { .. } => ErrorCode::Unreachable,
             E::Config(_) => ErrorCode::Invalid,
-            E::Fault { .. } => ErrorCode::Refused,
+            E::Fault { .. } | E::UnknownProperty { .. } => ErrorCode::Refused,
         };
         let retryable = e.class() == vsphere::ErrorClass::Transient;
         let advice = e.advice();

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 /// How files with a certificate and its key end.
 pub const CERTIFICATE_EXTENSIONS: &[&str] = &["pfx", "p12", "pem"];
 
+/// How files end from which an inventory is imported.
+pub const INVENTORY_EXTENSIONS: &[&str] = &["xlsx", "csv"];
+
 /// A question for a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileQuestion {
@@ -18,6 +21,10 @@ pub enum FileQuestion {
     },
     /// PEM or PFX.
     ClientCertificate {
+        folder: PathBuf,
+    },
+    /// An export of RVTools, or another table of machines.
+    Inventory {
         folder: PathBuf,
     },
     /// Where the report's HTML goes; the JSON goes beside it.
@@ -51,7 +58,7 @@ pub trait Host: Send + Sync {
 ///
 /// A file `next` in the folder answers the next question with the path it holds, and is removed (empty = the dialog
 /// was closed). Without it, a save question gets its suggested name inside the folder, and an open question the newest
-/// project (or certificate) there.
+/// file of its kind there.
 #[derive(Debug, Clone)]
 pub struct FolderHost(pub PathBuf);
 
@@ -69,6 +76,7 @@ impl FolderHost {
             }
             FileQuestion::OpenProject { .. } => newest(&self.0, &[crate::PROJECT_EXTENSION]),
             FileQuestion::ClientCertificate { .. } => newest(&self.0, CERTIFICATE_EXTENSIONS),
+            FileQuestion::Inventory { .. } => newest(&self.0, INVENTORY_EXTENSIONS),
         }
     }
 }

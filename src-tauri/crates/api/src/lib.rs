@@ -13,6 +13,7 @@ mod control;
 pub mod costs;
 mod error;
 pub mod host;
+pub mod import;
 pub mod inventory;
 pub mod projects;
 pub mod redact;
@@ -22,6 +23,7 @@ pub mod run;
 pub mod saved;
 pub mod settings;
 pub mod sign_in;
+pub mod support;
 mod table;
 pub mod wire;
 

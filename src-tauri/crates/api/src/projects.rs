@@ -236,8 +236,9 @@ pub(crate) async fn view(app: &Arc<App>, open: &Open) -> Result<ProjectView, UiE
         Some(live) => Some(live.state()),
         None => newest_run(&open.file)?,
     };
-    let inventory = open.inventory()?.map(|i| InventorySummary {
-        vms: u32::try_from(i.vms.len()).unwrap_or(u32::MAX),
+    let machines = open.file.machine_count()?;
+    let inventory = open.file.places()?.map(|i| InventorySummary {
+        vms: u32::try_from(machines).unwrap_or(u32::MAX),
         vcenter_name: i.vcenter_name,
         read_at: i.read_at.map(|at| at.to_string()).unwrap_or_default(),
     });

@@ -20,6 +20,7 @@ use lab::{Addresses, Lab, LabError, Options, Ports, faults::With};
 use plan::{
     BackupSource, Connections, DatabaseMethod, Project, ReplicationMethod,
     design::{AzureConnection, Cloud, VCenterConnection},
+    exchange::NoTrace,
     smarthotel,
 };
 use secrets::Secret;
@@ -28,6 +29,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
+use vsphere::VCenter;
 
 /// Lab time per real time that the window offers first.
 pub const USUAL_SPEED: u32 = 500;
@@ -480,11 +482,11 @@ async fn enter(app: &Arc<App>, open: &Open, world: World) -> Result<(), UiError>
         .set(&SecretName::MiAdmin.key(&id), &Secret::new(format!("Lab-{mi}")))
         .await?;
     lock(&app.worlds).insert(id, Arc::new(world));
-    if open.inventory()?.is_none() {
-        let found = crate::inventory::read(&connections.vcenter, &vcenter_password, |_, _| true)
-            .await?
-            .unwrap_or_default();
-        open.keep_inventory(&found)?;
+    if open.file.places()?.is_none() {
+        let vcenter = VCenter::connect(&connections.vcenter, &vcenter_password, Arc::new(NoTrace)).await?;
+        let found = vcenter.inventory().await?;
+        vcenter.logout().await;
+        open.keep_inventory(found)?;
     }
     Ok(())
 }
@@ -495,6 +497,7 @@ fn connections(lab: &Addresses) -> Connections {
             url: lab.vcenter.clone(),
             user: lab.vcenter_user.clone(),
             thumbprint: lab.vcenter_thumbprint.clone(),
+            ..VCenterConnection::default()
         },
         azure: AzureConnection {
             cloud: Cloud::Custom,

@@ -1,6 +1,9 @@
 //! From a command's name and JSON arguments to its function and back. Made from the table in `table.rs`.
 
-use crate::{App, Typed, connections, costs, inventory, projects, rehearsal, run, saved, settings, sign_in, wire::*};
+use crate::{
+    App, Typed, connections, costs, import, inventory, projects, rehearsal, run, saved, settings, sign_in, support,
+    wire::*,
+};
 use plan::{Address, Connections, DatabaseMethod, DmsDesign, ReplicationMethod, design::AzureConnection};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -63,7 +66,8 @@ mod functions {
     pub(super) use super::{
         connections::{certificate_trust, connection_save, connection_test},
         costs::plan_costs,
-        inventory::{inventory_get, inventory_read},
+        import::{inventory_import, inventory_import_preview},
+        inventory::{inventory_details, inventory_get, inventory_read, inventory_watch},
         projects::{
             dms_save, methods_set, project_close, project_forget, project_get, project_new, project_open, projects_list,
         },
@@ -75,6 +79,7 @@ mod functions {
         saved::report_save,
         settings::{app_info, set_theme},
         sign_in::{account_scope, client_certificate_choose, cloud_read, clouds_list, sign_in, sign_in_page, sign_out},
+        support::inventory_findings,
     };
 }
 

@@ -23,6 +23,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{broadcast::error::RecvError, watch};
+use vsphere::Credentials;
 
 /// Between two looks at what changed: at most ten messages a second for each task.
 const BREATH: Duration = Duration::from_millis(100);
@@ -188,7 +189,10 @@ async fn go(
         Some(secret) => Ok(secret),
         None => Err(sign_in::missing(what)),
     };
-    let vcenter_password = need(SecretName::Vcenter, "vCenter password").await?;
+    let vcenter_credentials = Credentials {
+        password: need(SecretName::Vcenter, "vCenter password").await?,
+        proxy_password: store.get(&key(SecretName::VcenterProxy)).await?,
+    };
     let session = sign_in::ready(app, open).await?;
     let mut known: HashMap<String, Secret<String>> = HashMap::new();
     for name in migration::secret_names(&view.plan) {
@@ -208,7 +212,7 @@ async fn go(
     let migration = Arc::new(Migration::new(Systems {
         arm: arm.clone(),
         vcenter: project.connections.vcenter.clone(),
-        vcenter_password,
+        vcenter_credentials,
         secrets: Arc::new(move |name: &str| known.get(name).cloned()),
     }));
     let options = RunOptions {

@@ -32,6 +32,11 @@ macro_rules! commands {
             command account_scope(project: String) -> AccountScope;
             command inventory_get(project: String) -> Option<Inventory>;
             stream inventory_read(project: String) -> InventoryMessage;
+            command inventory_details(project: String, morefs: Vec<String>) -> Vec<Vm>;
+            stream inventory_watch(project: String) -> InventoryChange;
+            command inventory_findings(project: String, morefs: Vec<String>) -> Vec<VmFindings>;
+            command inventory_import_preview(project: String) -> Option<ImportPreview>;
+            command inventory_import(project: String) -> ();
             command plan_get(project: String) -> PlanView;
             command plan_costs(project: String, currency: Option<String>) -> CostsView;
             command run_start(project: String, plan_hash: String) -> RunState;

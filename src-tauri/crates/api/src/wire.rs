@@ -3,8 +3,8 @@
 
 pub use engine::{RunPhase, RunState, TaskState, TaskStatus};
 use plan::{
-    Address, BackupSource, Connections, DatabaseMethod, Design, Plan, ReplicationMethod, Vm, cost::Costs,
-    design::AzureConnection, diagram::Diagram,
+    Address, BackupSource, Connections, DatabaseMethod, Design, Finding, Plan, ReplicationMethod, Vm,
+    changes::InventoryChanges, cost::Costs, design::AzureConnection, diagram::Diagram, import::RefusedRow,
 };
 use serde::{Deserialize, Serialize};
 
@@ -191,6 +191,7 @@ pub struct InventorySummary {
 pub struct ConnectionsView {
     pub connections: Connections,
     pub vcenter_password_stored: bool,
+    pub vcenter_proxy_password_stored: bool,
     /// A client secret, for sign-in with [`plan::design::SignIn::ClientSecret`].
     pub azure_secret_stored: bool,
     pub azure_proxy_password_stored: bool,
@@ -378,10 +379,75 @@ pub struct CertificateView {
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[ts(export)]
 pub enum InventoryMessage {
-    Connected { vcenter_name: String, api_version: String },
-    Page { vms: Vec<Vm> },
-    Done { vms: u32, millis: u32 },
-    Failed { error: UiError },
+    Connected {
+        vcenter_name: String,
+        api_version: String,
+    },
+    Page {
+        vms: Vec<Vm>,
+    },
+    /// `changes` against the inventory that was kept before; none when there was none.
+    Done {
+        vms: u32,
+        millis: u32,
+        changes: Option<InventoryChanges>,
+    },
+    Failed {
+        error: UiError,
+    },
+}
+
+/// What importing a file would do. Nothing is kept yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct ImportPreview {
+    /// The file's name.
+    pub file: String,
+    /// An export of RVTools; otherwise another table.
+    pub rvtools: bool,
+    /// Machines that were read.
+    pub machines: u32,
+    /// The kept inventory is of another vCenter, or empty, and would be replaced.
+    pub replaces: bool,
+    pub changes: InventoryChanges,
+    /// The first rows that can't be read, and how many there are.
+    pub refused: Vec<RefusedRow>,
+    pub refused_count: u32,
+}
+
+/// What the support rules say of one machine, by method.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct VmFindings {
+    pub moref: String,
+    pub methods: Vec<MethodFindings>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct MethodFindings {
+    pub method: ReplicationMethod,
+    pub findings: Vec<Finding>,
+}
+
+/// Messages while machines are watched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[ts(export)]
+pub enum InventoryChange {
+    /// Machines that are new or not as they were.
+    Upserted { vms: Vec<Vm> },
+    /// References of machines that are gone.
+    Removed { morefs: Vec<String> },
+    /// The connection is lost. It is being taken up again, unless the stream ends: then a person must do something first.
+    Lost { error: UiError },
+    /// The connection is there again, and what changed meanwhile was told.
+    Back,
+    /// A sign of life: all is told. At least once a minute while nothing happens.
+    Quiet,
 }
 
 /// A plan with what the window needs to show it.

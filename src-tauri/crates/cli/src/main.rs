@@ -415,7 +415,12 @@ async fn discover(
     project: Option<PathBuf>,
     say: Say,
 ) -> Result<End, UiError> {
-    let connection = plan::design::VCenterConnection { url, user, thumbprint };
+    let connection = plan::design::VCenterConnection {
+        url,
+        user,
+        thumbprint,
+        ..Default::default()
+    };
     // A person at a terminal would not see that a password is asked for without a word.
     let typed = if std::io::stdin().is_terminal() && project.is_some() {
         None

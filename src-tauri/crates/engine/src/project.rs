@@ -14,7 +14,7 @@ use crate::{
 };
 use fs4::fs_std::FileExt;
 use jiff::Timestamp;
-use plan::{Address, Exchange, Inventory, Plan, Project};
+use plan::{Address, Exchange, Inventory, Plan, Project, Vm};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -52,6 +52,10 @@ CREATE TRIGGER journal_keeps_words BEFORE UPDATE ON journal BEGIN SELECT RAISE(A
 CREATE TABLE exchange (id INTEGER PRIMARY KEY, run TEXT NOT NULL, task TEXT NOT NULL, json TEXT NOT NULL) STRICT;
 CREATE INDEX exchange_task ON exchange (run, task, id);
 ";
+
+/// The inventory's machines: they may be many, and change one by one. Files of earlier versions hold them in the inventory
+/// until one changes.
+const MACHINES: &str = "CREATE TABLE IF NOT EXISTS machine (id INTEGER PRIMARY KEY, moref TEXT NOT NULL UNIQUE, json TEXT NOT NULL) STRICT";
 
 /// Why a project file can't be used, in words a person can act on.
 #[derive(Debug, thiserror::Error)]
@@ -265,7 +269,41 @@ impl ProjectFile {
     /// # Errors
     /// `Damaged`, `Disk`.
     pub fn inventory(&self) -> Result<Option<Inventory>, ProjectError> {
+        let Some(mut inventory) = self.places()? else {
+            return Ok(None);
+        };
+        if inventory.vms.is_empty() {
+            inventory.vms = self.machines()?;
+        }
+        Ok(Some(inventory))
+    }
+
+    /// What machines stand on, without them.
+    ///
+    /// # Errors
+    /// `Damaged`, `Disk`.
+    pub fn places(&self) -> Result<Option<Inventory>, ProjectError> {
         self.one("SELECT json FROM inventory", &[])
+    }
+
+    /// How many machines were discovered.
+    ///
+    /// # Errors
+    /// `Damaged`, `Disk`.
+    pub fn machine_count(&self) -> Result<usize, ProjectError> {
+        let rows: Option<usize> = self.one("SELECT CAST(count(*) AS TEXT) FROM machine", &[])?;
+        match rows {
+            Some(n @ 1..) => Ok(n),
+            _ => Ok(self.places()?.map(|i| i.vms.len()).unwrap_or_default()),
+        }
+    }
+
+    /// The discovered machine with this reference.
+    ///
+    /// # Errors
+    /// `Damaged`, `Disk`.
+    pub fn machine(&self, moref: &str) -> Result<Option<Vm>, ProjectError> {
+        self.one("SELECT json FROM machine WHERE moref = ?1", &[moref])
     }
 
     /// Replaces the inventory.
@@ -273,11 +311,50 @@ impl ProjectFile {
     /// # Errors
     /// `DiskFull`, `ReadOnly`, `Disk`.
     pub fn save_inventory(&self, inventory: &Inventory) -> Result<(), ProjectError> {
-        let json = self.json(inventory)?;
+        let places = Inventory {
+            vms: vec![],
+            ..inventory.clone()
+        };
+        let (json, machines) = (self.json(&places)?, self.rows(&inventory.vms)?);
         self.write(|t, _| {
-            t.execute("INSERT OR REPLACE INTO inventory VALUES (1, ?1)", [json])
-                .map(drop)
+            t.execute("INSERT OR REPLACE INTO inventory VALUES (1, ?1)", [json])?;
+            t.execute("DELETE FROM machine", [])?;
+            upsert(t, &machines)
         })
+    }
+
+    /// Changes some machines of the inventory: those that are new or not as they were, and those that are gone.
+    ///
+    /// # Errors
+    /// `DiskFull`, `ReadOnly`, `Disk`.
+    pub fn change_machines(&self, upserted: &[Vm], removed: &[String]) -> Result<(), ProjectError> {
+        if let Some(old) = self.places()?.filter(|i| !i.vms.is_empty()) {
+            self.save_inventory(&old)?;
+        }
+        let machines = self.rows(upserted)?;
+        self.write(|t, _| {
+            for moref in removed {
+                t.execute("DELETE FROM machine WHERE moref = ?1", [moref])?;
+            }
+            upsert(t, &machines)
+        })
+    }
+
+    fn rows(&self, vms: &[Vm]) -> Result<Vec<(String, String)>, ProjectError> {
+        vms.iter().map(|vm| Ok((vm.moref.clone(), self.json(vm)?))).collect()
+    }
+
+    fn machines(&self) -> Result<Vec<Vm>, ProjectError> {
+        let db = self.open_db();
+        let sql = "SELECT json FROM machine ORDER BY id";
+        let mut q = db.connection.prepare_cached(sql).map_err(|e| wrong(&self.path, e))?;
+        let mut rows = q.query([]).map_err(|e| wrong(&self.path, e))?;
+        let mut vms = vec![];
+        while let Some(row) = rows.next().map_err(|e| wrong(&self.path, e))? {
+            let json = row.get_ref(0).map_err(|e| wrong(&self.path, e))?;
+            vms.push(parse(&self.path, json.as_str().unwrap_or_default())?);
+        }
+        Ok(vms)
     }
 
     /// Saves a plan as the latest one and returns its hash.
@@ -696,12 +773,24 @@ fn create_tables(path: &Path, project: &Project) -> Result<Connection, ProjectEr
     make().map_err(|e| wrong(path, e))
 }
 
+/// Writes machines by their references; one that is there keeps its place.
+fn upsert(t: &Transaction<'_>, machines: &[(String, String)]) -> rusqlite::Result<()> {
+    let mut q = t.prepare_cached(
+        "INSERT INTO machine (moref, json) VALUES (?1, ?2) ON CONFLICT (moref) DO UPDATE SET json = excluded.json",
+    )?;
+    for (moref, json) in machines {
+        q.execute([moref, json])?;
+    }
+    Ok(())
+}
+
 /// Settings of a connection that writes.
 fn prepare(c: &Connection) -> rusqlite::Result<()> {
     c.busy_timeout(Duration::from_secs(5))?;
     c.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     c.pragma_update(None, "synchronous", "FULL")?;
-    c.pragma_update(None, "foreign_keys", true)
+    c.pragma_update(None, "foreign_keys", true)?;
+    c.execute_batch(MACHINES)
 }
 
 /// What can be told before SQLite touches the file.

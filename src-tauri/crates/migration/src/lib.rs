@@ -27,7 +27,7 @@ use engine::{Runner, TaskKind};
 use plan::{Action, Task, design::VCenterConnection};
 use secrets::Secret;
 use std::sync::Arc;
-use vsphere::VCenter;
+use vsphere::{Credentials, VCenter};
 
 pub use template::{fill_script, secret_names};
 
@@ -38,7 +38,7 @@ pub type SecretLookup = Arc<dyn Fn(&str) -> Option<Secret<String>> + Send + Sync
 pub struct Systems {
     pub arm: Arm,
     pub vcenter: VCenterConnection,
-    pub vcenter_password: Secret<String>,
+    pub vcenter_credentials: Credentials,
     /// Answers `${secret:…}` in bodies and parameters.
     pub secrets: SecretLookup,
 }
@@ -53,7 +53,7 @@ pub(crate) struct Links {
     pub(crate) arm: Arm,
     pub(crate) secrets: SecretLookup,
     vcenter: VCenterConnection,
-    password: Secret<String>,
+    credentials: Credentials,
     session: tokio::sync::Mutex<Option<VCenter>>,
 }
 
@@ -64,7 +64,7 @@ impl Links {
         if let Some(open) = session.as_ref() {
             return Ok(open.traced(ctx.trace()));
         }
-        let open = VCenter::connect(&self.vcenter, &self.password, ctx.trace())
+        let open = VCenter::connect(&self.vcenter, &self.credentials, ctx.trace())
             .await
             .map_err(words::vsphere)?;
         let traced = open.traced(ctx.trace());
@@ -85,7 +85,7 @@ impl Migration {
                 arm: systems.arm,
                 secrets: systems.secrets,
                 vcenter: systems.vcenter,
-                password: systems.vcenter_password,
+                credentials: systems.vcenter_credentials,
                 session: tokio::sync::Mutex::new(None),
             }),
         }

@@ -2,7 +2,10 @@
 
 use crate::{Links, words};
 use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
-use plan::{Action, Actor, Severity, Vm, rules};
+use plan::{
+    Action, Actor, Inventory, Severity, Vm,
+    rules::{self, Case},
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use vsphere::{TaskRef, VCenter};
@@ -142,17 +145,26 @@ impl TaskKind for OnPremises {
                 ctx.evidence(format!("{} is supported.", about.full_name));
                 Ok(Observed::Matches)
             }
-            Action::CheckVm { vm, method } => {
+            Action::CheckVm { vm, method, size } => {
                 let found = self.required(&vc, vm).await?;
                 ctx.set_fact(identity(vm), found.moref.as_str());
-                let findings = rules::CURRENT.judge_vm(&found, *method);
+                let findings = rules::CURRENT.judge_vm(&Case {
+                    vm: &found,
+                    inventory: &Inventory {
+                        api_version: vc.about().api_version.clone(),
+                        ..Inventory::default()
+                    },
+                    method: *method,
+                    size,
+                    pack: &rules::CURRENT,
+                });
                 if let Some(f) = findings.iter().find(|f| f.severity == Severity::Blocking) {
                     return Err(Failure::of(
                         FailureClass::NeedsPerson,
                         &f.rule,
                         f.title.clone(),
                         f.detail.clone(),
-                        format!("Cure it, then choose Retry. Source: {}.", f.source),
+                        format!("{}: {} Then choose Retry. Source: {}.", f.who, f.command, f.source),
                     ));
                 }
                 for f in &findings {

@@ -15,6 +15,25 @@ pub enum ReplicationMethod {
     VMwareCbt,
 }
 
+impl ReplicationMethod {
+    pub const ALL: [Self; 2] = [Self::InMageRcm, Self::VMwareCbt];
+
+    /// The service's name.
+    pub fn service(self) -> &'static str {
+        match self {
+            Self::InMageRcm => "Site Recovery",
+            Self::VMwareCbt => "Azure Migrate",
+        }
+    }
+
+    pub fn other(self) -> Self {
+        match self {
+            Self::InMageRcm => Self::VMwareCbt,
+            Self::VMwareCbt => Self::InMageRcm,
+        }
+    }
+}
+
 /// How the database gets to the managed instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
 #[ts(export)]
@@ -91,6 +110,7 @@ pub struct VCenterConnection {
     pub user: String,
     /// SHA-256 of the server's certificate, upper-case hex with colons, that the admin trusted; empty = platform trust.
     pub thumbprint: String,
+    pub proxy: Proxy,
 }
 
 /// One of Microsoft's clouds. Its addresses are in the crate `azure`, and nowhere else.
@@ -127,7 +147,7 @@ pub enum SignIn {
     ManagedIdentity,
 }
 
-/// How this computer reaches Azure.
+/// How this computer reaches Azure, or vCenter.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
 #[serde(tag = "use", rename_all = "camelCase")]
 #[ts(export)]

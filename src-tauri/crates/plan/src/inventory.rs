@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// One virtual machine as vCenter describes it. Sizes: memory in MiB, disks in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ts_rs::TS)]
@@ -235,6 +236,18 @@ pub struct Inventory {
 }
 
 impl Inventory {
+    /// Changes machines by their references: those that are new come last, those that are gone go.
+    pub fn change(&mut self, upserted: &[Vm], removed: &[String]) {
+        let at: HashMap<String, usize> = (0..).zip(&self.vms).map(|(at, vm)| (vm.moref.clone(), at)).collect();
+        for vm in upserted {
+            match at.get(&vm.moref) {
+                Some(at) => self.vms[*at] = vm.clone(),
+                None => self.vms.push(vm.clone()),
+            }
+        }
+        self.vms.retain(|vm| !removed.contains(&vm.moref));
+    }
+
     /// Finds a machine by name, ignoring case.
     pub fn vm(&self, name: &str) -> Option<&Vm> {
         self.vms.iter().find(|v| v.name.eq_ignore_ascii_case(name))

@@ -6,11 +6,13 @@
 //! Begin with [`task`] (what a plan is made of), then [`graph`] (how the eight steps are computed).
 
 pub mod address;
+pub mod changes;
 pub mod cost;
 pub mod design;
 pub mod diagram;
 pub mod exchange;
 pub mod graph;
+pub mod import;
 pub mod inventory;
 pub mod rules;
 pub mod scripts;

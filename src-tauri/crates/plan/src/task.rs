@@ -46,6 +46,12 @@ pub struct Finding {
     pub about: String,
     pub title: String,
     pub detail: String,
+    /// Who can cure it; empty where the detail says what to do in Design.
+    #[serde(default)]
+    pub who: String,
+    /// The exact command, or where to click.
+    #[serde(default)]
+    pub command: String,
     /// Where the rule comes from, with its date.
     pub source: String,
 }
@@ -314,11 +320,13 @@ pub enum Action {
     CheckVCenter {
         min_version: String,
     },
-    /// A machine of the inventory meets the rule pack's support rules for this method.
+    /// A machine of the inventory meets the rule pack's support rules for this method and size of Azure VM.
     CheckVm {
         vm: String,
         #[serde(default)]
         method: ReplicationMethod,
+        #[serde(default)]
+        size: String,
     },
     /// Creates or completes a vCenter role.
     EnsureRole {

@@ -134,6 +134,11 @@ pub struct FindingReport {
     pub about: String,
     pub title: String,
     pub detail: String,
+    /// Who can cure it and how; empty where the detail says it.
+    #[serde(default)]
+    pub who: String,
+    #[serde(default)]
+    pub command: String,
     pub source: String,
 }
 
@@ -384,6 +389,8 @@ fn finding(f: &plan::task::Finding) -> FindingReport {
         about: f.about.clone(),
         title: f.title.clone(),
         detail: f.detail.clone(),
+        who: f.who.clone(),
+        command: f.command.clone(),
         source: f.source.clone(),
     }
 }

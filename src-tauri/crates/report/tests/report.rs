@@ -55,6 +55,7 @@ fn input() -> Input {
     let check = || Action::CheckVm {
         vm: "WEBVM".into(),
         method: Default::default(),
+        size: "Standard_D4s_v5".into(),
     };
     let gate = Action::Gate {
         question: "Is the test failover of WEBVM good?".into(),

@@ -1,10 +1,10 @@
 //! The Test button: is this connection good, and if not, what exactly is missing?
 
 use crate::error::VsphereError;
+use crate::network::Credentials;
 use crate::session::VCenter;
 use plan::Trace;
 use plan::design::VCenterConnection;
-use secrets::Secret;
 use std::sync::Arc;
 
 /// One line of a connection test.
@@ -31,11 +31,11 @@ const NEEDED: &[&str] = &[
 /// Tests a connection from reaching the server to rights; stops at the first failure. Logs out again.
 pub async fn check_connection(
     connection: &VCenterConnection,
-    password: &Secret<String>,
+    credentials: impl Into<Credentials>,
     trace: Arc<dyn Trace>,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
-    let vcenter = match VCenter::connect(connection, password, trace).await {
+    let vcenter = match VCenter::connect(connection, credentials, trace).await {
         Ok(vcenter) => vcenter,
         Err(e) => {
             let reached = |steps: &mut Vec<Step>| steps.push(good("Reach the server", connection.url.clone()));

@@ -24,11 +24,21 @@ pub(crate) const PATHS: &[&str] = &[
     "snapshot",
 ];
 
+const PORT_GROUP: &[&str] = &["backing", "port", "portgroupKey"];
+
 /// Snapshots nest; vSphere allows 32 in a chain.
 const MAX_DEPTH: usize = 64;
 
-/// Reads the details of a machine. `networks` names networks and port groups by their reference.
-pub(crate) fn details(o: &Object, networks: &HashMap<String, String>) -> VmDetails {
+/// References of the distributed port groups that a machine's cards are in.
+pub(crate) fn port_groups(o: &Object) -> impl Iterator<Item = &str> {
+    children(o, "config.hardware.device")
+        .iter()
+        .filter_map(|d| d.at(PORT_GROUP))
+        .map(|g| g.text.as_str())
+}
+
+/// Reads the details of a machine. `network` names port groups by their reference.
+pub(crate) fn details(o: &Object, network: impl Fn(&str) -> Option<String>) -> VmDetails {
     let devices = children(o, "config.hardware.device");
     let is = |d: &&Node, kind: &str| d.kind.as_deref() == Some(kind);
     let controllers: HashMap<&str, &Node> = devices
@@ -53,7 +63,7 @@ pub(crate) fn details(o: &Object, networks: &HashMap<String, String>) -> VmDetai
         nics: devices
             .iter()
             .filter(|d| d.child("macAddress").is_some())
-            .map(|d| nic(d, networks))
+            .map(|d| nic(d, &network))
             .collect(),
         addresses: children(o, "guest.net").iter().flat_map(addresses).collect(),
         volumes: children(o, "guest.disk").iter().map(volume).collect(),
@@ -133,17 +143,15 @@ fn label(device: &Node) -> String {
         .unwrap_or_default()
 }
 
-fn nic(d: &Node, networks: &HashMap<String, String>) -> Nic {
-    let backing = d.child("backing");
-    let group = backing.and_then(|b| b.at(&["port", "portgroupKey"]));
+fn nic(d: &Node, network: &impl Fn(&str) -> Option<String>) -> Nic {
     Nic {
         key: number(d, "key"),
         label: label(d),
         kind: d.kind.clone().unwrap_or_default(),
         mac: owned(d, "macAddress"),
-        network: match group {
-            Some(group) => networks.get(&group.text).cloned(),
-            None => backing.and_then(|b| b.text_of("deviceName")).map(decoded),
+        network: match d.at(PORT_GROUP) {
+            Some(group) => network(&group.text),
+            None => d.at(&["backing", "deviceName"]).map(|n| decoded(&n.text)),
         },
         connected: d.at(&["connectable", "connected"]).map(|c| c.text == "true"),
     }

@@ -12,6 +12,9 @@ pub enum VsphereError {
         kind: String,
         message: String,
     },
+    /// The server's version does not know a property.
+    #[error("{method} failed: this server does not know the property {property}")]
+    UnknownProperty { method: String, property: String },
     /// Wrong user name or password.
     #[error("{server} refused the user name or the password of {user}")]
     InvalidLogin { server: String, user: String },
@@ -75,6 +78,8 @@ pub enum UnreachableKind {
     Timeout,
     /// The connection broke.
     Broken,
+    /// The proxy did not connect.
+    Proxy,
 }
 
 /// What a caller may do about an error.
@@ -103,6 +108,7 @@ impl VsphereError {
     pub fn code(&self) -> &str {
         match self {
             Self::Fault { kind, .. } => kind,
+            Self::UnknownProperty { .. } => "InvalidProperty",
             Self::InvalidLogin { .. } => "InvalidLogin",
             Self::NoPermission { .. } => "NoPermission",
             Self::SessionEnded { .. } => "NotAuthenticated",
@@ -114,6 +120,7 @@ impl VsphereError {
             Self::OldTls { .. } => "OldTls",
             Self::WeakCertificate { .. } => "WeakCertificate",
             Self::Unreachable { .. } => "Unreachable",
+            Self::Http { .. } if self.is_starting() => "ServiceUnavailable",
             Self::Http { .. } => "NotVsphere",
             Self::Parse { .. } => "Parse",
             Self::Config(_) => "Config",
@@ -130,13 +137,22 @@ impl VsphereError {
         matches!(self, Self::SessionEnded { .. })
     }
 
+    /// True when a web server answers in place of vCenter's service, which starts, stops or is overloaded.
+    fn is_starting(&self) -> bool {
+        matches!(
+            self,
+            Self::Http {
+                status: 429 | 500..,
+                ..
+            }
+        )
+    }
+
     /// What a caller may do.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::SessionEnded { .. } | Self::Unreachable { .. } => ErrorClass::Transient,
-            Self::Http {
-                status: 429 | 500.., ..
-            } => ErrorClass::Transient,
+            Self::Http { .. } if self.is_starting() => ErrorClass::Transient,
             Self::InvalidLogin { .. } | Self::NoPermission { .. } | Self::Certificate { .. } => ErrorClass::Auth,
             Self::Fault { kind, .. } => match kind.as_str() {
                 "AlreadyExists" | "DuplicateName" | "TaskInProgress" | "InvalidPowerState" | "InvalidState"
@@ -192,14 +208,20 @@ impl VsphereError {
                     UnreachableKind::Dns => format!("The name in {server} has no address. Check the spelling, the VPN and the DNS server."),
                     UnreachableKind::Refused => format!("The machine is there, but nothing listens at {server}. Check the port and whether vCenter's services run."),
                     UnreachableKind::Timeout => format!("Nothing comes back from {server}. Check VPN, firewall and proxy for this address."),
+                    UnreachableKind::Proxy => "Check the proxy's address, user and password in Connections > vCenter > Proxy, and let its administrator allow the way to this server. Choose None there if vCenter is in your own network.".to_owned(),
                     UnreachableKind::Broken => format!("The connection to {server} broke. Check VPN, firewall and proxy; then try again."),
                 },
+            ),
+            Self::Http { server, .. } if self.is_starting() => (
+                "vCenter's services are not ready",
+                format!("They start for some minutes after a restart, or are overloaded. Wait and try again. If it stays, a vCenter administrator looks at the services in the appliance's management page, port 5480 of {server}."),
             ),
             Self::Http { server, .. } | Self::Parse { server, .. } => (
                 "This is not a vCenter answer",
                 format!("Check that {server} is a vCenter Server or ESXi host, and that no proxy answers for it."),
             ),
             Self::Config(_) => ("The vCenter connection is not complete", "Correct it in Connections.".to_owned()),
+            Self::UnknownProperty { .. } => return self.fault_advice("InvalidProperty"),
             Self::Fault { kind, .. } => return self.fault_advice(kind),
         };
         Advice {
@@ -262,6 +284,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     ("NotSupported", "This vCenter does not support the operation."),
     ("MethodNotFound", "This vCenter is too old for the operation."),
+    ("InvalidProperty", "This vCenter is too old for what was asked."),
     (
         "RestrictedVersion",
         "The licence of this host does not allow changes by the API.",

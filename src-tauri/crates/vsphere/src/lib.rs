@@ -4,8 +4,10 @@
 //! ESXi alike, and a generated client costs twenty minutes of compiling. What it takes care of:
 //!
 //! * trust ([`probe`], `tls`): a certificate pinned by its SHA-256, or the platform's trust; never "accept anything";
-//! * the session (`session`): one sign-in, one new sign-in under a lock when it expires, always a logout;
+//! * the way (`network`): the proxy of the connection;
+//! * the session (`session`): one sign-in, kept alive, one new sign-in under a lock when it expires, always a logout;
 //! * the inventory (`inventory`): streamed in pages, the first as soon as it is there, never left open on the server;
+//! * changes (`watch`): told as they happen, over lost connections;
 //! * hostile answers (`xml`): no document types, no own entities, limits on depth and size;
 //! * the record: each call goes to a [`plan::Trace`] without the password or the session.
 //!
@@ -16,16 +18,23 @@ mod check;
 mod details;
 mod error;
 mod inventory;
+mod network;
 mod power;
 mod properties;
 mod session;
 mod soap;
+mod time;
 mod tls;
+mod watch;
 mod xml;
 
 pub use access::{Permission, Role};
 pub use check::{Step, check_connection};
 pub use error::{Advice, ErrorClass, UnreachableKind, VsphereError};
+pub use inventory::Part;
+pub use network::Credentials;
 pub use power::{Fault, TaskInfo, TaskRef, TaskState};
 pub use session::{About, VCenter};
+pub use time::{SystemTime, Time};
 pub use tls::{Certificate, probe};
+pub use watch::Change;

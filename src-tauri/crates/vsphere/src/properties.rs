@@ -2,14 +2,18 @@
 
 use crate::error::VsphereError;
 use crate::session::VCenter;
-use crate::soap::{Call, Record, typed_fault};
+use crate::soap::{Call, Received, Record, typed_fault};
 use crate::xml::{Node, escape};
+use std::collections::BTreeSet;
+use tokio::task::JoinHandle;
+
+pub(crate) const VM: &str = "VirtualMachine";
 
 /// What real vCenters put into one answer at most, whatever is asked for (ManageIQ#8211, node-vsphere#4).
 pub(crate) const PAGE: u32 = 100;
 
 /// One managed object with the properties that were set.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Object {
     pub kind: String,
     pub moref: String,
@@ -40,100 +44,241 @@ impl Object {
     }
 }
 
-/// Some objects, and the token for the rest.
-pub(crate) struct Page {
-    pub objects: Vec<Object>,
-    pub token: Option<String>,
-}
-
 /// Which objects.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Of<'a> {
-    /// One, by type and id.
+    /// One, by type and id; that it does not exist is an error.
     One(&'a str, &'a str),
+    /// Those that exist.
+    Each(&'a [Reference]),
+    /// Those that exist, and all that they are in.
+    EachAndPlaces(&'a [Reference]),
     /// A machine by its id, its host, all that they are in, and its networks.
     MachineAndPlaces(&'a str),
     View(&'a str),
 }
 
+/// Type and id of an object.
+pub(crate) type Reference = (String, String);
+
 /// Properties to read, by the objects' type (which means its descendants, too).
 pub(crate) type Paths<'a> = &'a [(&'a str, &'a [&'a str])];
 
-const UP: &str = "<selectSet><name>up</name></selectSet>";
+/// What to read of which objects, as the inside of a `PropertyFilterSpec`. The names of traversals are unique in it.
+pub(crate) fn filter_spec(of: Of<'_>, what: Paths<'_>, unknown: &BTreeSet<String>) -> String {
+    let property = |(kind, paths): &(&str, &[&str])| {
+        let paths: String = paths
+            .iter()
+            .filter(|p| !unknown.contains(**p))
+            .map(|p| format!("<pathSet>{}</pathSet>", escape(p)))
+            .collect();
+        format!("<propSet><type>{kind}</type><all>false</all>{paths}</propSet>")
+    };
+    let properties: String = what.iter().map(property).collect();
+    let traversal = |name: &str, kind: &str, path: &str, then: &str| {
+        format!(
+            "<selectSet xsi:type=\"TraversalSpec\"><name>{name}</name><type>{kind}</type><path>{path}</path>\
+             <skip>false</skip>{then}</selectSet>"
+        )
+    };
+    let object = |(kind, moref): (&str, &str), skip: bool, then: &str| {
+        format!(
+            "<objectSet><obj type=\"{}\">{}</obj><skip>{skip}</skip>{then}</objectSet>",
+            escape(kind),
+            escape(moref)
+        )
+    };
+    let again = |name: &str| format!("<selectSet><name>{name}</name></selectSet>");
+    let optional = "<reportMissingObjectsInResults>true</reportMissingObjectsInResults>";
+    let objects: String = match of {
+        Of::One(kind, moref) => object((kind, moref), false, ""),
+        Of::Each(all) => {
+            let each: String = all.iter().map(|(k, m)| object((k, m), false, "")).collect();
+            each + optional
+        }
+        Of::EachAndPlaces(all) => {
+            let up = |(i, (kind, moref)): (usize, &Reference)| {
+                let name = format!("up{i}");
+                let then = traversal(&name, "ManagedEntity", "parent", &again(&name));
+                object((kind, moref), false, &then)
+            };
+            let each: String = all.iter().enumerate().map(up).collect();
+            each + optional
+        }
+        Of::MachineAndPlaces(moref) => {
+            let up = again("up");
+            let then = [
+                traversal("up", "ManagedEntity", "parent", &up),
+                traversal("host", VM, "runtime.host", &up),
+                traversal("network", VM, "network", ""),
+            ];
+            object((VM, moref), false, &then.concat())
+        }
+        Of::View(view) => object(
+            ("ContainerView", view),
+            true,
+            &traversal("view", "ContainerView", "view", ""),
+        ),
+    };
+    properties + &objects
+}
 
-impl VCenter {
-    /// The first page.
-    pub(crate) async fn retrieve(&self, of: Of<'_>, what: Paths<'_>, record: Record) -> Result<Page, VsphereError> {
-        let property = |(kind, paths): &(&str, &[&str])| {
-            let paths: String = paths
-                .iter()
-                .map(|p| format!("<pathSet>{}</pathSet>", escape(p)))
-                .collect();
-            format!("<propSet><type>{kind}</type><all>false</all>{paths}</propSet>")
+/// A read that goes on page by page: the next page is fetched while this one is looked at.
+///
+/// A truncated read that stays open has crashed vCenters (Icinga vspheredb#372): what is not read to its end is cancelled,
+/// by [`Reading::give_up`] or when this goes.
+pub(crate) struct Reading {
+    vcenter: VCenter,
+    record: Record,
+    first: Option<Vec<Object>>,
+    ahead: Option<JoinHandle<Result<Received, VsphereError>>>,
+    method: &'static str,
+}
+
+impl Reading {
+    fn begin(vcenter: &VCenter, call: Call, record: Record) -> Reading {
+        let mut reading = Reading {
+            vcenter: vcenter.clone(),
+            record,
+            first: None,
+            ahead: None,
+            method: call.method,
         };
-        let properties: String = what.iter().map(property).collect();
-        let traversal = |name: &str, kind: &str, path: &str, then: &str| {
-            format!(
-                "<selectSet xsi:type=\"TraversalSpec\"><name>{name}</name><type>{kind}</type><path>{path}</path>\
-                 <skip>false</skip>{then}</selectSet>"
-            )
-        };
-        let objects = match of {
-            Of::One(kind, moref) => format!(
-                "<obj type=\"{}\">{}</obj><skip>false</skip>",
-                escape(kind),
-                escape(moref)
-            ),
-            Of::MachineAndPlaces(moref) => format!(
-                "<obj type=\"VirtualMachine\">{}</obj><skip>false</skip>{}{}{}",
-                escape(moref),
-                traversal("up", "ManagedEntity", "parent", UP),
-                traversal("host", "VirtualMachine", "runtime.host", UP),
-                traversal("network", "VirtualMachine", "network", ""),
-            ),
-            Of::View(view) => format!(
-                "<obj type=\"ContainerView\">{}</obj><skip>true</skip>{}",
-                escape(view),
-                traversal("view", "ContainerView", "view", "")
-            ),
-        };
-        let call = Call::new("RetrievePropertiesEx", self.collector())
-            .xml(&format!(
-                "<specSet>{properties}<objectSet>{objects}</objectSet></specSet>"
-            ))
-            .xml(&format!("<options><maxObjects>{PAGE}</maxObjects></options>"))
-            .record(record);
-        self.page(call).await
+        reading.fetch(call);
+        reading
     }
 
-    pub(crate) async fn next_page(&self, token: &str) -> Result<Page, VsphereError> {
-        self.page(Call::new("ContinueRetrievePropertiesEx", self.collector()).arg("token", token))
-            .await
+    fn fetch(&mut self, call: Call) {
+        let (vcenter, call) = (self.vcenter.clone(), call.record(self.record));
+        self.method = call.method;
+        self.ahead = Some(tokio::spawn(async move { vcenter.fetch(&call).await }));
     }
 
-    /// Gives up the rest. Reads that stay open have crashed vCenters (Icinga vspheredb#372).
-    pub(crate) async fn cancel(&self, token: &str) {
-        let call = Call::new("CancelRetrievePropertiesEx", self.collector()).arg("token", token);
-        if let Err(e) = self.send(&call).await {
+    fn fetch_next(&mut self, token: &str) {
+        self.fetch(Call::new("ContinueRetrievePropertiesEx", self.vcenter.collector()).arg("token", token));
+    }
+
+    /// The next page; none after the last one.
+    pub async fn next(&mut self) -> Result<Option<Vec<Object>>, VsphereError> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        let Some(ahead) = self.ahead.take() else {
+            return Ok(None);
+        };
+        let method = self.method;
+        let received = fetched(&self.vcenter, method, ahead).await?;
+        let early = early_token(&received.body);
+        if let Some(token) = early {
+            self.fetch_next(token);
+        }
+        let (objects, token) = self.vcenter.read_page(method, &received)?;
+        match token {
+            Some(token) if early.is_none() => self.fetch_next(&token),
+            _ => {}
+        }
+        Ok(Some(objects))
+    }
+
+    /// True after the last page.
+    pub fn is_over(&self) -> bool {
+        self.first.is_none() && self.ahead.is_none()
+    }
+
+    /// Gives up the rest.
+    pub async fn give_up(mut self) {
+        if let Some(ahead) = self.ahead.take() {
+            give_up(self.vcenter.clone(), self.method, ahead).await;
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let (Some(ahead), Ok(runtime)) = (self.ahead.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(give_up(self.vcenter.clone(), self.method, ahead));
+        }
+    }
+}
+
+async fn fetched(
+    vcenter: &VCenter,
+    method: &str,
+    ahead: JoinHandle<Result<Received, VsphereError>>,
+) -> Result<Received, VsphereError> {
+    ahead.await.unwrap_or_else(|_| {
+        Err(VsphereError::Parse {
+            server: vcenter.server().to_owned(),
+            method: method.to_owned(),
+            detail: "the program ends".into(),
+        })
+    })
+}
+
+async fn give_up(vcenter: VCenter, method: &'static str, ahead: JoinHandle<Result<Received, VsphereError>>) {
+    let Ok(received) = fetched(&vcenter, method, ahead).await else {
+        return;
+    };
+    if let Ok((_, Some(token))) = vcenter.read_page(method, &received) {
+        let call = Call::new("CancelRetrievePropertiesEx", vcenter.collector()).arg("token", token);
+        if let Err(e) = vcenter.send(&call).await {
             tracing::debug!(error = %e, "a truncated read could not be cancelled");
         }
     }
+}
 
-    async fn page(&self, call: Call) -> Result<Page, VsphereError> {
+/// The token where servers write it, before the objects: found without reading the page.
+fn early_token(body: &str) -> Option<&str> {
+    let start = body.find("<token>")? + "<token>".len();
+    let (token, _) = body[start..].split_once('<')?;
+    let plain = !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let before = !body[..start].contains("<objects");
+    (plain && before).then_some(token)
+}
+
+impl VCenter {
+    /// Begins to read. Properties that this server does not know are left out.
+    pub(crate) async fn read(&self, of: Of<'_>, what: Paths<'_>, record: Record) -> Result<Reading, VsphereError> {
+        loop {
+            let spec = filter_spec(of, what, &self.unknown());
+            let call = Call::new("RetrievePropertiesEx", self.collector())
+                .xml(&format!("<specSet>{spec}</specSet>"))
+                .xml(&format!("<options><maxObjects>{PAGE}</maxObjects></options>"));
+            let mut reading = Reading::begin(self, call, record);
+            match reading.next().await {
+                Ok(first) => {
+                    reading.first = first;
+                    return Ok(reading);
+                }
+                Err(e) if self.lacks(what, &e) => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Notes a property that this server turned out not to know; false when the error is another one, or no news.
+    pub(crate) fn lacks(&self, what: Paths<'_>, error: &VsphereError) -> bool {
+        match error {
+            VsphereError::UnknownProperty { property, .. } => {
+                what.iter().any(|(_, paths)| paths.contains(&property.as_str()))
+                    && self.unknown().insert(property.clone())
+            }
+            _ => false,
+        }
+    }
+
+    fn read_page(&self, method: &str, received: &Received) -> Result<(Vec<Object>, Option<String>), VsphereError> {
         let mut objects = Vec::new();
         let mut ended = None;
-        let response = self
-            .send_records(&call, "objects", |node| {
-                match object(self.server(), call.method, node) {
-                    Ok(object) => objects.extend(object),
-                    Err(e) => ended = Some(e),
-                }
-            })
-            .await?;
-        let token = response.at(&["returnval", "token"]).map(|t| t.text.clone());
+        let response = self.read_records(method, received, "objects", |node| {
+            match object(self.server(), method, node) {
+                Ok(object) => objects.extend(object),
+                Err(e) => ended = Some(e),
+            }
+        })?;
         match ended {
             Some(e) => Err(e),
-            None => Ok(Page { objects, token }),
+            None => Ok((objects, response.at(&["returnval", "token"]).map(|t| t.text.clone()))),
         }
     }
 
@@ -144,11 +289,10 @@ impl VCenter {
         what: Paths<'_>,
         record: Record,
     ) -> Result<Vec<Object>, VsphereError> {
-        let mut page = self.retrieve(of, what, record).await?;
-        let mut objects = page.objects;
-        while let Some(token) = page.token {
-            page = self.next_page(&token).await?;
-            objects.append(&mut page.objects);
+        let mut reading = self.read(of, what, record).await?;
+        let mut objects = Vec::new();
+        while let Some(mut page) = reading.next().await? {
+            objects.append(&mut page);
         }
         Ok(objects)
     }
@@ -164,10 +308,9 @@ impl VCenter {
 
     /// Properties of one object.
     pub(crate) async fn retrieve_one(&self, kind: &str, moref: &str, paths: &[&str]) -> Result<Object, VsphereError> {
-        let page = self
-            .retrieve(Of::One(kind, moref), &[(kind, paths)], Record::Whole)
-            .await?;
-        match page.objects.into_iter().next() {
+        let what: Paths = &[(kind, paths)];
+        let objects = self.retrieve_all(Of::One(kind, moref), what, Record::Whole).await?;
+        match objects.into_iter().next() {
             Some(Object {
                 values,
                 denied: Some(refusal),
@@ -204,9 +347,9 @@ impl VCenter {
     }
 }
 
-/// Reads one `<objects>`. A property that the account may not see is left out, like one that is unset; an ended session
+/// Reads one `<objects>`, or the `<objectSet>` of an update. A property that the account may not see is left out, like one that is unset; an ended session
 /// is an error: a server answers 200 then, with every property missing.
-fn object(server: &str, method: &str, node: Node) -> Result<Option<Object>, VsphereError> {
+pub(crate) fn object(server: &str, method: &str, node: Node) -> Result<Option<Object>, VsphereError> {
     let mut denied = None;
     for missing in node.all("missingSet") {
         let fault = missing.at(&["fault", "fault"]);
@@ -226,11 +369,16 @@ fn object(server: &str, method: &str, node: Node) -> Result<Option<Object>, Vsph
     for child in node.children {
         match child.name.as_str() {
             "obj" => (object.kind, object.moref) = (child.reference.unwrap_or_default(), child.text),
-            "propSet" => {
-                let mut parts = child.children.into_iter();
-                if let (Some(name), Some(value)) = (parts.next(), parts.next()) {
-                    object.values.push((name.text, value));
+            "propSet" | "changeSet" => {
+                let (mut name, mut value) = (None, None);
+                for part in child.children {
+                    match part.name.as_str() {
+                        "name" => name = Some(part.text),
+                        "val" => value = Some(part),
+                        _ => {}
+                    }
                 }
+                object.values.extend(name.zip(value));
             }
             _ => {}
         }

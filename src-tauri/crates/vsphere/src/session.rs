@@ -1,16 +1,23 @@
-//! The session with one vCenter: one sign-in, one new sign-in when it has ended, a logout at the end.
+//! The session with one vCenter: one sign-in, one new sign-in when it has ended, a logout at the end. In between a session
+//! that nobody uses is kept alive, since views, filters and leases end with it.
 
 use crate::error::VsphereError;
-use crate::soap::{Call, Endpoint, OLDEST, Wire, action};
-use crate::tls::{Trust, Verifier};
+use crate::network::Credentials;
+use crate::soap::{Call, Endpoint, OLDEST, Received, Wire, action};
+use crate::time::{SystemTime, Time};
+use crate::tls::Trust;
 use crate::xml::Node;
+use jiff::{SignedDuration, Timestamp};
 use plan::Trace;
 use plan::design::VCenterConnection;
+use plan::exchange::NoTrace;
 use reqwest::header::HeaderValue;
-use secrets::Secret;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// A session that was not used for so long is used once. vCenter ends idle ones after 30 minutes by default.
+const KEEP_ALIVE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Who answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -50,12 +57,17 @@ struct Shared {
     about: About,
     content: Content,
     user: String,
-    password: Secret<String>,
+    credentials: Credentials,
+    pub(crate) time: Arc<dyn Time>,
     session: Mutex<Session>,
     /// Held while signing in anew, so that many calls that find the session ended make one sign-in.
     renewing: tokio::sync::Mutex<()>,
     /// Where a machine was found by name: the next look asks for it directly.
     known: Mutex<HashMap<String, String>>,
+    /// Properties that this server's version turned out not to have.
+    unknown: Mutex<BTreeSet<String>>,
+    /// Keeps the session alive; ends with it.
+    keeper: Mutex<Option<tokio::task::AbortHandle>>,
 }
 
 #[derive(Default, Clone)]
@@ -63,6 +75,8 @@ struct Session {
     generation: u64,
     cookie: Option<HeaderValue>,
     key: String,
+    /// When it was used last.
+    used: Timestamp,
 }
 
 impl fmt::Debug for VCenter {
@@ -72,12 +86,13 @@ impl fmt::Debug for VCenter {
 }
 
 /// Runs a read; when the session turns out to have ended, signs in once and runs it again from its beginning, since
-/// views and tokens have ended with the session.
+/// views and tokens have ended with the session. That they are gone may be all one hears when somebody else has signed in
+/// meanwhile.
 macro_rules! renewing {
     ($vcenter:expr, $read:expr) => {{
         let generation = $vcenter.generation();
         match $read.await {
-            Err(e) if e.session_ended() => {
+            Err(e) if e.session_ended() || $vcenter.generation() != generation => {
                 $vcenter.sign_in_again(generation).await?;
                 $read.await
             }
@@ -88,18 +103,32 @@ macro_rules! renewing {
 pub(crate) use renewing;
 
 impl VCenter {
-    /// Signs in.
+    /// Signs in. Needs a tokio runtime.
     ///
     /// # Errors
     /// [`VsphereError::Certificate`] when the certificate is not the pinned one, or without a pin not trusted by this
     /// computer; [`VsphereError::InvalidLogin`], [`VsphereError::Unreachable`], [`VsphereError::OldTls`] and the rest.
     pub async fn connect(
         connection: &VCenterConnection,
-        password: &Secret<String>,
+        credentials: impl Into<Credentials>,
         trace: Arc<dyn Trace>,
     ) -> Result<VCenter, VsphereError> {
-        let endpoint = Endpoint::parse(&connection.url)?;
-        let verifier = Verifier::new(Trust::from_pin(&connection.thumbprint)?);
+        Self::connect_in(Arc::new(SystemTime), connection, credentials, trace).await
+    }
+
+    /// The same in another time.
+    ///
+    /// # Errors
+    /// See [`VCenter::connect`].
+    pub async fn connect_in(
+        time: Arc<dyn Time>,
+        connection: &VCenterConnection,
+        credentials: impl Into<Credentials>,
+        trace: Arc<dyn Trace>,
+    ) -> Result<VCenter, VsphereError> {
+        let credentials = credentials.into();
+        let endpoint = Endpoint::of(connection, credentials.proxy_password.as_ref())?;
+        let verifier = endpoint.verifier(Trust::from_pin(&connection.thumbprint)?);
         let http = endpoint.client(&verifier)?;
         let mut wire = Wire {
             endpoint,
@@ -119,15 +148,20 @@ impl VCenter {
                 about,
                 content,
                 user: connection.user.clone(),
-                password: password.clone(),
+                credentials,
+                time,
                 session: Mutex::default(),
                 renewing: tokio::sync::Mutex::new(()),
                 known: Mutex::default(),
+                unknown: Mutex::default(),
+                keeper: Mutex::default(),
             }),
             trace,
             correlation,
         };
         vcenter.login(answer.cookie).await?;
+        let keeper = tokio::spawn(keep_alive(Arc::downgrade(&vcenter.shared)));
+        *lock(&vcenter.shared.keeper) = Some(keeper.abort_handle());
         Ok(vcenter)
     }
 
@@ -138,6 +172,11 @@ impl VCenter {
             trace,
             correlation: new_correlation(),
         }
+    }
+
+    /// Whether both are the same session.
+    pub fn is(&self, other: &VCenter) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// Who answers.
@@ -189,25 +228,29 @@ impl VCenter {
         self.session_mut().generation
     }
 
+    pub(crate) fn time(&self) -> &Arc<dyn Time> {
+        &self.shared.time
+    }
+
     pub(crate) fn known(&self, name: &str) -> Option<String> {
-        self.shared
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&name.to_lowercase())
-            .cloned()
+        lock(&self.shared.known).get(&name.to_lowercase()).cloned()
+    }
+
+    /// Properties that this server does not have; they are not asked for again.
+    pub(crate) fn unknown(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        lock(&self.shared.unknown)
     }
 
     pub(crate) fn learn(&self, name: &str, moref: Option<&str>) {
-        let mut known = self.shared.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.shared.known);
         match moref {
             Some(moref) => known.insert(name.to_lowercase(), moref.to_owned()),
             None => known.remove(&name.to_lowercase()),
         };
     }
 
-    fn session_mut(&self) -> std::sync::MutexGuard<'_, Session> {
-        self.shared.session.lock().unwrap_or_else(PoisonError::into_inner)
+    fn session_mut(&self) -> MutexGuard<'_, Session> {
+        lock(&self.shared.session)
     }
 
     /// One call in the session; no retry.
@@ -221,13 +264,27 @@ impl VCenter {
         record: &str,
         each: impl FnMut(Node),
     ) -> Result<Node, VsphereError> {
+        let received = self.fetch(call).await?;
+        self.read_records(call.method, &received, record, each)
+    }
+
+    /// One call in the session, its answer unread.
+    pub(crate) async fn fetch(&self, call: &Call) -> Result<Received, VsphereError> {
         let cookie = self.session_mut().cookie.clone();
-        let answer = self
-            .shared
-            .wire
-            .send(call, cookie, &*self.trace, &self.correlation, record, each)
-            .await?;
-        Ok(answer.response)
+        let wire = &self.shared.wire;
+        let received = wire.fetch(call, cookie, &*self.trace, &self.correlation).await?;
+        self.session_mut().used = self.shared.time.now();
+        Ok(received)
+    }
+
+    pub(crate) fn read_records(
+        &self,
+        method: &str,
+        received: &Received,
+        record: &str,
+        each: impl FnMut(Node),
+    ) -> Result<Node, VsphereError> {
+        self.shared.wire.read(method, received, record, each)
     }
 
     /// One changing call: when the session has ended, signs in and says so instead of sending it twice. The caller looks
@@ -257,7 +314,7 @@ impl VCenter {
     async fn login(&self, first_contact: Option<HeaderValue>) -> Result<(), VsphereError> {
         let call = Call::new("Login", ("SessionManager", &self.shared.content.session_manager))
             .arg("userName", &self.shared.user)
-            .secret("password", self.shared.password.expose())
+            .secret("password", self.shared.credentials.password.expose())
             .arg("locale", "en");
         let sent = self
             .shared
@@ -290,6 +347,7 @@ impl VCenter {
             generation: session.generation + 1,
             cookie: answer.cookie.or(first_contact),
             key,
+            used: self.shared.time.now(),
         };
         Ok(())
     }
@@ -301,15 +359,42 @@ impl Shared {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Uses the session when nobody else has for a while. A session that has ended all the same is left to the next call.
+async fn keep_alive(shared: Weak<Shared>) {
+    let call = Call::new("CurrentTime", ("ServiceInstance", "ServiceInstance"));
+    loop {
+        let Some(held) = shared.upgrade() else { return };
+        let (time, due) = (held.time.clone(), lock(&held.session).used + KEEP_ALIVE);
+        drop(held);
+        time.sleep_until(due).await;
+        let Some(held) = shared.upgrade() else { return };
+        let cookie = lock(&held.session).cookie.clone();
+        if lock(&held.session).used + KEEP_ALIVE > time.now() {
+            continue;
+        }
+        if cookie.is_some()
+            && let Err(e) = held
+                .wire
+                .send(&call, cookie, &NoTrace, "keep-alive", "\0", |_| {})
+                .await
+        {
+            tracing::debug!(error = %e, "the vCenter session could not be kept alive");
+        }
+        lock(&held.session).used = time.now();
+    }
+}
+
 impl Drop for Shared {
     /// Orphan sessions pile up on a vCenter until it refuses new ones, so the last clone logs out if it still can.
     fn drop(&mut self) {
-        let cookie = self
-            .session
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .cookie
-            .take();
+        if let Some(keeper) = lock(&self.keeper).take() {
+            keeper.abort();
+        }
+        let cookie = lock(&self.session).cookie.take();
         if let (Some(cookie), Ok(runtime)) = (cookie, tokio::runtime::Handle::try_current()) {
             let call = self.logout_call();
             let (http, action) = (self.wire.http.clone(), self.wire.action.clone());
@@ -321,9 +406,7 @@ impl Drop for Shared {
                     verifier,
                     action,
                 };
-                let _ = wire
-                    .send(&call, Some(cookie), &plan::exchange::NoTrace, "logout", "\0", |_| {})
-                    .await;
+                let _ = wire.send(&call, Some(cookie), &NoTrace, "logout", "\0", |_| {}).await;
             });
         }
     }

@@ -1,23 +1,27 @@
 //! One SOAP call over HTTPS: envelope out, limited answer in, faults and TLS errors told apart, the exchange recorded.
 
 use crate::error::{UnreachableKind, VsphereError};
-use crate::tls::Verifier;
+use crate::network::Via;
+use crate::tls::{Trust, Verifier};
 use crate::xml::{self, Node, escape};
 use jiff::Timestamp;
+use plan::design::VCenterConnection;
 use plan::{Exchange, Trace};
 use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderValue, SET_COOKIE};
+use secrets::Secret;
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// One page of an inventory is below 1 MiB; the largest single answer, the privileges of all roles, too.
+/// One page of an inventory is below 1 MiB; the largest single answer, the privileges of all roles, too. Counted after
+/// decompression.
 const MAX_ANSWER: usize = 64 << 20;
 /// What the trace keeps of a body.
 const MAX_RECORDED: usize = 16 << 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Between two bytes; vCenter answers slowly when it is busy, but it answers.
-const READ_TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(120);
 const USER_AGENT: &str = concat!("Rehost/", env!("CARGO_PKG_VERSION"));
 
 /// Where the web service is.
@@ -27,9 +31,21 @@ pub(crate) struct Endpoint {
     pub url: Url,
     /// `host` or `host:port`, for messages.
     pub server: String,
+    /// None = directly.
+    pub via: Option<Via>,
 }
 
 impl Endpoint {
+    /// The server of a connection, through its proxy.
+    pub fn of(
+        connection: &VCenterConnection,
+        proxy_password: Option<&Secret<String>>,
+    ) -> Result<Endpoint, VsphereError> {
+        let mut endpoint = Endpoint::parse(&connection.url)?;
+        endpoint.via = Via::of(&connection.proxy, proxy_password, &endpoint.url)?;
+        Ok(endpoint)
+    }
+
     /// Reads an address as people type it: the scheme and the path `/sdk` may be left out.
     pub fn parse(address: &str) -> Result<Endpoint, VsphereError> {
         let address = address.trim();
@@ -53,7 +69,13 @@ impl Endpoint {
         url.set_fragment(None);
         let host = url.host_str().ok_or_else(|| wrong("has no host name."))?;
         let server = url.port().map_or_else(|| host.to_owned(), |p| format!("{host}:{p}"));
-        Ok(Endpoint { url, server })
+        Ok(Endpoint { url, server, via: None })
+    }
+
+    /// Decides on the server's certificate; a proxy of its own name is trusted as this computer does.
+    pub fn verifier(&self, trust: Trust) -> Arc<Verifier> {
+        let proxy = self.via.as_ref().and_then(Via::host);
+        Verifier::new(trust, proxy.filter(|p| Some(*p) != self.url.host_str()))
     }
 
     /// An HTTP client that trusts as `verifier` says.
@@ -63,15 +85,10 @@ impl Endpoint {
             .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT);
-        let loopback = match self.url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            None => false,
-        };
-        if loopback {
-            builder = builder.no_proxy();
+            .read_timeout(READ_TIMEOUT)
+            .no_proxy();
+        if let Some(via) = &self.via {
+            builder = builder.proxy(via.proxy()?);
         }
         builder.build().map_err(|e| VsphereError::Config(e.to_string()))
     }
@@ -188,6 +205,22 @@ impl Wire {
         record: &str,
         each: impl FnMut(Node),
     ) -> Result<Answer, VsphereError> {
+        let received = self.fetch(call, cookie, trace, operation).await?;
+        let response = self.read(call.method, &received, record, each)?;
+        Ok(Answer {
+            response,
+            cookie: received.cookie,
+        })
+    }
+
+    /// Sends one call and returns the answer unread.
+    pub async fn fetch(
+        &self,
+        call: &Call,
+        cookie: Option<HeaderValue>,
+        trace: &dyn Trace,
+        operation: &str,
+    ) -> Result<Received, VsphereError> {
         let shown = call.envelope(call.shown.as_deref().unwrap_or(&call.arguments), operation);
         let at = Timestamp::now();
         let begun = Instant::now();
@@ -215,12 +248,7 @@ impl Wire {
             error,
             correlation_id: Some(operation.to_owned()),
         });
-        let received = outcome?;
-        let response = self.read(call.method, &received, record, each)?;
-        Ok(Answer {
-            response,
-            cookie: received.cookie,
-        })
+        outcome
     }
 
     async fn exchange(
@@ -248,7 +276,8 @@ impl Wire {
         Ok(Received { status, cookie, body })
     }
 
-    fn read(
+    /// Reads an answer; see [`Wire::send`].
+    pub fn read(
         &self,
         method: &str,
         received: &Received,
@@ -331,10 +360,11 @@ impl Wire {
     }
 }
 
-struct Received {
+/// An answer as it came.
+pub(crate) struct Received {
     status: u16,
     cookie: Option<HeaderValue>,
-    body: String,
+    pub body: String,
 }
 
 /// The newest API whose answers this client was written for.
@@ -390,6 +420,12 @@ pub(crate) fn typed_fault(
         },
         _ => {
             let property = detail.and_then(|d| d.text_of("invalidProperty").or_else(|| d.text_of("name")));
+            if let ("InvalidProperty", Some(property)) = (kind, property) {
+                return VsphereError::UnknownProperty {
+                    method: method.into(),
+                    property: property.into(),
+                };
+            }
             let message = match (message, property) {
                 ("", Some(property)) => property.to_owned(),
                 (message, Some(property)) if !message.contains(property) => format!("{message} ({property})"),
@@ -463,7 +499,11 @@ pub(crate) async fn failure(
     }
     let host = endpoint.url.host_str().unwrap_or_default();
     let port = endpoint.url.port_or_known_default().unwrap_or(443);
+    if let Some(via) = endpoint.via.as_ref().filter(|_| error.is_connect()) {
+        words = format!("{words}, through the proxy {}", via.name());
+    }
     let kind = match io {
+        _ if error.is_connect() && endpoint.via.is_some() => UnreachableKind::Proxy,
         _ if error.is_timeout() => UnreachableKind::Timeout,
         Some(std::io::ErrorKind::ConnectionRefused) => UnreachableKind::Refused,
         Some(std::io::ErrorKind::TimedOut) => UnreachableKind::Timeout,

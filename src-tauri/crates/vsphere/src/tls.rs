@@ -7,10 +7,12 @@
 use crate::error::VsphereError;
 use crate::soap::{Endpoint, failure};
 use jiff::Timestamp;
+use plan::design::VCenterConnection;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error as TlsError, SignatureScheme};
+use secrets::Secret;
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -84,14 +86,18 @@ impl Trust {
 #[derive(Debug)]
 pub(crate) struct Verifier {
     trust: Trust,
+    /// Name of a proxy on the way, for which the pin is not meant.
+    proxy: Option<ServerName<'static>>,
     provider: Arc<CryptoProvider>,
     refused: Mutex<Option<Certificate>>,
 }
 
 impl Verifier {
-    pub fn new(trust: Trust) -> Arc<Verifier> {
+    /// `proxy` names one that speaks TLS itself.
+    pub fn new(trust: Trust, proxy: Option<&str>) -> Arc<Verifier> {
         Arc::new(Verifier {
             trust,
+            proxy: proxy.and_then(|p| ServerName::try_from(p.to_owned()).ok()),
             provider: Arc::new(aws_lc_rs::default_provider()),
             refused: Mutex::new(None),
         })
@@ -140,6 +146,9 @@ impl ServerCertVerifier for Verifier {
                 now,
             )
         };
+        if self.proxy.as_ref() == Some(server_name) {
+            return platform();
+        }
         let refusal = TlsError::from(CertificateError::ApplicationVerificationFailure);
         let (verdict, trusted) = match self.trust {
             Trust::Pin(pin) if Sha256::digest(end_entity)[..] == pin => return Ok(ServerCertVerified::assertion()),
@@ -179,13 +188,17 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Reads the certificate that a server presents, without trusting it and without sending anything but the TLS hello.
+/// Reads the certificate that a connection's server presents, without trusting it and without sending anything but the TLS
+/// hello.
 ///
 /// # Errors
 /// [`VsphereError::Unreachable`], [`VsphereError::OldTls`], or [`VsphereError::Config`] for an address that is none.
-pub async fn probe(url: &str) -> Result<Certificate, VsphereError> {
-    let endpoint = Endpoint::parse(url)?;
-    let verifier = Verifier::new(Trust::Look);
+pub async fn probe(
+    connection: &VCenterConnection,
+    proxy_password: Option<&Secret<String>>,
+) -> Result<Certificate, VsphereError> {
+    let endpoint = Endpoint::of(connection, proxy_password)?;
+    let verifier = endpoint.verifier(Trust::Look);
     let http = endpoint.client(&verifier)?;
     let outcome = http.get(endpoint.url.clone()).send().await;
     match (verifier.refused(), outcome) {

@@ -3,17 +3,23 @@
 mod support;
 
 use futures::StreamExt;
+use plan::design::VCenterConnection;
+use secrets::Secret;
 use std::sync::Arc;
 use support::{PASSWORD, Recorder, Vcsim, connect};
-use vsphere::{ErrorClass, TaskState, UnreachableKind, VCenter, VsphereError, check_connection, probe};
+use vsphere::{ErrorClass, Part, TaskState, UnreachableKind, VCenter, VsphereError, check_connection, probe};
 
 #[tokio::test]
 async fn a_reading_nobody_listens_to_is_given_up_properly() {
     let vcsim = Vcsim::start(&["-dc", "1", "-cluster", "1", "-vm", "450"]);
     let (vcenter, recorder) = vcsim.sign_in().await;
-    let mut pages = Box::pin(vcenter.vms(100));
-    assert_eq!(pages.next().await.expect("a page").expect("read").len(), 100);
-    drop(pages);
+    let mut parts = vcenter.discover(100);
+    assert!(matches!(parts.next().await, Some(Ok(Part::Places(_)))));
+    match parts.next().await {
+        Some(Ok(Part::Machines(page))) => assert_eq!(page.len(), 100),
+        other => panic!("{other:?}"),
+    }
+    drop(parts);
     while recorder.count("DestroyView") < 2 {
         tokio::task::yield_now().await;
     }
@@ -46,7 +52,7 @@ async fn passwords_are_checked_and_never_recorded() {
 #[tokio::test]
 async fn certificates_are_pinned() {
     let vcsim = Vcsim::start(&[]);
-    let presented = probe(&vcsim.url).await.expect("a certificate");
+    let presented = probe(&vcsim.connection(), None).await.expect("a certificate");
     assert_eq!(presented.sha256, vcsim.thumbprint);
     assert!(
         !presented.trusted && presented.subject.contains("vcsim.contoso.com"),
@@ -114,7 +120,11 @@ async fn certificates_are_pinned() {
 
 #[tokio::test]
 async fn servers_that_do_not_answer_are_told_apart() {
-    let kind = async |url: &str| match probe(url).await {
+    let at = |url: &str| VCenterConnection {
+        url: url.into(),
+        ..VCenterConnection::default()
+    };
+    let kind = async |url: &str| match probe(&at(url), None).await {
         Err(VsphereError::Unreachable { kind, .. }) => kind,
         other => panic!("{other:?}"),
     };
@@ -136,7 +146,7 @@ async fn servers_that_do_not_answer_are_told_apart() {
             let _ = peer.write_all(&[0x15, 3, 1, 0, 2, 2, 70]).await;
         }
     });
-    let e = probe(&format!("https://{address}")).await.expect_err("old");
+    let e = probe(&at(&address.to_string()), None).await.expect_err("old");
     assert!(matches!(e, VsphereError::OldTls { .. }), "{e:?}");
 }
 
@@ -319,12 +329,22 @@ async fn power_names_and_removal() {
 async fn the_connection_test_says_what_is_missing() {
     let vcsim = Vcsim::start(&[]);
     let titles = |steps: &[vsphere::Step]| steps.iter().map(|s| (s.title.clone(), s.ok)).collect::<Vec<_>>();
-    let steps = check_connection(&vcsim.connection(), &PASSWORD.into(), Arc::new(Recorder::default())).await;
+    let steps = check_connection(
+        &vcsim.connection(),
+        &Secret::from(PASSWORD),
+        Arc::new(Recorder::default()),
+    )
+    .await;
     assert!(
         steps.len() == 5 && steps.iter().all(|s| s.ok && s.hint.is_empty()),
         "{steps:?}"
     );
-    let steps = check_connection(&vcsim.connection(), &"wrong".into(), Arc::new(Recorder::default())).await;
+    let steps = check_connection(
+        &vcsim.connection(),
+        &Secret::from("wrong"),
+        Arc::new(Recorder::default()),
+    )
+    .await;
     assert_eq!(
         titles(&steps),
         [

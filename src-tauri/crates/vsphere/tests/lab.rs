@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use lab::onprem::Power;
 use lab::{Lab, Options};
 use plan::design::VCenterConnection;
+use secrets::Secret;
 use std::sync::Arc;
 use support::{Recorder, connect};
 use vsphere::{TaskState, VCenter, check_connection, probe};
@@ -23,6 +24,7 @@ async fn start() -> (Lab, VCenterConnection, VCenter, Arc<Recorder>) {
         url: a.vcenter,
         user: a.vcenter_user,
         thumbprint: a.vcenter_thumbprint,
+        ..VCenterConnection::default()
     };
     let recorder = Arc::new(Recorder::default());
     let vcenter = connect(&connection, &a.vcenter_password, recorder.clone())
@@ -39,7 +41,7 @@ fn later(lab: &Lab, wait: SignedDuration) {
 async fn the_datacenter_of_the_scenario() {
     let (lab, connection, vcenter, recorder) = start().await;
     assert_eq!(
-        probe(&connection.url).await.expect("a certificate").sha256,
+        probe(&connection, None).await.expect("a certificate").sha256,
         connection.thumbprint
     );
     assert_eq!(
@@ -88,7 +90,12 @@ async fn the_datacenter_of_the_scenario() {
     vcenter.logout().await;
     assert_eq!(recorder.count("Logout"), 1);
     lab.with_world(|w| assert!(w.onprem.sessions.is_empty()));
-    let steps = check_connection(&connection, &lab.addresses().vcenter_password.as_str().into(), recorder).await;
+    let steps = check_connection(
+        &connection,
+        &Secret::from(lab.addresses().vcenter_password.as_str()),
+        recorder,
+    )
+    .await;
     assert!(steps.len() == 5 && steps.iter().all(|s| s.ok), "{steps:?}");
     lab.with_world(|w| assert!(w.onprem.sessions.is_empty()));
 }

@@ -14,6 +14,14 @@ rule: string, severity: Severity,
  */
 about: string, title: string, detail: string, 
 /**
+ * Who can cure it; empty where the detail says what to do in Design.
+ */
+who: string, 
+/**
+ * The exact command, or where to click.
+ */
+command: string, 
+/**
  * Where the rule comes from, with its date.
  */
 source: string, };

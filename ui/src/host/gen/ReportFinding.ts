@@ -4,4 +4,8 @@ import type { Severity } from "./Severity";
 /**
  * What the plan said in advance.
  */
-export type ReportFinding = { severity: Severity, about: string, title: string, detail: string, source: string, };
+export type ReportFinding = { severity: Severity, about: string, title: string, detail: string, 
+/**
+ * Who can cure it and how; empty where the detail says it.
+ */
+who: string, command: string, source: string, };

@@ -4,6 +4,7 @@
 
 mod connections;
 mod costs;
+mod import;
 mod projects;
 mod rehearsal;
 mod sign_in;

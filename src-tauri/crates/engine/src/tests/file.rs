@@ -18,6 +18,51 @@ fn paused() -> Event {
     Event::RunPaused { by: "Ann".into() }
 }
 
+fn machine(moref: &str) -> plan::Vm {
+    plan::Vm {
+        moref: moref.into(),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn machines_change_one_by_one_in_files_of_earlier_versions_too() {
+    let (_folder, path) = fresh();
+    let file = open(&path);
+    let inventory = plan::Inventory {
+        vms: ["vm-2", "vm-1", "vm-3"].map(machine).into(),
+        ..Default::default()
+    };
+    file.save_inventory(&inventory).unwrap();
+    let on = plan::Vm {
+        power_state: "poweredOn".into(),
+        ..machine("vm-1")
+    };
+    let change = |file: &ProjectFile| {
+        assert_eq!(file.machine_count().unwrap(), 3);
+        file.change_machines(&[on.clone(), machine("vm-4")], &["vm-3".into()])
+            .unwrap();
+        let now = file.inventory().unwrap().unwrap();
+        assert_eq!(now.vms, [machine("vm-2"), on.clone(), machine("vm-4")]);
+        assert_eq!(file.machine("vm-1").unwrap(), Some(on.clone()));
+        assert_eq!(file.machine("vm-3").unwrap(), None);
+        assert_eq!(file.places().unwrap().unwrap().vms, []);
+    };
+    change(&file);
+    drop(file);
+
+    // As earlier versions wrote it.
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.execute("DROP TABLE machine", []).unwrap();
+    let json = serde_json::to_string(&inventory).unwrap();
+    database.execute("UPDATE inventory SET json = ?1", [json]).unwrap();
+    drop(database);
+    let look = ProjectFile::open_read_only(&path).unwrap();
+    assert_eq!(look.inventory().unwrap().unwrap(), inventory);
+    drop(look);
+    change(&open(&path));
+}
+
 #[test]
 fn keeps_everything() {
     let (_folder, path) = fresh();
@@ -37,6 +82,7 @@ fn keeps_everything() {
     );
     let inventory = plan::Inventory {
         vcenter_uuid: "u".into(),
+        vms: ["vm-2", "vm-1", "vm-3"].map(machine).into(),
         ..Default::default()
     };
     file.save_inventory(&inventory).unwrap();

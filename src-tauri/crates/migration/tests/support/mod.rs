@@ -46,6 +46,7 @@ pub fn connections(a: &lab::Addresses) -> Connections {
             url: a.vcenter.clone(),
             user: a.vcenter_user.clone(),
             thumbprint: a.vcenter_thumbprint.clone(),
+            ..VCenterConnection::default()
         },
         azure: AzureConnection {
             arm_url: a.arm.clone(),
@@ -80,7 +81,7 @@ pub fn runner(lab: &Lab) -> Arc<Migration> {
             .unwrap()
             .limited(Limits::new(Arc::new(LabTime(lab.clock())))),
         vcenter: c.vcenter,
-        vcenter_password: Secret::new(a.vcenter_password.clone()),
+        vcenter_credentials: Secret::new(a.vcenter_password.clone()).into(),
         secrets: {
             let (sql, share) = (a.sql_password.clone(), a.share_password.clone());
             Arc::new(move |name| {

@@ -35,7 +35,7 @@ use crate::{
     address::{Address, ResourceId},
     design::Design,
     inventory::Inventory,
-    rules::{self, Pack},
+    rules::{self, Case, Pack},
     task::{Action, Finding, Plan, Severity, Task},
 };
 use builder::Builder;
@@ -147,6 +147,19 @@ pub fn check(plan: &Plan) -> Result<(), PlanError> {
 
 fn findings(d: &Design, pack: &Pack, inventory: &Inventory) -> Vec<Finding> {
     let mut out = pack.judge_design(d);
+    let replicated = [&d.web_vm];
+    out.extend(pack.judge_wave(d.replication, replicated.len()));
+    // What is only to be known about a machine is shown with it in Inventory, not for approval.
+    let judge = |vm| {
+        let found = pack.judge_vm(&Case {
+            vm,
+            inventory,
+            method: d.replication,
+            size: &d.web_vm_size,
+            pack,
+        });
+        found.into_iter().filter(|f| f.severity > Severity::Information)
+    };
     for name in [&d.web_vm, &d.sql_vm] {
         let namesakes = inventory
             .vms
@@ -159,19 +172,23 @@ fn findings(d: &Design, pack: &Pack, inventory: &Inventory) -> Vec<Finding> {
                 severity: Severity::Blocking,
                 about: name.clone(),
                 title: format!("{namesakes} machines are called {name}"),
-                detail: "Rehost shuts down, renames and removes machines by name. Rename the others in vCenter, then read the inventory again.".into(),
+                detail: "Rehost shuts down, renames and removes machines by name.".into(),
+                who: "vCenter administrator".into(),
+                command: "Rename the others in vCenter, then read the inventory again.".into(),
                 source: "inventory".into(),
             });
         }
         match inventory.vm(name) {
-            Some(vm) if name == &d.web_vm => out.extend(pack.judge_vm(vm, d.replication)),
+            Some(vm) if replicated.contains(&name) => out.extend(judge(vm)),
             Some(_) => {}
             None => out.push(Finding {
                 rule: "vm-missing".into(),
                 severity: Severity::Blocking,
                 about: name.clone(),
                 title: format!("{name} was not found in vCenter"),
-                detail: "Read the inventory again, or correct the machine's name in Design.".into(),
+                detail: "The inventory as it was read last has no machine of this name.".into(),
+                who: "you".into(),
+                command: "Read the inventory again, or correct the machine's name in Design.".into(),
                 source: "inventory".into(),
             }),
         }

@@ -56,7 +56,7 @@ impl Builder<'_> {
                     &d.web_vm,
                     &format!("{} can be replicated", d.web_vm),
                     "Judges operating system, firmware, disks, name and VMware Tools by the rule pack.",
-                    Action::CheckVm { vm: d.web_vm.clone(), method: d.replication },
+                    Action::CheckVm { vm: d.web_vm.clone(), method: d.replication, size: d.web_vm_size.clone() },
                 )
                 .after(&["4/check-vcenter/vcenter"])
                 .why("What is not supported would fail hours later, after the initial replication.")

@@ -26,6 +26,7 @@ impl Builder<'_> {
             Action::CheckVm {
                 vm: d.web_vm.clone(),
                 method: d.replication,
+                size: d.web_vm_size.clone(),
             },
         )
         .after(&[&format!("4/check-vm/{}", d.web_vm)])

@@ -1,7 +1,7 @@
 //! Starts VMware's own simulator for a test, with a certificate of its own, and stops it afterwards.
 #![allow(dead_code, reason = "not every test binary uses all of it")]
 
-use plan::design::VCenterConnection;
+use plan::design::{Proxy, VCenterConnection};
 use plan::{Exchange, Trace};
 use secrets::Secret;
 use sha2::{Digest, Sha256};
@@ -81,6 +81,7 @@ impl Vcsim {
             url: self.url.clone(),
             user: USER.into(),
             thumbprint: self.thumbprint.clone(),
+            proxy: Proxy::System,
         }
     }
 
