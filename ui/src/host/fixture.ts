@@ -33,6 +33,8 @@ const findings: Finding[] = [
     title: "SQLVM runs SQL Server 2016, whose extended support has ended",
     detail:
       "SQL Server 2016 left extended support on 14 July 2026. The managed instance takes its backups, but no fix will come for the source.",
+    who: "Database administrator",
+    command: "",
     source: "Microsoft Lifecycle, SQL Server 2016, read 2026-11",
   },
   {
@@ -42,6 +44,8 @@ const findings: Finding[] = [
     title: "WEBVM runs Windows Server 2016",
     detail:
       "Extended support ends on 12 January 2027. Replication supports it; plan an in-place upgrade after the migration.",
+    who: "",
+    command: "",
     source: "Microsoft Lifecycle, Windows Server 2016, read 2026-11",
   },
 ];

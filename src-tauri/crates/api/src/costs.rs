@@ -75,7 +75,7 @@ pub async fn plan_costs(app: &Arc<App>, project: String, currency: Option<String
 /// The inventory with the disks of the machine that moves; without them when vCenter doesn't tell in time.
 async fn with_disks(app: &App, open: &Open) -> Result<Inventory, UiError> {
     let project = open.project();
-    let mut inventory = open.inventory()?.unwrap_or_default();
+    let mut inventory = Arc::unwrap_or_clone(open.inventory()?.unwrap_or_default());
     let unread = |vm: &&mut Vm| vm.name.eq_ignore_ascii_case(&project.design.web_vm) && vm.details.is_none();
     let Some(vm) = inventory.vms.iter_mut().find(unread) else {
         return Ok(inventory);

@@ -43,14 +43,15 @@ pub async fn inventory_read(app: &Arc<App>, project: String, sink: Sink<Inventor
         Some(vms) => sink(InventoryMessage::Page { vms }),
     };
     let before = open.inventory()?;
-    let all = async |vcenter: &VCenter| {
-        let mut found = read(vcenter, pages).await?;
+    let all = async {
+        let vcenter = session(app, &open).await?;
+        let mut found = read(&vcenter, pages).await?;
         if let Some(found) = &mut found {
-            complete(vcenter, &open, before.as_deref(), found).await;
+            complete(&vcenter, &open, before.as_deref(), found).await;
         }
         Ok(found)
     };
-    let message = match with_vcenter(app, &open, all).await {
+    let message = match all.await {
         // Nobody listens any more: what was read is incomplete, and is not kept.
         Ok(None) => return Ok(()),
         Ok(Some(found)) => {
@@ -107,14 +108,12 @@ async fn complete(vcenter: &VCenter, open: &Open, before: Option<&Inventory>, fo
 /// Fails when the project isn't open, or vCenter refuses.
 pub async fn inventory_details(app: &Arc<App>, project: String, morefs: Vec<String>) -> Result<Vec<Vm>, UiError> {
     let open = app.opened(&project)?;
-    with_vcenter(app, &open, async |vcenter| {
-        let vms = vcenter.details(&morefs).await?;
-        if is_of(&open, vcenter).await? {
-            open.change_machines(&vms, &[])?;
-        }
-        Ok(vms)
-    })
-    .await
+    let vcenter = session(app, &open).await?;
+    let vms = vcenter.details(&morefs).await?;
+    if is_of(&open, &vcenter).await? {
+        open.change_machines(&vms, &[])?;
+    }
+    Ok(vms)
 }
 
 /// Tells what changes in the inventory that was read, beginning with what has changed since, and keeps it in the project.
@@ -229,20 +228,13 @@ async fn is_of(open: &Open, vcenter: &VCenter) -> Result<bool, UiError> {
     }
 }
 
-/// Works in the session of whoever watches, or else in one of its own.
-async fn with_vcenter<T>(
-    app: &Arc<App>,
-    open: &Open,
-    work: impl AsyncFnOnce(&VCenter) -> Result<T, UiError>,
-) -> Result<T, UiError> {
+/// The session of whoever watches, or else one of its own, which ends with the last that has it.
+pub(crate) async fn session(app: &Arc<App>, open: &Open) -> Result<VCenter, UiError> {
     let shared = lock(&open.vcenter).clone();
-    if let Some(vcenter) = shared {
-        return work(&vcenter).await;
+    match shared {
+        Some(vcenter) => Ok(vcenter),
+        None => connect(app, open).await,
     }
-    let vcenter = connect(app, open).await?;
-    let done = work(&vcenter).await;
-    vcenter.logout().await;
-    done
 }
 
 async fn connect(app: &Arc<App>, open: &Open) -> Result<VCenter, UiError> {

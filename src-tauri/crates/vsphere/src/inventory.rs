@@ -147,11 +147,15 @@ impl VCenter {
     async fn details_once(&self, morefs: &[String]) -> Result<Vec<Vm>, VsphereError> {
         let paths = whole();
         let what: Paths = &[(VM, &paths)];
-        let machines: Vec<Reference> = morefs.iter().map(|m| (VM.to_owned(), m.clone())).collect();
+        let machine = |moref: &String| (VM.to_owned(), moref.clone());
+        let parts: Vec<Vec<Reference>> = morefs
+            .chunks(PAGE as usize)
+            .map(|some| some.iter().map(machine).collect())
+            .collect();
         let (mut vms, mut places) = (Vec::with_capacity(morefs.len()), Places::default());
         // One page is fetched while another is looked at.
-        let mut pages = stream::iter(machines.chunks(PAGE as usize))
-            .map(|some| self.retrieve_all(Of::Each(some), what, Record::NoAnswer))
+        let mut pages = stream::iter(parts)
+            .map(async |some| self.retrieve_all(Of::Each(&some), what, Record::NoAnswer).await)
             .buffered(2);
         while let Some(objects) = pages.try_next().await? {
             self.learn_places(&mut places, &objects).await?;

@@ -116,8 +116,11 @@ impl Watcher {
             if !self.lost {
                 patience = PATIENCE.0;
             }
-            if (by_person || !self.lost) && self.tell(Change::Lost(e)).await.is_err() || by_person {
-                return;
+            if by_person || !self.lost {
+                let unheard = self.tell(Change::Lost(e)).await.is_err();
+                if by_person || unheard {
+                    return;
+                }
             }
             self.lost = true;
             let time = self.vcenter.time().clone();
