@@ -8,7 +8,10 @@ use sha2::{Digest, Sha256};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use vsphere::{VCenter, VsphereError};
 
 pub const USER: &str = "administrator@vsphere.local";
@@ -136,5 +139,112 @@ impl Recorder {
     /// Everything that was recorded, as one text.
     pub fn text(&self) -> String {
         format!("{:?}", self.0.lock().expect("the record"))
+    }
+}
+
+/// A proxy (`CONNECT`) that can be closed: it then cuts what goes through it, and refuses.
+pub struct Gate {
+    /// `http://127.0.0.1:PORT`
+    pub url: String,
+    state: Arc<GateState>,
+}
+
+struct GateState {
+    server: String,
+    /// `Proxy-Authorization` that it wants.
+    wanted: Option<String>,
+    open: tokio::sync::watch::Sender<bool>,
+    refused: AtomicUsize,
+    passed: AtomicUsize,
+}
+
+impl Gate {
+    /// A gate on the way to a server, `https://127.0.0.1:PORT/sdk`.
+    pub async fn open(server: &str) -> Gate {
+        Gate::guarded(server, None).await
+    }
+
+    /// One that wants this value of `Proxy-Authorization`.
+    pub async fn guarded(server: &str, wanted: Option<&str>) -> Gate {
+        let server = server
+            .trim_start_matches("https://")
+            .trim_end_matches("/sdk")
+            .to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let state = Arc::new(GateState {
+            server,
+            wanted: wanted.map(str::to_owned),
+            open: tokio::sync::watch::Sender::new(true),
+            refused: AtomicUsize::new(0),
+            passed: AtomicUsize::new(0),
+        });
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
+        let shared = state.clone();
+        tokio::spawn(async move {
+            while let Ok((peer, _)) = listener.accept().await {
+                tokio::spawn(pass(peer, shared.clone()));
+            }
+        });
+        Gate { url, state }
+    }
+
+    pub fn close(&self) {
+        self.state.open.send_replace(false);
+    }
+
+    pub fn reopen(&self) {
+        self.state.open.send_replace(true);
+    }
+
+    /// How many connections were refused, and let pass.
+    pub fn refused(&self) -> usize {
+        self.state.refused.load(SeqCst)
+    }
+
+    pub fn passed(&self) -> usize {
+        self.state.passed.load(SeqCst)
+    }
+}
+
+async fn pass(mut peer: TcpStream, gate: Arc<GateState>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match peer.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return,
+        }
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let allowed = gate.wanted.as_ref().is_none_or(|wanted| {
+        head.lines()
+            .any(|l| l.eq_ignore_ascii_case(&format!("proxy-authorization: {wanted}")))
+    });
+    let mut open = gate.open.subscribe();
+    if !*open.borrow() || !allowed || !head.starts_with(&format!("CONNECT {} ", gate.server)) {
+        gate.refused.fetch_add(1, SeqCst);
+        let status = if allowed {
+            "403 Forbidden"
+        } else {
+            "407 Proxy Authentication Required"
+        };
+        let _ = peer
+            .write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes())
+            .await;
+        return;
+    }
+    gate.passed.fetch_add(1, SeqCst);
+    let Ok(mut server) = TcpStream::connect(&gate.server).await else {
+        return;
+    };
+    if peer
+        .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        .await
+        .is_err()
+    {
+        return;
+    }
+    tokio::select! {
+        _ = tokio::io::copy_bidirectional(&mut peer, &mut server) => {}
+        _ = open.wait_for(|open| !*open) => {}
     }
 }
