@@ -40,19 +40,10 @@ impl Vcsim {
             program.display()
         );
         let files = tempfile::tempdir().expect("a temporary folder");
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let mut params = rcgen::CertificateParams::new(["vcsim.contoso.com".to_owned()]).expect("a name");
-        params
-            .distinguished_name
-            .push(rcgen::DnType::CommonName, "vcsim.contoso.com");
-        let certificate = params.self_signed(&key).expect("a certificate");
+        let identity = identity("vcsim.contoso.com");
         let (cert, private) = (files.path().join("cert.pem"), files.path().join("key.pem"));
-        std::fs::write(&cert, certificate.pem()).expect("the certificate's file");
-        std::fs::write(&private, key.serialize_pem()).expect("the key's file");
-        let thumbprint: Vec<String> = Sha256::digest(certificate.der())
-            .iter()
-            .map(|b| format!("{b:02X}"))
-            .collect();
+        std::fs::write(&cert, identity.pem).expect("the certificate's file");
+        std::fs::write(&private, identity.key_pem).expect("the key's file");
 
         let mut child = Command::new(&program)
             .arg("-tlscert")
@@ -74,7 +65,7 @@ impl Vcsim {
         Vcsim {
             child,
             url,
-            thumbprint: thumbprint.join(":"),
+            thumbprint: identity.thumbprint,
             _files: files,
         }
     }
@@ -101,6 +92,42 @@ impl Drop for Vcsim {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A certificate of a server's own.
+pub struct Identity {
+    pub pem: String,
+    pub key_pem: String,
+    /// SHA-256.
+    pub thumbprint: String,
+    pub config: Arc<rustls::ServerConfig>,
+}
+
+pub fn identity(name: &str) -> Identity {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    let certificate = params.self_signed(&key).expect("a certificate");
+    let thumbprint: Vec<String> = Sha256::digest(certificate.der())
+        .iter()
+        .map(|b| format!("{b:02X}"))
+        .collect();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("TLS")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        )
+        .expect("a certificate");
+    Identity {
+        pem: certificate.pem(),
+        key_pem: key.serialize_pem(),
+        thumbprint: thumbprint.join(":"),
+        config: Arc::new(config),
     }
 }
 
