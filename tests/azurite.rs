@@ -99,7 +99,7 @@ impl Azurite {
     /// Asks Microsoft's library.
     async fn microsofts(&self, mut ask: Value) -> Value {
         ask["ca"] = self.ca.to_str().unwrap().into();
-        python("blobs.py", &[], &ask.to_string())
+        python("python/blobs.py", &[], &ask.to_string())
             .await
             .must_end_with(0)
             .json

@@ -2,6 +2,7 @@
 
 use crate::support::{Ended, Home, alone, judge, together};
 use api::{App, host::FolderHost, settings::Folders, wire::Start};
+use plan::design::VCenterConnection;
 use serde_json::{Value, json};
 use std::{
     process::Stdio,
@@ -65,7 +66,11 @@ impl Vcsim {
         let url = tokio::time::timeout(crate::support::PATIENCE, ready)
             .await
             .expect("vcsim should be ready");
-        let thumbprint = vsphere::probe(&url).await.unwrap().sha256;
+        let at = VCenterConnection {
+            url: url.clone(),
+            ..VCenterConnection::default()
+        };
+        let thumbprint = vsphere::probe(&at, None).await.unwrap().sha256;
         Self {
             _child: child,
             url,

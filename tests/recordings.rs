@@ -109,7 +109,7 @@ pub async fn microsofts() -> &'static [Recording] {
             // Time goes on when the clients wait, and not otherwise: each run is like the one before.
             let lab = LabProcess::start(&home, &["--record", "--speed", "1"]).await;
             let arguments = [lab.text("control"), &lab.ca_file, replication, database];
-            let ended = python("scenario.py", &arguments, "").await;
+            let ended = python("python/scenario.py", &arguments, "").await;
             ended.must_end_with(0);
             kept(format!("{replication} {database}"), &ended, &lab).await
         }))
@@ -117,7 +117,7 @@ pub async fn microsofts() -> &'static [Recording] {
     .await
 }
 
-/// A script of Microsoft's Python clients, in the environment that `cargo xtask test` installs.
+/// A script below tests/judges that uses Microsoft's or VMware's clients for Python, in the environment that `cargo xtask test` installs.
 pub async fn python(script: &str, arguments: &[&str], input: &str) -> Ended {
     let python = top().join(if cfg!(windows) {
         "target/judges-python/Scripts/python.exe"
@@ -128,7 +128,7 @@ pub async fn python(script: &str, arguments: &[&str], input: &str) -> Ended {
         python.is_file(),
         "Microsoft's Python clients are not installed; `cargo xtask test` does it, from tests/judges/python/requirements.txt"
     );
-    let script = top().join("tests/judges/python").join(script);
+    let script = top().join("tests/judges").join(script);
     let mut asked = tempfile::tempfile().unwrap();
     asked.write_all(input.as_bytes()).unwrap();
     asked.rewind().unwrap();

@@ -206,6 +206,11 @@ impl LabClock {
         (next.duration_since(self.now()) > over).then_some(next)
     }
 
+    /// Hears when the clock jumps or its speed changes.
+    pub(crate) fn moved(&self) -> watch::Receiver<u64> {
+        self.moved.subscribe()
+    }
+
     fn announce(&self) {
         self.moved.send_modify(|n| *n += 1);
     }

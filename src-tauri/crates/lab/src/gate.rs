@@ -245,7 +245,11 @@ async fn pass(gate: Arc<Gate>, service: Service, request: Request, next: Next) -
             diary.write(entry);
         }
         drop(turn);
-        gate.world().counters.mutation(verb, object);
+        {
+            let mut world = gate.world();
+            world.counters.mutation(verb, object);
+            world.touch();
+        }
         if gate.trips(&format!("{verb} {object}"), Phase::After) {
             return gate.hold(&conn).await;
         }

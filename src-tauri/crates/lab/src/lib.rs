@@ -352,7 +352,9 @@ impl Lab {
     /// Changes the world by hand, for tests.
     pub fn with_world<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
         let mut world = self.gate.world();
-        change(&mut world)
+        let done = change(&mut world);
+        world.touch();
+        done
     }
 
     /// Stops listening and ends all connections.

@@ -43,6 +43,59 @@ pub struct LabDisk {
     pub uuid: Uuid,
 }
 
+/// What a machine has that the scenario's own machines don't have.
+#[derive(Debug, Clone, Default)]
+pub struct Hardware {
+    /// Moref of its host; none = the first.
+    pub host: Option<String>,
+    /// vim25 type of the disks' controller, and how it shares its bus.
+    pub controller: Option<&'static str>,
+    pub bus_sharing: Option<&'static str>,
+    /// By the disk's key: what is not a thin, persistent file of its own.
+    pub disks: BTreeMap<i32, Backing>,
+    /// Further cards.
+    pub cards: Vec<LabCard>,
+    /// Its addresses are not fixed.
+    pub dhcp: bool,
+    pub vtpm: bool,
+    pub passthrough: u32,
+    /// Key of VM encryption.
+    pub key_id: Option<String>,
+    pub change_tracking: bool,
+    pub secure_boot: bool,
+    pub consolidation_needed: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Backing {
+    pub mode: &'static str,
+    pub sharing: Option<&'static str>,
+    /// Compatibility of a raw device mapping.
+    pub raw: Option<&'static str>,
+    pub thick: bool,
+    pub encrypted: bool,
+}
+
+impl Default for Backing {
+    fn default() -> Self {
+        Self {
+            mode: "persistent",
+            sharing: None,
+            raw: None,
+            thick: false,
+            encrypted: false,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct LabCard {
+    /// Moref of the network or port group.
+    pub network: String,
+    pub mac: String,
+    pub ip: String,
+}
+
 #[derive(Debug, Clone)]
 pub struct LabVm {
     pub moref: String,
@@ -66,6 +119,7 @@ pub struct LabVm {
     /// `config.extraConfig`, with what guests publish as `guestinfo.…`.
     pub extra_config: BTreeMap<String, String>,
     pub committed_bytes: i64,
+    pub hardware: Hardware,
     pub changed: Timestamp,
 }
 
@@ -394,6 +448,7 @@ pub fn vm(
         firmware: "bios",
         tools_running: true,
         extra_config: BTreeMap::new(),
+        hardware: Hardware::default(),
         changed,
     }
 }

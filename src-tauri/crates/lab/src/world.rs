@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{cloud::Cloud, entra::Directory, faults::Trouble, onprem::OnPrem, people::People, stats::Counters};
@@ -50,6 +51,8 @@ pub struct World {
     pub(crate) trouble: Trouble,
     /// The diary is being repeated: nobody signs in again.
     pub(crate) replaying: bool,
+    /// Counts what may interest those who wait for changes.
+    changes: watch::Sender<u64>,
 }
 
 impl World {
@@ -71,6 +74,7 @@ impl World {
             counters: Counters::default(),
             trouble: Trouble::default(),
             replaying: false,
+            changes: watch::Sender::new(0),
         };
         crate::people::look(&mut world);
         world
@@ -100,8 +104,23 @@ impl World {
             self.now = self.now.max(at);
             effect(self);
             crate::people::look(self);
+            self.touch();
         }
         self.now = self.now.max(now);
+    }
+
+    /// When the next event is due.
+    pub(crate) fn next_event(&self) -> Option<Timestamp> {
+        self.events.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Wakes those who wait for changes.
+    pub fn touch(&self) {
+        self.changes.send_modify(|n| *n += 1);
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Schedules `effect` at a lab time; one that is past happens at the next advance.

@@ -372,10 +372,14 @@ async fn keep_alive(shared: Weak<Shared>) {
         drop(held);
         time.sleep_until(due).await;
         let Some(held) = shared.upgrade() else { return };
-        let cookie = lock(&held.session).cookie.clone();
-        if lock(&held.session).used + KEEP_ALIVE > time.now() {
-            continue;
-        }
+        let cookie = {
+            let mut session = lock(&held.session);
+            if session.used + KEEP_ALIVE > time.now() {
+                continue;
+            }
+            session.used = time.now();
+            session.cookie.clone()
+        };
         if cookie.is_some()
             && let Err(e) = held
                 .wire
@@ -384,7 +388,6 @@ async fn keep_alive(shared: Weak<Shared>) {
         {
             tracing::debug!(error = %e, "the vCenter session could not be kept alive");
         }
-        lock(&held.session).used = time.now();
     }
 }
 

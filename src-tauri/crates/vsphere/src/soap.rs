@@ -490,7 +490,9 @@ pub(crate) async fn failure(
             },
         };
     }
-    if error.is_decode() || error.is_body() && io.is_none() {
+    // Compressed data that is none; anything else that ends an answer is a broken connection.
+    let data = [std::io::ErrorKind::InvalidData, std::io::ErrorKind::InvalidInput];
+    if error.is_decode() && io.is_some_and(|kind| data.contains(&kind)) {
         return VsphereError::Parse {
             server,
             method: method.into(),

@@ -3,11 +3,14 @@
 mod support;
 
 use futures::StreamExt;
-use plan::design::VCenterConnection;
+use plan::design::{Proxy, VCenterConnection};
 use secrets::Secret;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use support::{PASSWORD, Recorder, Vcsim, connect};
-use vsphere::{ErrorClass, Part, TaskState, UnreachableKind, VCenter, VsphereError, check_connection, probe};
+use support::{Gate, PASSWORD, Recorder, Vcsim, connect};
+use vsphere::{
+    Change, Credentials, ErrorClass, Part, TaskState, UnreachableKind, VCenter, VsphereError, check_connection, probe,
+};
 
 #[tokio::test]
 async fn a_reading_nobody_listens_to_is_given_up_properly() {
@@ -354,4 +357,294 @@ async fn the_connection_test_says_what_is_missing() {
         ]
     );
     assert!(!steps[2].hint.is_empty());
+}
+
+const MACHINES_450: &[&str] = &["-dc", "1", "-cluster", "1", "-vm", "450"];
+
+#[tokio::test]
+async fn old_and_new_versions_are_read() {
+    for (version, spoken, knows_secure_boot) in [
+        ("6.0", "6.0", false),
+        ("6.5", "6.5", true),
+        ("7.0.3.0", "7.0.3.0", true),
+        ("9.1.0.0", "6.0", true),
+        ("8.0.3.0", "8.0.3.0", true),
+    ] {
+        let vcsim = Vcsim::start(&["-apiversion", version, "-dc", "1", "-cluster", "1", "-vm", "200"]);
+        let (vcenter, recorder) = vcsim.sign_in().await;
+        assert_eq!(vcenter.about().api_version, version);
+        let inventory = vcenter.inventory().await.expect("read");
+        assert_eq!((inventory.vms.len(), inventory.hosts.len()), (200, 3), "{version}");
+        assert_eq!(inventory.vcenter_uuid, vcenter.identity().await.expect("read"));
+        let told = inventory.vms.iter().filter(|v| v.secure_boot.is_some()).count();
+        assert_eq!(told, if knows_secure_boot { 200 } else { 0 }, "{version}");
+        assert!(
+            recorder.text().contains(&format!("SOAPAction: urn:vim25/{spoken}\"")),
+            "{version}"
+        );
+
+        let some: Vec<String> = inventory.vms.iter().take(3).map(|v| v.moref.clone()).collect();
+        let whole = vcenter.details(&some).await.expect("read");
+        for vm in &whole {
+            let d = vm.details.as_ref().expect("details");
+            assert_eq!((d.disks.len(), d.nics.len(), d.encrypted), (1, 1, false), "{version}");
+            assert_eq!(
+                (d.nics[0].network.as_deref(), d.annotation.as_deref()),
+                (Some("DC0_DVPG0"), Some(&*format!("R&D <{}>", vm.name)))
+            );
+            let origins: Vec<_> = d.addresses.iter().map(|a| (a.prefix, a.origin.as_deref())).collect();
+            assert_eq!(origins, [(Some(24), Some("manual")), (Some(64), Some("linklayer"))]);
+            assert_eq!(
+                (d.volumes[0].path.as_str(), d.volumes[0].free_bytes),
+                ("C:\\", 40 << 30)
+            );
+            assert_eq!(
+                (d.cbt_supported, d.cbt_enabled, d.guest_operations_ready),
+                (Some(true), Some(false), Some(true))
+            );
+            assert_eq!(d.tools_version.as_deref(), Some("11297"));
+        }
+        // What the server does not know is found out once for reads, and holds for the watch.
+        let asked = recorder.count("RetrievePropertiesEx");
+        assert_eq!(asked, if knows_secure_boot { 4 } else { 4 + 2 }, "{version}");
+        let mut changes = vcenter.watch(inventory.vms);
+        assert!(matches!(changes.next().await, Some(Change::Quiet)), "{version}");
+        assert_eq!(recorder.count("CreateFilter"), 1, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_without_vcenter() {
+    let vcsim = Vcsim::start(&["-esx", "-vm", "3"]);
+    let (vcenter, _) = vcsim.sign_in().await;
+    assert!(!vcenter.about().is_vcenter);
+    let inventory = vcenter.inventory().await.expect("read");
+    assert_eq!(
+        (inventory.vms.len(), inventory.hosts.len(), inventory.clusters.len()),
+        (3, 1, 0)
+    );
+    assert_eq!(inventory.datacenters, ["ha-datacenter"]);
+    assert!(uuid_like(&inventory.vcenter_uuid), "{}", inventory.vcenter_uuid);
+    assert_eq!(inventory.vcenter_uuid, vcenter.identity().await.expect("read"));
+    assert!(inventory.vms.iter().all(|v| v.host.is_some() && v.datacenter.is_some()));
+    let moref = inventory.vms[0].moref.clone();
+    let whole = vcenter.details(std::slice::from_ref(&moref)).await.expect("read");
+    assert_eq!(whole[0].disk_bytes().count(), 1);
+    let mut changes = vcenter.watch(inventory.vms);
+    assert!(matches!(changes.next().await, Some(Change::Quiet)));
+    vcenter.power_off(&moref).await.expect("started");
+    match changes.next().await {
+        Some(Change::Upserted(vms)) => assert_eq!(vms[0].power_state, "poweredOff"),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn uuid_like(text: &str) -> bool {
+    text.len() == 36 && text.split('-').map(str::len).eq([8, 4, 4, 4, 12])
+}
+
+#[tokio::test]
+async fn sessions_that_end_in_the_middle_are_not_noticed() {
+    // Six reads of roles, then the tenth call of the inventory is one too many: in its pages.
+    let vcsim = Vcsim::start(&[MACHINES_450, &["-calls", "14"]].concat());
+    let (vcenter, recorder) = vcsim.sign_in().await;
+    for _ in 0..6 {
+        vcenter.roles().await.expect("read");
+    }
+    let inventory = vcenter.inventory().await.expect("read");
+    let all: BTreeSet<&str> = inventory.vms.iter().map(|v| v.moref.as_str()).collect();
+    assert_eq!((inventory.vms.len(), all.len(), recorder.count("Login")), (450, 450, 2));
+    assert!(
+        recorder.count("ContinueRetrievePropertiesEx") > 4,
+        "it ended in the pages"
+    );
+
+    // The watch is built anew as often as its session ends; a change is told once all the same.
+    let vm = inventory.vms[0].clone();
+    let mut changes = vcenter.watch(inventory.vms);
+    assert!(matches!(changes.next().await, Some(Change::Quiet)));
+    let signed_in = recorder.count("Login");
+    let mut told = Vec::new();
+    for on in [false, true, false, true, false, true] {
+        let task = if on {
+            vcenter.power_on(&vm.moref).await
+        } else {
+            vcenter.power_off(&vm.moref).await
+        };
+        let wanted = if on { "poweredOn" } else { "poweredOff" };
+        task.map(drop)
+            .or_else(|e| if e.code() == "NotAuthenticated" { Ok(()) } else { Err(e) })
+            .expect("started");
+        loop {
+            match changes.next().await {
+                Some(Change::Upserted(vms)) => {
+                    told.extend(vms.into_iter().map(|v| (v.moref, v.power_state)));
+                    if told.last().is_some_and(|(_, power)| power == wanted) {
+                        break;
+                    }
+                }
+                Some(Change::Quiet) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(recorder.count("Login") > signed_in, "{:?}", recorder.methods());
+    let states: Vec<&str> = told.iter().map(|(_, power)| power.as_str()).collect();
+    assert_eq!(
+        states,
+        [
+            "poweredOff",
+            "poweredOn",
+            "poweredOff",
+            "poweredOn",
+            "poweredOff",
+            "poweredOn"
+        ]
+    );
+    assert!(told.iter().all(|(moref, _)| *moref == vm.moref));
+}
+
+#[tokio::test]
+async fn machines_that_are_removed_while_they_are_read_are_left_out() {
+    let vcsim = Vcsim::start(&["-dc", "1", "-cluster", "1", "-vm", "900", "-delay", "5"]);
+    let (vcenter, _) = vcsim.sign_in().await;
+    let order = async || {
+        let mut parts = vcenter.discover(100);
+        let mut morefs = Vec::new();
+        while let Some(part) = parts.next().await {
+            if let Part::Machines(vms) = part.expect("read") {
+                morefs.extend(vms.into_iter().map(|v| v.moref));
+            }
+        }
+        morefs
+    };
+    let all = order().await;
+    assert_eq!(all.len(), 900);
+    let last = all[899].clone();
+
+    // The reader waits with full hands; the last page is not read yet.
+    let mut parts = vcenter.discover(100);
+    assert!(matches!(parts.next().await, Some(Ok(Part::Places(_)))));
+    vcenter.power_off(&last).await.expect("started");
+    while vcenter.power_on(&last).await.is_err() {}
+    vcenter.power_off(&last).await.expect("started");
+    let gone = async || {
+        vcenter
+            .details(std::slice::from_ref(&last))
+            .await
+            .expect("read")
+            .is_empty()
+    };
+    while !gone().await {
+        // A task of the simulator's; refused as long as the machine is on.
+        let _ = vcenter.destroy(&last).await;
+    }
+    let mut read = Vec::new();
+    while let Some(part) = parts.next().await {
+        match part.expect("read") {
+            Part::Machines(vms) => read.extend(vms.into_iter().map(|v| v.moref)),
+            Part::Places(_) => panic!("places come once"),
+        }
+    }
+    assert_eq!(read, all[..899]);
+    let some = vcenter.details(&[last, all[0].clone()]).await.expect("read");
+    assert_eq!(some.iter().map(|v| &v.moref).collect::<Vec<_>>(), [&all[0]]);
+
+    // Told in parts when nothing is known, as real servers tell at most a hundred at once.
+    let mut changes = vcenter.watch(Vec::new());
+    let mut sizes = Vec::new();
+    loop {
+        match changes.next().await {
+            Some(Change::Upserted(vms)) => sizes.push(vms.len()),
+            Some(Change::Quiet) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(sizes, [100, 100, 100, 100, 100, 100, 100, 100, 99]);
+    let victim = all[1].clone();
+    vcenter.power_off(&victim).await.expect("started");
+    assert!(matches!(changes.next().await, Some(Change::Upserted(vms)) if vms[0].moref == victim));
+    vcenter.destroy(&victim).await.expect("started");
+    assert!(matches!(changes.next().await, Some(Change::Removed(gone)) if gone == [victim]));
+}
+
+#[tokio::test]
+async fn names_and_passwords_may_contain_anything() {
+    const AWKWARD: &str = r#"canary & ; " ' ^ \ % < > £ é ]]> 日本"#;
+    let vcsim = Vcsim::start(&["-vm", "3", "-password", AWKWARD]);
+    let recorder = Arc::new(Recorder::default());
+    let vcenter = connect(&vcsim.connection(), AWKWARD, recorder.clone())
+        .await
+        .expect("signed in");
+    let machines = vcenter.inventory().await.expect("read").vms;
+    let names = [r#"a/b\c%d "é" 日本 <&>"#, "100% 'über' %2f", "ends with %"];
+    for (vm, name) in machines.iter().zip(names) {
+        let task = vcenter.rename(&vm.moref, name).await.expect("started");
+        while vcenter.task(&task).await.expect("a task").state != TaskState::Success {}
+    }
+    let now = vcenter.inventory().await.expect("read").vms;
+    let found: BTreeSet<&str> = now.iter().map(|v| v.name.as_str()).collect();
+    assert_eq!(found, BTreeSet::from(names));
+    for name in names {
+        let vm = vcenter.find_vm(name).await.expect("read").expect("there");
+        assert_eq!(vcenter.details(&[vm.moref.clone()]).await.expect("read")[0].name, name);
+    }
+    assert!(!recorder.text().contains("canary"));
+}
+
+#[tokio::test]
+async fn the_way_leads_through_the_proxy_of_the_connection() {
+    let vcsim = Vcsim::start(&["-vm", "1"]);
+    // `Basic` of `CONTOSO\rehost:Pä55`.
+    let gate = Gate::guarded(&vcsim.url, Some("Basic Q09OVE9TT1xyZWhvc3Q6UMOkNTU=")).await;
+    let connection = VCenterConnection {
+        proxy: Proxy::Explicit {
+            url: gate.url.clone(),
+            user: r"CONTOSO\rehost".into(),
+        },
+        ..vcsim.connection()
+    };
+    let with = |proxy_password: &str| Credentials {
+        password: PASSWORD.into(),
+        proxy_password: Some(proxy_password.into()),
+    };
+    let (good, wrong) = (with("Pä55"), with("canary"));
+    let certificate = probe(&connection, good.proxy_password.as_ref())
+        .await
+        .expect("a certificate");
+    assert_eq!(certificate.sha256, vcsim.thumbprint);
+    let vcenter = VCenter::connect(&connection, &good, Arc::new(Recorder::default()))
+        .await
+        .expect("signed in");
+    assert_eq!(vcenter.inventory().await.expect("read").vms.len(), 1);
+    assert_eq!(gate.refused(), 0);
+    assert!(gate.passed() >= 2);
+
+    let refused = VCenter::connect(&connection, &wrong, Arc::new(Recorder::default()))
+        .await
+        .expect_err("refused");
+    let VsphereError::Unreachable { kind, .. } = &refused else {
+        panic!("{refused:?}")
+    };
+    let advice = refused.advice();
+    assert_eq!(
+        (*kind, refused.class()),
+        (UnreachableKind::Proxy, ErrorClass::Transient)
+    );
+    assert!(
+        advice.detail.contains("proxy 127.0.0.1:") && advice.hint.contains("Connections > vCenter > Proxy"),
+        "{advice:?}"
+    );
+    assert!(!format!("{refused:?} {advice:?}").contains("canary"));
+
+    // Without the proxy nothing goes through it.
+    let passed = gate.passed();
+    let direct = VCenterConnection {
+        proxy: Proxy::Direct,
+        ..connection
+    };
+    VCenter::connect(&direct, &good, Arc::new(Recorder::default()))
+        .await
+        .expect("signed in");
+    assert_eq!(gate.passed(), passed);
 }

@@ -3,14 +3,15 @@
 
 mod support;
 
-use jiff::SignedDuration;
-use lab::onprem::Power;
+use futures::StreamExt;
+use jiff::{SignedDuration, Timestamp};
+use lab::onprem::{Backing, Hardware, LabCard, Power};
 use lab::{Lab, Options};
-use plan::design::VCenterConnection;
+use plan::design::{Proxy, VCenterConnection};
 use secrets::Secret;
 use std::sync::Arc;
-use support::{Recorder, connect};
-use vsphere::{TaskState, VCenter, check_connection, probe};
+use support::{Gate, Recorder, connect};
+use vsphere::{Change, ErrorClass, Part, TaskState, Time, VCenter, check_connection, probe};
 
 async fn start() -> (Lab, VCenterConnection, VCenter, Arc<Recorder>) {
     let lab = Lab::start(Options {
@@ -287,4 +288,384 @@ async fn machines_take_their_time() {
         "ToolsUnavailable"
     );
     lab.with_world(|w| assert_eq!(w.onprem.vm("vm-23").map(|v| v.power), Some(Power::On)));
+}
+
+/// What a watch tells first; signs of life are left out.
+async fn told(changes: &mut (impl futures::Stream<Item = Change> + Unpin)) -> Change {
+    loop {
+        match changes.next().await.expect("it goes on") {
+            Change::Quiet => {}
+            change => return change,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_are_told_as_they_happen() {
+    let (lab, _, vcenter, recorder) = start().await;
+    lab.with_world(|w| {
+        for (kind, moref, name, parent) in [
+            ("ClusterComputeResource", "domain-c30", "Gold%2f1", "group-h4"),
+            ("HostSystem", "host-31", "contosohost2.contoso.com", "domain-c30"),
+            ("DistributedVirtualPortgroup", "dvportgroup-32", "Prod/DB", "group-n6"),
+        ] {
+            w.onprem.entities.push(lab::onprem::Entity {
+                kind,
+                moref: moref.into(),
+                name: name.into(),
+                parent: Some(parent.into()),
+            });
+        }
+    });
+    let inventory = vcenter.inventory().await.expect("read");
+    let named = |list: Vec<&str>| list.join(", ");
+    assert_eq!(inventory.datacenters, ["contoso-datacenter"]);
+    assert_eq!(inventory.clusters[0].hosts, 1);
+    assert_eq!(
+        named(inventory.hosts.iter().map(|h| h.version.as_str()).collect()),
+        "7.0.3, 7.0.3"
+    );
+    assert_eq!(inventory.hosts[1].cluster.as_deref(), Some("Gold%2f1"));
+    assert_eq!(
+        (
+            inventory.datastores[0].kind.as_str(),
+            inventory.datastores[0].accessible
+        ),
+        ("VMFS", true)
+    );
+    assert_eq!(
+        named(inventory.networks.iter().map(|n| n.name.as_str()).collect()),
+        "Prod/DB, VM Network"
+    );
+
+    let mut known = inventory.vms.clone();
+    known.retain(|v| v.name != "SQLVM");
+    known.push(plan::Vm {
+        moref: "vm-999".into(),
+        ..plan::Vm::default()
+    });
+    let mut changes = vcenter.watch(known);
+    match (told(&mut changes).await, told(&mut changes).await) {
+        (Change::Upserted(vms), Change::Removed(gone)) => {
+            assert_eq!(
+                (vms.len(), vms[0].name.as_str(), gone),
+                (1, "SQLVM", vec!["vm-999".to_owned()])
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+
+    lab.with_world(|w| {
+        let vm = w.onprem.vm_mut("vm-21").expect("there");
+        vm.hardware.host = Some("host-31".into());
+        vm.ip = "10.245.48.77".into();
+    });
+    let Change::Upserted(vms) = told(&mut changes).await else {
+        panic!("upserted")
+    };
+    let moved = &vms[0];
+    assert_eq!(
+        (
+            moved.ip_address.as_deref(),
+            moved.host.as_deref(),
+            moved.cluster.as_deref()
+        ),
+        (Some("10.245.48.77"), Some("contosohost2.contoso.com"), Some("Gold%2f1"))
+    );
+
+    // A task of the server's own: lab time passes, and somebody waits in real time.
+    vcenter.power_off("vm-22").await.expect("started");
+    later(&lab, SignedDuration::from_secs(10));
+    match told(&mut changes).await {
+        Change::Upserted(vms) => assert_eq!((vms.len(), vms[0].power_state.as_str()), (1, "poweredOff")),
+        other => panic!("{other:?}"),
+    }
+    vcenter.destroy("vm-22").await.expect("started");
+    later(&lab, SignedDuration::from_secs(20));
+    match told(&mut changes).await {
+        Change::Removed(gone) => assert_eq!(gone, ["vm-22"]),
+        other => panic!("{other:?}"),
+    }
+
+    // The session ends while the call waits: what happened meanwhile is told once, and nothing else.
+    lab.with_world(|w| {
+        w.onprem.sessions.clear();
+        w.onprem.vm_mut("vm-23").expect("there").host_name = "dc1.contoso.com".into();
+    });
+    match told(&mut changes).await {
+        Change::Upserted(vms) => assert_eq!((vms.len(), vms[0].host_name.as_deref()), (1, Some("dc1.contoso.com"))),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(recorder.count("Login"), 2);
+
+    drop(changes);
+    // Of the inventory's two views, the places of two sessions, and the watch.
+    while recorder.count("DestroyView") < 5 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        (
+            recorder.count("CancelWaitForUpdates"),
+            recorder.count("DestroyPropertyCollector")
+        ),
+        (1, 1)
+    );
+}
+
+#[tokio::test]
+async fn details_of_many_come_in_pages_and_without_those_that_are_gone() {
+    let (lab, _, vcenter, recorder) = start().await;
+    lab.with_world(|w| {
+        w.onprem.entities.push(lab::onprem::Entity {
+            kind: "DistributedVirtualPortgroup",
+            moref: "dvportgroup-32".into(),
+            name: "Prod/DB".into(),
+            parent: Some("group-n6".into()),
+        });
+        let one = w.onprem.vm("vm-22").expect("there").clone();
+        w.onprem.vms.extend((0..250).map(|i| {
+            let mut vm = one.clone();
+            (vm.moref, vm.name) = (format!("vm-{}", 1000 + i), format!("M{i:03}"));
+            vm
+        }));
+        let vm = w.onprem.vm_mut("vm-1000").expect("there");
+        let raw = Backing {
+            mode: "independent_persistent",
+            sharing: Some("sharingMultiWriter"),
+            raw: Some("physicalMode"),
+            thick: true,
+            encrypted: true,
+        };
+        vm.hardware = Hardware {
+            controller: Some("ParaVirtualSCSIController"),
+            bus_sharing: Some("physicalSharing"),
+            disks: [(2001, raw)].into(),
+            cards: vec![LabCard {
+                network: "dvportgroup-32".into(),
+                mac: "00:50:56:aa:bb:cc".into(),
+                ip: "10.9.9.9".into(),
+            }],
+            dhcp: true,
+            vtpm: true,
+            passthrough: 1,
+            key_id: Some("vm-key".into()),
+            change_tracking: true,
+            secure_boot: true,
+            consolidation_needed: true,
+            host: None,
+        };
+        vm.extra_config
+            .insert("guestinfo.rehost.readiness".into(), "rdp=1".into());
+    });
+    let mut morefs: Vec<String> = (0..250).map(|i| format!("vm-{}", 1000 + i)).collect();
+    morefs.insert(1, "vm-1".into());
+    let vms = vcenter.details(&morefs).await.expect("read");
+    assert_eq!(vms.len(), 250);
+    assert_eq!(
+        recorder.count("RetrievePropertiesEx"),
+        3 + 1,
+        "three pages, places when new"
+    );
+    let (vm, plain) = (&vms[0], vms[1].details.as_ref().expect("details"));
+    assert_eq!(
+        (
+            vm.readiness.as_deref(),
+            vm.host.as_deref(),
+            vm.nic_count,
+            vm.secure_boot
+        ),
+        (Some("rdp=1"), Some("contosohost1.contoso.com"), 2, Some(true))
+    );
+    let d = vm.details.as_ref().expect("details");
+    let raw = &d.disks[1];
+    assert_eq!(
+        (
+            raw.controller.as_str(),
+            raw.unit,
+            raw.mode.as_deref(),
+            raw.sharing.as_deref()
+        ),
+        (
+            "ParaVirtualSCSIController",
+            1,
+            Some("independent_persistent"),
+            Some("sharingMultiWriter")
+        )
+    );
+    assert_eq!(
+        (raw.bus_sharing.as_deref(), raw.raw.as_deref(), raw.thin, raw.encrypted),
+        (Some("physicalSharing"), Some("physicalMode"), None, true)
+    );
+    assert_eq!(
+        (d.disks[0].thin, plain.disks[0].thin, plain.encrypted),
+        (Some(true), Some(true), false)
+    );
+    assert_eq!(
+        d.nics.iter().map(|n| n.network.as_deref()).collect::<Vec<_>>(),
+        [Some("VM Network"), Some("Prod/DB")]
+    );
+    assert_eq!(
+        d.addresses
+            .iter()
+            .map(|a| (a.ip.as_str(), a.origin.as_deref()))
+            .collect::<Vec<_>>(),
+        [("10.245.48.11", Some("dhcp")), ("10.9.9.9", Some("dhcp"))]
+    );
+    assert_eq!(
+        d.volumes.iter().map(|v| v.path.as_str()).collect::<Vec<_>>(),
+        ["C:\\", "D:\\"]
+    );
+    assert!(d.vtpm && d.encrypted && d.passthrough == 1 && d.consolidation_needed == Some(true));
+    assert_eq!(
+        (d.cbt_supported, d.cbt_enabled, plain.cbt_enabled),
+        (Some(true), Some(true), Some(false))
+    );
+    assert_eq!(vcenter.find_vm("M000").await.expect("read").as_ref(), Some(vm));
+    assert_eq!(vcenter.details(&[]).await.expect("read"), []);
+    assert!(
+        !recorder.text().contains("guestinfo.rehost"),
+        "other programs keep secrets in extraConfig"
+    );
+}
+
+#[tokio::test]
+async fn somebody_elses_new_sign_in_is_noticed() {
+    let (lab, _, vcenter, recorder) = start().await;
+    lab.with_world(|w| {
+        let one = w.onprem.vms[0].clone();
+        w.onprem.vms.extend((0..1000).map(|i| {
+            let mut vm = one.clone();
+            (vm.moref, vm.name) = (format!("vm-{}", 1000 + i), format!("M{i:04}"));
+            vm
+        }));
+    });
+    let mut parts = vcenter.discover(100);
+    let mut read = 0;
+    for _ in 0..3 {
+        if let Some(Ok(Part::Machines(vms))) = parts.next().await {
+            read += vms.len();
+        }
+    }
+    // The reader waits with full hands: its session ends, and a role is read in a new one.
+    lab.with_world(|w| w.onprem.sessions.clear());
+    vcenter.roles().await.expect("read");
+    while let Some(part) = parts.next().await {
+        match part.expect("read") {
+            Part::Machines(vms) => read += vms.len(),
+            Part::Places(_) => panic!("places come once"),
+        }
+    }
+    assert_eq!((read, recorder.count("Login")), (1004, 2));
+}
+
+/// A clock that stands until a test moves it.
+struct Hand(tokio::sync::watch::Sender<Timestamp>);
+
+impl Time for Hand {
+    fn now(&self) -> Timestamp {
+        *self.0.borrow()
+    }
+
+    fn sleep_until(&self, until: Timestamp) -> futures::future::BoxFuture<'_, ()> {
+        let mut moved = self.0.subscribe();
+        Box::pin(async move {
+            let _ = moved.wait_for(|now| *now >= until).await;
+        })
+    }
+}
+
+#[tokio::test]
+async fn an_idle_session_is_kept_alive() {
+    let (lab, connection, _other, _) = start().await;
+    let time = Arc::new(Hand(tokio::sync::watch::Sender::new(Timestamp::UNIX_EPOCH)));
+    let password = Secret::from(lab.addresses().vcenter_password.as_str());
+    let recorder = Arc::new(Recorder::default());
+    let vcenter = VCenter::connect_in(time.clone(), &connection, &password, recorder.clone())
+        .await
+        .expect("signed in");
+    let requests = || lab.stats().requests;
+    let pass = |minutes: i64| time.0.send_modify(|now| *now += SignedDuration::from_mins(minutes));
+    let settle = async |until: &dyn Fn() -> bool| {
+        while !until() {
+            tokio::task::yield_now().await;
+        }
+    };
+    // Used a moment ago.
+    pass(9);
+    vcenter.roles().await.expect("read");
+    let before = requests();
+    pass(9);
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(requests(), before);
+    pass(1);
+    settle(&|| requests() == before + 1).await;
+    for minute in 1..=3 {
+        // Forty lab minutes in all: without a sign of life the session would have ended.
+        later(&lab, SignedDuration::from_mins(10));
+        pass(10);
+        settle(&|| requests() == before + 1 + minute).await;
+    }
+    later(&lab, SignedDuration::from_mins(10));
+    vcenter.roles().await.expect("read");
+    assert_eq!(recorder.count("Login"), 1);
+    drop(vcenter);
+    settle(&|| lab.with_world(|w| w.onprem.sessions.len()) == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_connection_is_told_and_taken_up_again() {
+    let (lab, connection, _, _) = start().await;
+    let time = Arc::new(Hand(tokio::sync::watch::Sender::new(Timestamp::UNIX_EPOCH)));
+    let password = Secret::from(lab.addresses().vcenter_password.as_str());
+    let gate = Gate::open(&connection.url).await;
+    let through = VCenterConnection {
+        proxy: Proxy::Explicit {
+            url: gate.url.clone(),
+            user: String::new(),
+        },
+        ..connection
+    };
+    let vcenter = VCenter::connect_in(time.clone(), &through, &password, Arc::new(Recorder::default()))
+        .await
+        .expect("signed in");
+    let known = vcenter.inventory().await.expect("read").vms;
+    let mut changes = vcenter.watch(known);
+    assert!(matches!(changes.next().await, Some(Change::Quiet)));
+
+    gate.close();
+    match changes.next().await {
+        Some(Change::Lost(e)) => assert_eq!(e.class(), ErrorClass::Transient, "{e:?}"),
+        other => panic!("{other:?}"),
+    }
+    lab.with_world(|w| w.onprem.vm_mut("vm-23").expect("there").cpus = 7);
+    // Tries again after 1, 2, 4… seconds; said once.
+    let refused = gate.refused();
+    while gate.refused() == refused {
+        time.0.send_modify(|now| *now += SignedDuration::from_secs(1));
+        tokio::task::yield_now().await;
+    }
+    gate.reopen();
+    let mut heard = Vec::new();
+    while !matches!(heard.last(), Some(Change::Back)) {
+        time.0.send_modify(|now| *now += SignedDuration::from_secs(1));
+        let next = tokio::time::timeout(std::time::Duration::from_millis(20), changes.next()).await;
+        heard.extend(next.ok().flatten());
+    }
+    assert!(
+        matches!(&heard[..], [Change::Upserted(vms), Change::Back] if vms.len() == 1 && vms[0].cpus == 7),
+        "{heard:?}"
+    );
+
+    // A password that is wrong now ends the watch: trying again would lock the account.
+    lab.with_world(|w| {
+        w.onprem.password = "another".into();
+        w.onprem.sessions.clear();
+    });
+    match told(&mut changes).await {
+        Change::Lost(e) => assert_eq!(e.code(), "InvalidLogin"),
+        other => panic!("{other:?}"),
+    }
+    assert!(changes.next().await.is_none());
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 
 /// Objects in one answer at most, as observed on real vCenters.
-const PAGE: usize = 100;
+pub(super) const PAGE: usize = 100;
 
 /// The rest of a truncated read.
 pub(super) struct Reading {
@@ -98,53 +98,77 @@ impl Context<'_> {
     fn collect(&mut self, request: &Element) -> Result<Vec<String>, Fault> {
         let mut written = Vec::new();
         for spec in request.all("specSet") {
-            let properties: Vec<&Element> = spec.all("propSet").collect();
-            let mut found = Vec::new();
-            for set in spec.all("objectSet") {
-                let start = set
-                    .object("obj")
-                    .ok_or_else(|| Fault::argument("specSet.objectSet.obj"))?;
-                if !self.exists(&start) {
-                    return Err(if self.session.is_none() && start.0 == "ContainerView" {
-                        Fault::not_authenticated(&start)
-                    } else {
-                        Fault::not_found(&start)
-                    });
-                }
-                let mut named = BTreeMap::new();
-                name_all(set, &mut named);
-                let mut walk = Walk {
-                    context: self,
-                    named,
-                    seen: BTreeSet::new(),
-                    found: &mut found,
-                };
-                if !set.flag("skip") {
-                    walk.found.push(start.clone());
-                }
-                walk.follow(&start, set);
-            }
-            let mut once = BTreeSet::new();
-            found.retain(|o| once.insert(o.clone()));
-            for object in found {
-                let fitting: Vec<&Element> = properties
-                    .iter()
-                    .copied()
-                    .filter(|p| objects::is_a(&object.0, p.text("type").unwrap_or_default()))
-                    .collect();
-                if !fitting.is_empty() {
-                    written.push(self.object(&object, &fitting)?);
-                }
+            for (object, fitting) in self.select(spec)? {
+                written.push(self.object(&object, &fitting)?);
             }
         }
         Ok(written)
     }
 
-    fn object(&self, object: &(String, String), specs: &[&Element]) -> Result<String, Fault> {
+    /// Objects that a filter's specification is about, each with the property sets that fit its type.
+    pub(super) fn select<'s>(&self, spec: &'s Element) -> Result<Vec<(Reference, Vec<&'s Element>)>, Fault> {
+        let properties: Vec<&Element> = spec.all("propSet").collect();
+        let mut found = Vec::new();
+        for set in spec.all("objectSet") {
+            let start = set
+                .object("obj")
+                .ok_or_else(|| Fault::argument("specSet.objectSet.obj"))?;
+            if !self.exists(&start) {
+                if spec.flag("reportMissingObjectsInResults") {
+                    continue;
+                }
+                return Err(if self.session.is_none() && start.0 == "ContainerView" {
+                    Fault::not_authenticated(&start)
+                } else {
+                    Fault::not_found(&start)
+                });
+            }
+            let mut named = BTreeMap::new();
+            name_all(set, &mut named);
+            let mut walk = Walk {
+                context: self,
+                named,
+                seen: BTreeSet::new(),
+                found: &mut found,
+            };
+            if !set.flag("skip") {
+                walk.found.push(start.clone());
+            }
+            walk.follow(&start, set);
+        }
+        let mut once = BTreeSet::new();
+        found.retain(|o| once.insert(o.clone()));
+        let fitting = |object: &Reference| {
+            let fit = |p: &&Element| objects::is_a(&object.0, p.text("type").unwrap_or_default());
+            properties.iter().copied().filter(fit).collect::<Vec<_>>()
+        };
+        let all = found.into_iter().map(|o| (fitting(&o), o));
+        Ok(all.filter(|(f, _)| !f.is_empty()).map(|(f, o)| (o, f)).collect())
+    }
+
+    fn object(&self, object: &Reference, specs: &[&Element]) -> Result<String, Fault> {
+        let (set, missing) = self.values(object, specs)?;
+        let mut out = reference(&object.0, &object.1).element("obj");
+        for (path, value) in set {
+            let _ = write!(out, "<propSet><name>{}</name>{value}</propSet>", escape(path.as_str()));
+        }
+        for (path, fault) in missing {
+            let fault = fault.localized().element("fault");
+            let _ = write!(
+                out,
+                "<missingSet><path>{}</path>{fault}</missingSet>",
+                escape(path.as_str())
+            );
+        }
+        Ok(format!("<objects>{out}</objects>"))
+    }
+
+    /// The properties of an object that are set, written as `<val>`, and those that this caller may not see.
+    pub(super) fn values(&self, object: &Reference, specs: &[&Element]) -> Result<Values, Fault> {
         let all = objects::properties(self.w, self.open, self.session.as_deref(), object)
             .ok_or_else(|| Fault::not_found(object))?;
         let Val::Data(_, fields) = &all else {
-            return Ok(String::new());
+            return Ok(Values::default());
         };
         let mut paths: Vec<String> = Vec::new();
         for spec in specs {
@@ -157,33 +181,26 @@ impl Context<'_> {
             object.0.as_str(),
             "ServiceInstance" | "SessionManager" | "PropertyCollector"
         );
-        let (mut set, mut missing) = (String::new(), String::new());
+        let mut values = Values::default();
         let mut once = BTreeSet::new();
         for path in paths.into_iter().filter(|p| once.insert(p.clone())) {
-            let fault = if self.session.is_none() && !open {
-                Some(Fault::not_authenticated(object))
+            if self.session.is_none() && !open {
+                values.1.push((path, Fault::not_authenticated(object)));
             } else if !objects::knows(&object.0, path.split('.').next().unwrap_or_default(), fields) {
-                Some(Fault::new("InvalidProperty", "").with("name", Val::text(path.as_str())))
-            } else {
-                None
-            };
-            let name = escape(path.as_str());
-            let _ = match (fault, all.at(&path)) {
-                (Some(f), _) => write!(
-                    missing,
-                    "<missingSet><path>{name}</path>{}</missingSet>",
-                    f.localized().element("fault")
-                ),
-                (None, Some(v)) => write!(set, "<propSet><name>{name}</name>{}</propSet>", v.property("val")),
-                (None, None) => Ok(()),
-            };
+                return Err(Fault::new("InvalidProperty", "").with("name", Val::text(path.as_str())));
+            } else if let Some(value) = all.at(&path) {
+                values.0.push((path, value.property("val")));
+            }
         }
-        Ok(format!(
-            "<objects>{}{set}{missing}</objects>",
-            reference(&object.0, &object.1).element("obj")
-        ))
+        Ok(values)
     }
 }
+
+/// Type and id.
+type Reference = (String, String);
+
+/// Paths with what is set, and paths with why they can't be read.
+pub(super) type Values = (Vec<(String, String)>, Vec<(String, Fault)>);
 
 /// Selection sets by their names; a set may refer to itself.
 fn name_all<'a>(set: &'a Element, named: &mut BTreeMap<&'a str, &'a Element>) {

@@ -5,12 +5,14 @@
 //! missing), faults where the real one has them. Foreign clients (pyvmomi) judge it.
 //!
 //! `wire` reads requests and writes values, `objects` describes what stands in the datacenter, `collector` answers property
-//! reads, `access` and `machines` carry out the rest.
+//! reads, `updates` tells changes, `access` and `machines` carry out the rest.
 
 mod access;
 mod collector;
+mod devices;
 mod machines;
 mod objects;
+mod updates;
 mod wire;
 
 use crate::{
@@ -29,6 +31,7 @@ use jiff::SignedDuration;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 use wire::{Element, Fault, Val, reference};
 
@@ -63,6 +66,7 @@ struct Open {
     next: u64,
     views: BTreeMap<String, View>,
     reads: BTreeMap<String, collector::Reading>,
+    watchers: BTreeMap<String, updates::Watcher>,
 }
 
 impl Open {
@@ -74,6 +78,7 @@ impl Open {
     fn end(&mut self, session: &str) {
         self.views.retain(|_, v| v.session != session);
         self.reads.retain(|_, r| r.session != session);
+        self.watchers.retain(|_, w| w.session != session);
     }
 }
 
@@ -94,6 +99,10 @@ struct Context<'a> {
     session: Option<String>,
     user: String,
     set_cookie: Option<String>,
+    /// The call has looked before, and waits.
+    again: bool,
+    /// There is nothing to tell yet.
+    pending: bool,
 }
 
 /// What a method answers: the content of its `…Response` element.
@@ -114,12 +123,32 @@ async fn versions(State(service): State<Arc<Service>>) -> Response {
 }
 
 async fn call(State(service): State<Arc<Service>>, headers: HeaderMap, body: String) -> Response {
+    let request = wire::request(&body);
+    let Some(until) = request.as_ref().ok().and_then(updates::deadline) else {
+        return answer(&service, &headers, &request, false).0;
+    };
+    let mut changed = service.world.lock().changes();
+    let mut again = false;
+    loop {
+        changed.mark_unchanged();
+        let (response, pending) = answer(&service, &headers, &request, again);
+        if !pending || Instant::now() >= until {
+            return response;
+        }
+        updates::news(&service, &mut changed, until).await;
+        again = true;
+    }
+}
+
+/// Answers a call; true when it may wait for something to tell.
+fn answer(service: &Service, headers: &HeaderMap, request: &Result<Element, String>, again: bool) -> (Response, bool) {
     let mut world = service.world.lock();
+    world.advance(service.clock.now());
     let mut open = service.open.lock().unwrap_or_else(PoisonError::into_inner);
     let idle = IDLE.max(SignedDuration::from_secs(
         IDLE_REAL_SECS * i64::from(service.clock.speed()),
     ));
-    let key = cookie(&headers).filter(|key| renew(&mut world, &mut open, key, idle));
+    let key = cookie(headers).filter(|key| renew(&mut world, &mut open, key, idle));
     let user = key
         .as_ref()
         .and_then(|k| world.onprem.sessions.get(k))
@@ -131,14 +160,14 @@ async fn call(State(service): State<Arc<Service>>, headers: HeaderMap, body: Str
         session: key,
         user,
         set_cookie: None,
+        again,
+        pending: false,
     };
-    let (method, outcome) = match wire::request(&body) {
-        Ok(request) => {
-            let outcome = context.dispatch(&request);
-            (request.name, outcome)
-        }
-        Err(why) => (String::new(), Err(Fault::new("InvalidRequest", &why))),
+    let (method, outcome) = match request {
+        Ok(request) => (request.name.as_str(), context.dispatch(request)),
+        Err(why) => ("", Err(Fault::new("InvalidRequest", why))),
     };
+    let pending = context.pending;
     let set_cookie = context.set_cookie.take();
     let (status, body) = match outcome {
         Ok(content) => (
@@ -156,7 +185,7 @@ async fn call(State(service): State<Arc<Service>>, headers: HeaderMap, body: Str
     if let Some(value) = set_cookie.and_then(|c| c.parse().ok()) {
         response.headers_mut().insert(header::SET_COOKIE, value);
     }
-    response
+    (response, pending)
 }
 
 /// The session key in the cookie; a vCenter puts it in double quotes.
@@ -225,6 +254,12 @@ impl Context<'_> {
             "ContinueRetrievePropertiesEx" => self.continue_retrieve(request),
             "CancelRetrievePropertiesEx" => self.cancel_retrieve(request),
             "Fetch" => self.fetch(request, &this),
+            "CreatePropertyCollector" => self.create_collector(),
+            "DestroyPropertyCollector" => self.destroy_collector(&this.1),
+            "CreateFilter" => self.create_filter(request, &this.1),
+            "DestroyPropertyFilter" => self.destroy_filter(&this.1),
+            "WaitForUpdates" | "WaitForUpdatesEx" => self.updates(request, &this.1),
+            "CancelWaitForUpdates" => self.cancel_wait(&this.1),
             "FindByInventoryPath" | "FindByUuid" | "FindChild" => self.find(request),
             "AddAuthorizationRole" => self.add_role(request),
             "UpdateAuthorizationRole" => self.update_role(request),

@@ -1,7 +1,7 @@
 //! What stands in the datacenter, as managed objects with their properties.
 
 use super::{
-    Open, View, access,
+    Open, View, access, devices, updates,
     wire::{Fault, Val, data, reference},
 };
 use crate::{
@@ -34,7 +34,6 @@ const OPTIONAL: &[(&str, &[&str])] = &[
             "availableField",
             "environmentBrowser",
             "layoutEx",
-            "capability",
             "resourceConfig",
             "storage",
             "recentTask",
@@ -51,8 +50,6 @@ const OPTIONAL: &[(&str, &[&str])] = &[
             "hardware",
             "config",
             "capability",
-            "datastore",
-            "network",
             "tag",
             "customValue",
             "permission",
@@ -115,9 +112,15 @@ pub(super) fn is_a(kind: &str, wanted: &str) -> bool {
         "Network",
         "VirtualMachine",
     ];
+    let parent = match kind {
+        "ClusterComputeResource" => "ComputeResource",
+        "DistributedVirtualPortgroup" => "Network",
+        _ => kind,
+    };
     kind == wanted
+        || parent == wanted
         || wanted == "ManagedObject"
-        || wanted == "ManagedEntity" && entity.contains(&kind)
+        || wanted == "ManagedEntity" && entity.contains(&parent)
         || wanted == "View" && kind == "ContainerView"
 }
 
@@ -137,6 +140,9 @@ pub(super) fn exists(w: &World, open: &Open, session: Option<&str>, object: &(St
             .views
             .get(moref)
             .is_some_and(|v| Some(v.session.as_str()) == session),
+        "PropertyCollector" | "PropertyFilter" if !SERVICES.contains(&(kind, moref)) => {
+            updates::exists(open, session, kind, moref)
+        }
         _ => SERVICES.contains(&(kind, moref)) || w.onprem.entities.iter().any(|e| e.kind == kind && e.moref == moref),
     }
 }
@@ -159,6 +165,8 @@ pub(super) fn properties(w: &World, open: &Open, session: Option<&str>, object: 
                 ("view", Val::refs(inside(w, view))),
             ]
         }
+        "PropertyCollector" if moref != "propertyCollector" => vec![("filter", updates::filters(open, session, moref))],
+        "PropertyFilter" => vec![],
         _ if SERVICES.contains(&(kind, moref)) => match kind {
             "ServiceInstance" => vec![
                 ("content", service_content(w)),
@@ -188,7 +196,7 @@ pub(super) fn properties(w: &World, open: &Open, session: Option<&str>, object: 
                 let tasks = w.onprem.tasks.iter().map(|t| ("Task".to_owned(), t.moref.clone()));
                 vec![("recentTask", Val::refs(tasks)), ("maxCollector", Val::int(32))]
             }
-            "PropertyCollector" => vec![("filter", Val::refs([]))],
+            "PropertyCollector" => vec![("filter", updates::filters(open, session, moref))],
             "ViewManager" => {
                 let own = open.views.iter().filter(|(_, v)| Some(v.session.as_str()) == session);
                 vec![(
@@ -280,7 +288,7 @@ fn root(w: &World) -> &'static str {
         .unwrap_or_default()
 }
 
-fn of_kind<'a>(w: &'a World, kind: &'a str) -> impl Iterator<Item = &'a Entity> {
+pub(super) fn of_kind<'a>(w: &'a World, kind: &'a str) -> impl Iterator<Item = &'a Entity> {
     w.onprem.entities.iter().filter(move |e| e.kind == kind)
 }
 
@@ -289,6 +297,17 @@ fn first(w: &World, kind: &str) -> (String, String) {
         .next()
         .map(|e| (e.kind.to_owned(), e.moref.to_owned()))
         .unwrap_or_default()
+}
+
+/// Type and moref of an entity.
+pub(super) fn entity_of(w: &World, moref: &str) -> Option<(String, String)> {
+    let e = w.onprem.entities.iter().find(|e| *e.moref == *moref)?;
+    Some((e.kind.to_owned(), moref.to_owned()))
+}
+
+fn all_of(w: &World, kind: &str) -> Val {
+    let fitting = w.onprem.entities.iter().filter(|e| is_a(e.kind, kind));
+    Val::refs(fitting.map(|e| (e.kind.to_owned(), e.moref.to_string())))
 }
 
 fn named_folder(w: &World, name: &str) -> (String, String) {
@@ -338,8 +357,11 @@ fn inside(w: &World, view: &View) -> Vec<(String, String)> {
     all
 }
 
+/// Of each host.
+const CORES: i32 = 24;
+const MEMORY: i64 = 256 << 30;
+
 fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
-    let own = |kind: &str| Val::refs([first(w, kind)]);
     let one = |(kind, moref): (String, String)| Val::Ref(kind, moref);
     let mut fields = vec![
         ("name", Val::text(encoded(&e.name))),
@@ -370,15 +392,56 @@ fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
             ("hostFolder", one(named_folder(w, "host"))),
             ("datastoreFolder", one(named_folder(w, "datastore"))),
             ("networkFolder", one(named_folder(w, "network"))),
-            ("datastore", own("Datastore")),
-            ("network", own("Network")),
+            ("datastore", all_of(w, "Datastore")),
+            ("network", all_of(w, "Network")),
         ],
-        "ComputeResource" => vec![
-            ("host", own("HostSystem")),
-            ("resourcePool", one(first(w, "ResourcePool"))),
-            ("datastore", own("Datastore")),
-            ("network", own("Network")),
-        ],
+        "ComputeResource" | "ClusterComputeResource" => {
+            let hosts = of_kind(w, "HostSystem").filter(|h| h.parent.as_deref() == Some(&*e.moref));
+            let hosts: Vec<_> = hosts.map(|h| (h.kind.to_owned(), h.moref.to_string())).collect();
+            let (n, cores) = (hosts.len() as i64, i64::from(CORES));
+            let summary = data(
+                &format!("{}Summary", e.kind),
+                [
+                    ("totalCpu", Val::int(n * cores * 2_600)),
+                    ("totalMemory", Val::long(n * MEMORY)),
+                    ("numCpuCores", Val::int(n * cores)),
+                    ("numCpuThreads", Val::int(n * cores * 2)),
+                    ("numHosts", Val::int(n)),
+                    ("numEffectiveHosts", Val::int(n)),
+                    ("overallStatus", Val::of("ManagedEntityStatus", "green")),
+                ],
+            );
+            vec![
+                ("host", Val::refs(hosts)),
+                ("summary", summary),
+                ("resourcePool", one(first(w, "ResourcePool"))),
+                ("datastore", all_of(w, "Datastore")),
+                ("network", all_of(w, "Network")),
+            ]
+        }
+        "Network" | "DistributedVirtualPortgroup" => {
+            let summary = data(
+                "NetworkSummary",
+                [
+                    ("network", reference(e.kind, &e.moref)),
+                    ("name", Val::text(encoded(&e.name))),
+                    ("accessible", Val::flag(true)),
+                ],
+            );
+            let inside = w
+                .onprem
+                .vms
+                .iter()
+                .filter(|v| devices::networks(w, v).iter().any(|n| n.1 == *e.moref));
+            vec![
+                ("summary", summary),
+                ("host", all_of(w, "HostSystem")),
+                (
+                    "vm",
+                    Val::refs(inside.map(|v| ("VirtualMachine".to_owned(), v.moref.clone()))),
+                ),
+            ]
+        }
         "HostSystem" => {
             let product = data(
                 "AboutInfo",
@@ -411,20 +474,43 @@ fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
                     ("vmotionEnabled", Val::flag(false)),
                 ],
             );
+            let hardware = data(
+                "HostHardwareSummary",
+                [
+                    ("vendor", Val::text("Contoso")),
+                    ("model", Val::text("Rack 740")),
+                    ("uuid", Val::text(w.guid(&format!("host {}", e.moref)).to_string())),
+                    ("memorySize", Val::long(MEMORY)),
+                    ("cpuModel", Val::text("Contoso CPU")),
+                    ("cpuMhz", Val::int(2_600)),
+                    ("numCpuPkgs", Val::int(2)),
+                    ("numCpuCores", Val::int(CORES)),
+                    ("numCpuThreads", Val::int(CORES * 2)),
+                    ("numNics", Val::int(4)),
+                    ("numHBAs", Val::int(2)),
+                ],
+            );
             let summary = data(
                 "HostListSummary",
                 [
                     ("host", reference(e.kind, e.moref)),
                     ("runtime", runtime.clone()),
                     ("config", config),
+                    ("hardware", hardware),
                     ("rebootRequired", Val::flag(false)),
                     ("overallStatus", Val::of("ManagedEntityStatus", "green")),
                 ],
             );
+            let here = w.onprem.vms.iter().filter(|v| devices::host(w, v).1 == *e.moref);
             vec![
-                ("vm", Val::refs(machines(w))),
+                (
+                    "vm",
+                    Val::refs(here.map(|v| ("VirtualMachine".to_owned(), v.moref.clone()))),
+                ),
                 ("runtime", runtime),
                 ("summary", summary),
+                ("datastore", all_of(w, "Datastore")),
+                ("network", all_of(w, "Network")),
             ]
         }
         "ResourcePool" => vec![
@@ -500,7 +586,7 @@ fn task(t: &LabTask, w: &World) -> Val {
 }
 
 fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
-    let (datastore, network) = (first(w, "Datastore"), first(w, "Network"));
+    let (datastore, h) = (first(w, "Datastore"), &v.hardware);
     let path = Val::text(format!("[contoso-ds1] {0}/{0}.vmx", v.name));
     let on = v.power == Power::On;
     let name = Val::text(encoded(&v.name));
@@ -508,14 +594,14 @@ fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
         "VirtualMachineRuntimeInfo",
         [
             ("host", {
-                let (kind, moref) = first(w, "HostSystem");
+                let (kind, moref) = devices::host(w, v);
                 reference(&kind, &moref)
             }),
             ("connectionState", Val::of("VirtualMachineConnectionState", "connected")),
             ("powerState", Val::of("VirtualMachinePowerState", v.power.vim())),
             ("toolsInstallerMounted", Val::flag(false)),
             ("numMksConnections", Val::int(0)),
-            ("consolidationNeeded", Val::flag(false)),
+            ("consolidationNeeded", Val::flag(h.consolidation_needed)),
         ],
     );
     let running = if v.tools_running {
@@ -536,15 +622,6 @@ fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
         ("toolsVersion", Val::text("12325")),
     ];
     if v.tools_running {
-        let address = data(
-            "NetIpConfigInfoIpAddress",
-            [
-                ("ipAddress", Val::text(v.ip.as_str())),
-                ("prefixLength", Val::int(24)),
-                ("origin", Val::text("manual")),
-                ("state", Val::text("preferred")),
-            ],
-        );
         guest.extend([
             ("guestId", Val::text(v.guest_id.as_str())),
             (
@@ -558,30 +635,8 @@ fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
             ("guestFullName", Val::text(v.guest_full_name.as_str())),
             ("hostName", Val::text(v.host_name.as_str())),
             ("ipAddress", Val::text(v.ip.as_str())),
-            (
-                "net",
-                Val::List(
-                    "GuestNicInfo",
-                    vec![data(
-                        "GuestNicInfo",
-                        [
-                            ("network", Val::text("VM Network")),
-                            ("ipAddress", Val::List("xsd:string", vec![Val::text(v.ip.as_str())])),
-                            ("macAddress", Val::text(v.mac.as_str())),
-                            ("connected", Val::flag(true)),
-                            ("deviceConfigId", Val::int(4000)),
-                            (
-                                "ipConfig",
-                                data(
-                                    "NetIpConfigInfo",
-                                    [("ipAddress", Val::List("NetIpConfigInfoIpAddress", vec![address]))],
-                                ),
-                            ),
-                        ],
-                    )],
-                ),
-            ),
         ]);
+        guest.extend(devices::inside(v));
     }
     guest.extend([
         (
@@ -611,7 +666,7 @@ fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
             ("vmPathName", path.clone()),
             ("memorySizeMB", Val::int(v.memory_mib)),
             ("numCpu", Val::int(v.cpus)),
-            ("numEthernetCards", Val::int(1)),
+            ("numEthernetCards", Val::int(1 + h.cards.len() as i64)),
             ("numVirtualDisks", Val::int(v.disks.len() as i64)),
             ("uuid", Val::text(v.bios_uuid.to_string())),
             ("instanceUuid", Val::text(v.instance_uuid.to_string())),
@@ -671,7 +726,7 @@ fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
                         ("numCPU", Val::int(v.cpus)),
                         ("numCoresPerSocket", Val::int(1)),
                         ("memoryMB", Val::int(v.memory_mib)),
-                        ("device", Val::List("VirtualDevice", devices(v, &datastore, &network))),
+                        ("device", Val::List("VirtualDevice", devices::devices(w, v))),
                     ],
                 ),
             ),
@@ -680,13 +735,20 @@ fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
                 "bootOptions",
                 data(
                     "VirtualMachineBootOptions",
-                    [("efiSecureBootEnabled", Val::flag(false))],
+                    [("efiSecureBootEnabled", Val::flag(h.secure_boot))],
                 ),
             ),
-            ("changeTrackingEnabled", Val::flag(false)),
+            ("changeTrackingEnabled", Val::flag(h.change_tracking)),
             ("firmware", Val::text(v.firmware)),
         ],
     );
+    let config = match (config, &h.key_id) {
+        (Val::Data(kind, mut fields), Some(id)) => {
+            fields.push(("keyId", devices::key(id)));
+            Val::Data(kind, fields)
+        }
+        (config, _) => config,
+    };
     vec![
         ("name", name),
         ("parent", {
@@ -699,7 +761,8 @@ fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
         ("guest", Val::Data("GuestInfo".into(), guest)),
         ("summary", summary),
         ("datastore", Val::refs([datastore])),
-        ("network", Val::refs([network])),
+        ("network", Val::refs(devices::networks(w, v))),
+        ("capability", devices::capability()),
         ("resourcePool", {
             let (kind, moref) = first(w, "ResourcePool");
             reference(&kind, &moref)
@@ -708,76 +771,4 @@ fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
     .into_iter()
     .chain(on.then_some(("guestHeartbeatStatus", Val::of("ManagedEntityStatus", "green"))))
     .collect()
-}
-
-fn devices(v: &LabVm, datastore: &(String, String), network: &(String, String)) -> Vec<Val> {
-    let about = |label: &str, summary: String| {
-        data(
-            "Description",
-            [("label", Val::text(label)), ("summary", Val::text(summary))],
-        )
-    };
-    let disks = v.disks.iter().enumerate().map(|(unit, d)| {
-        data(
-            "VirtualDisk",
-            [
-                ("key", Val::int(d.key)),
-                ("deviceInfo", about(&d.label, format!("{} KB", d.bytes / 1024))),
-                (
-                    "backing",
-                    data(
-                        "VirtualDiskFlatVer2BackingInfo",
-                        [
-                            ("fileName", Val::text(d.file_name.as_str())),
-                            ("datastore", reference(&datastore.0, &datastore.1)),
-                            ("diskMode", Val::text("persistent")),
-                            ("thinProvisioned", Val::flag(true)),
-                            ("uuid", Val::text(d.uuid.to_string())),
-                        ],
-                    ),
-                ),
-                ("controllerKey", Val::int(1000)),
-                ("unitNumber", Val::int(unit as i64)),
-                ("capacityInKB", Val::long(d.bytes / 1024)),
-                ("capacityInBytes", Val::long(d.bytes)),
-            ],
-        )
-    });
-    let controller = data(
-        "VirtualLsiLogicSASController",
-        [
-            ("key", Val::int(1000)),
-            ("deviceInfo", about("SCSI controller 0", "LSI Logic SAS".into())),
-            ("busNumber", Val::int(0)),
-            (
-                "device",
-                Val::List("xsd:int", v.disks.iter().map(|d| Val::int(d.key)).collect()),
-            ),
-            ("sharedBus", Val::of("VirtualSCSISharing", "noSharing")),
-            ("scsiCtlrUnitNumber", Val::int(7)),
-        ],
-    );
-    let card = data(
-        "VirtualVmxnet3",
-        [
-            ("key", Val::int(4000)),
-            ("deviceInfo", about("Network adapter 1", "VM Network".into())),
-            (
-                "backing",
-                data(
-                    "VirtualEthernetCardNetworkBackingInfo",
-                    [
-                        ("deviceName", Val::text("VM Network")),
-                        ("network", reference(&network.0, &network.1)),
-                    ],
-                ),
-            ),
-            ("controllerKey", Val::int(100)),
-            ("unitNumber", Val::int(7)),
-            ("addressType", Val::text("assigned")),
-            ("macAddress", Val::text(v.mac.as_str())),
-            ("wakeOnLanEnabled", Val::flag(true)),
-        ],
-    );
-    [controller].into_iter().chain(disks).chain([card]).collect()
 }

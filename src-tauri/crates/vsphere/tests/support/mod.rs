@@ -8,7 +8,10 @@ use sha2::{Digest, Sha256};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use vsphere::{VCenter, VsphereError};
 
 pub const USER: &str = "administrator@vsphere.local";
@@ -37,19 +40,10 @@ impl Vcsim {
             program.display()
         );
         let files = tempfile::tempdir().expect("a temporary folder");
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let mut params = rcgen::CertificateParams::new(["vcsim.contoso.com".to_owned()]).expect("a name");
-        params
-            .distinguished_name
-            .push(rcgen::DnType::CommonName, "vcsim.contoso.com");
-        let certificate = params.self_signed(&key).expect("a certificate");
+        let identity = identity("vcsim.contoso.com");
         let (cert, private) = (files.path().join("cert.pem"), files.path().join("key.pem"));
-        std::fs::write(&cert, certificate.pem()).expect("the certificate's file");
-        std::fs::write(&private, key.serialize_pem()).expect("the key's file");
-        let thumbprint: Vec<String> = Sha256::digest(certificate.der())
-            .iter()
-            .map(|b| format!("{b:02X}"))
-            .collect();
+        std::fs::write(&cert, identity.pem).expect("the certificate's file");
+        std::fs::write(&private, identity.key_pem).expect("the key's file");
 
         let mut child = Command::new(&program)
             .arg("-tlscert")
@@ -71,7 +65,7 @@ impl Vcsim {
         Vcsim {
             child,
             url,
-            thumbprint: thumbprint.join(":"),
+            thumbprint: identity.thumbprint,
             _files: files,
         }
     }
@@ -98,6 +92,42 @@ impl Drop for Vcsim {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A certificate of a server's own.
+pub struct Identity {
+    pub pem: String,
+    pub key_pem: String,
+    /// SHA-256.
+    pub thumbprint: String,
+    pub config: Arc<rustls::ServerConfig>,
+}
+
+pub fn identity(name: &str) -> Identity {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    let certificate = params.self_signed(&key).expect("a certificate");
+    let thumbprint: Vec<String> = Sha256::digest(certificate.der())
+        .iter()
+        .map(|b| format!("{b:02X}"))
+        .collect();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("TLS")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        )
+        .expect("a certificate");
+    Identity {
+        pem: certificate.pem(),
+        key_pem: key.serialize_pem(),
+        thumbprint: thumbprint.join(":"),
+        config: Arc::new(config),
     }
 }
 
@@ -136,5 +166,112 @@ impl Recorder {
     /// Everything that was recorded, as one text.
     pub fn text(&self) -> String {
         format!("{:?}", self.0.lock().expect("the record"))
+    }
+}
+
+/// A proxy (`CONNECT`) that can be closed: it then cuts what goes through it, and refuses.
+pub struct Gate {
+    /// `http://127.0.0.1:PORT`
+    pub url: String,
+    state: Arc<GateState>,
+}
+
+struct GateState {
+    server: String,
+    /// `Proxy-Authorization` that it wants.
+    wanted: Option<String>,
+    open: tokio::sync::watch::Sender<bool>,
+    refused: AtomicUsize,
+    passed: AtomicUsize,
+}
+
+impl Gate {
+    /// A gate on the way to a server, `https://127.0.0.1:PORT/sdk`.
+    pub async fn open(server: &str) -> Gate {
+        Gate::guarded(server, None).await
+    }
+
+    /// One that wants this value of `Proxy-Authorization`.
+    pub async fn guarded(server: &str, wanted: Option<&str>) -> Gate {
+        let server = server
+            .trim_start_matches("https://")
+            .trim_end_matches("/sdk")
+            .to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let state = Arc::new(GateState {
+            server,
+            wanted: wanted.map(str::to_owned),
+            open: tokio::sync::watch::Sender::new(true),
+            refused: AtomicUsize::new(0),
+            passed: AtomicUsize::new(0),
+        });
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
+        let shared = state.clone();
+        tokio::spawn(async move {
+            while let Ok((peer, _)) = listener.accept().await {
+                tokio::spawn(pass(peer, shared.clone()));
+            }
+        });
+        Gate { url, state }
+    }
+
+    pub fn close(&self) {
+        self.state.open.send_replace(false);
+    }
+
+    pub fn reopen(&self) {
+        self.state.open.send_replace(true);
+    }
+
+    /// How many connections were refused, and let pass.
+    pub fn refused(&self) -> usize {
+        self.state.refused.load(SeqCst)
+    }
+
+    pub fn passed(&self) -> usize {
+        self.state.passed.load(SeqCst)
+    }
+}
+
+async fn pass(mut peer: TcpStream, gate: Arc<GateState>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match peer.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return,
+        }
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let allowed = gate.wanted.as_ref().is_none_or(|wanted| {
+        head.lines()
+            .any(|l| l.eq_ignore_ascii_case(&format!("proxy-authorization: {wanted}")))
+    });
+    let mut open = gate.open.subscribe();
+    if !*open.borrow() || !allowed || !head.starts_with(&format!("CONNECT {} ", gate.server)) {
+        gate.refused.fetch_add(1, SeqCst);
+        let status = if allowed {
+            "403 Forbidden"
+        } else {
+            "407 Proxy Authentication Required"
+        };
+        let _ = peer
+            .write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes())
+            .await;
+        return;
+    }
+    gate.passed.fetch_add(1, SeqCst);
+    let Ok(mut server) = TcpStream::connect(&gate.server).await else {
+        return;
+    };
+    if peer
+        .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        .await
+        .is_err()
+    {
+        return;
+    }
+    tokio::select! {
+        _ = tokio::io::copy_bidirectional(&mut peer, &mut server) => {}
+        _ = open.wait_for(|open| !*open) => {}
     }
 }
