@@ -142,6 +142,9 @@ pub(crate) enum Effect {
     CutBefore,
     /// The token that came with the request, and with it every request that brings it again, is refused as expired.
     ExpireToken,
+    /// The session is revoked: the token that came with the request, and all that are as old, are refused with a challenge
+    /// (continuous access evaluation).
+    RevokeSession,
     /// All sessions with vCenter end before the request.
     EndSessions,
     /// The long-running operation that the request starts ends badly.

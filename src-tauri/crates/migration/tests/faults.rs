@@ -192,6 +192,7 @@ macro_rules! scripts {
 scripts! {
     sign_in_lost
     token_expired
+    sign_in_challenged
     subscription_disabled
     right_missing
     registration_denied
