@@ -209,7 +209,7 @@ pub fn scripts() -> Vec<FaultScript> {
         title: s.title.clone(),
         happens: s.happens.clone(),
         admin: s.admin.clone(),
-        by_itself: s.end == lab::faults::End::ByItself,
+        by_itself: !matches!(s.end, lab::faults::End::Person { .. }),
         replication: match s.with {
             With::InMageRcm => Some(ReplicationMethod::InMageRcm),
             With::VMwareCbt => Some(ReplicationMethod::VMwareCbt),

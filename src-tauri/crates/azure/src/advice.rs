@@ -252,6 +252,10 @@ impl AzureError {
                 let subject = Subject::default();
                 let says = format!("Entra says: {message}");
                 match row(code) {
+                    // Here the message is the command to run.
+                    Some(Row(_, title, why, fix)) if code == auth::claims::OF_CLI => {
+                        Advice { title: (*title).into(), detail: (*why).into(), hint: format!("{fix} {message}") }
+                    }
                     Some(Row(_, title, why, fix)) => {
                         Advice { title: (*title).into(), detail: format!("{} {says}", subject.fill(why)), hint: (*fix).into() }
                     }

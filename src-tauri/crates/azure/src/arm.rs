@@ -1,7 +1,9 @@
 //! The client of Azure Resource Manager.
 
 use crate::{
-    AzureError, ErrorClass, Network, Operation, Polled, TokenCredential, auth, clouds,
+    AzureError, ErrorClass, Network, Operation, Polled, TokenCredential,
+    auth::{self, claims},
+    clouds,
     error::{Origin, read, typed},
     limits::{Limits, Priority, Quota},
     model::Page,
@@ -392,17 +394,26 @@ impl Arm {
         })
     }
 
-    /// Sends one request with a token. A token that Azure refuses is replaced once.
+    /// Sends one request with a token. A token that Azure refuses is replaced once, by one that was asked for with what
+    /// Azure demands.
     async fn send(&self, method: Method, url: Url, body: Option<Bytes>) -> Result<Answer, AzureError> {
         let (answer, token) = self.admitted(None, &method, &url, body.clone()).await?;
         if answer.status != 401 {
             return Ok(answer);
         }
-        let fresh = self.token(Some(token.clone())).await?;
-        if fresh == token {
-            Ok(answer)
+        let demanded = claims::demanded(&answer.headers);
+        if let Some(demanded) = &demanded {
+            self.shared.known.learn(demanded.expose());
+        }
+        let fresh = self.token(Some(token.clone()), demanded).await?;
+        let answer = if fresh == token {
+            answer
         } else {
-            Ok(self.admitted(Some(fresh), &method, &url, body).await?.0)
+            self.admitted(Some(fresh), &method, &url, body).await?.0
+        };
+        match claims::demanded(&answer.headers).filter(|_| answer.status == 401) {
+            Some(demanded) => Err(claims::unmet(&self.shared.connection, &demanded)),
+            None => Ok(answer),
         }
     }
 
@@ -419,7 +430,7 @@ impl Arm {
         let exchange = async {
             let token = match token {
                 Some(token) => token,
-                None => self.token(None).await?,
+                None => self.token(None, None).await?,
             };
             let call = self.call(&token, method, url, body);
             let answer = transport::send(&self.shared.http, call, &self.shared.known, self.trace()).await?;
@@ -462,7 +473,12 @@ impl Arm {
         call
     }
 
-    pub(crate) async fn token(&self, refused: Option<Secret<String>>) -> Result<Secret<String>, AzureError> {
+    /// Gets a token. `refused`: the one that Azure has just refused, and what it demanded then.
+    pub(crate) async fn token(
+        &self,
+        refused: Option<Secret<String>>,
+        demanded: Option<Secret<String>>,
+    ) -> Result<Secret<String>, AzureError> {
         let refused = {
             let mut last = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
             if refused.is_some() {
@@ -473,6 +489,7 @@ impl Arm {
         let context = auth::Context {
             trace: self.trace.clone(),
             refused,
+            demanded,
         };
         let scopes = [self.shared.scope.as_str()];
         let token = auth::CONTEXT

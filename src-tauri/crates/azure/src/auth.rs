@@ -9,13 +9,15 @@
 //! keep Entra's `AADSTS` numbers (`azure_identity`'s parser refuses descriptions with escaped line breaks), and take
 //! the time from [`Time`], so that a run of days can be proved in seconds. `azure_identity` reads the computer's clock.
 //! Access tokens are in memory only. Each is renewed five minutes before it ends, by one request at a time for a tenant
-//! and scope, while the old one still serves if Entra is down.
+//! and scope, while the old one still serves if Entra is down. What Azure demands of a token beyond that is answered, see
+//! [`claims`].
 //!
 //! Begin with [`Session`].
 
 pub(crate) mod advice;
 mod browser;
 mod certificate;
+pub(crate) mod claims;
 mod device;
 mod entra;
 mod outside;
@@ -43,6 +45,8 @@ pub(crate) struct Context {
     pub trace: Option<Arc<dyn Trace>>,
     /// A token that Azure refused although it should be valid.
     pub refused: Option<Secret<String>>,
+    /// What Azure demanded when it refused the token.
+    pub demanded: Option<Secret<String>>,
 }
 
 tokio::task_local! {

@@ -135,7 +135,7 @@ async fn hops(arm: &Arm, network: &Network, steps: &mut Steps) -> Option<()> {
         Ok(login) => format!("Sign in at {}", host_of(login)),
         Err(_) => "Sign in".to_owned(),
     };
-    match (arm.token(None).await, login) {
+    match (arm.token(None, None).await, login) {
         (Ok(_), _) => steps.push(
             Hop::SignIn,
             true,

@@ -5,8 +5,8 @@
 //! retrying to the caller (the engine writes each attempt into its journal), and says in words what a person can do.
 //!
 //! Three rules hold everywhere. Nothing here retries: an error names its [`ErrorClass`] and the engine decides. (One
-//! exception: a request that Azure refused because the token had expired is sent again with a new one; a refused request
-//! changed nothing.) What may have to wait is the first sending, for room in Azure's [`limits`]. A token goes to the
+//! exception: a request whose token Azure refused is sent again, once, with a new one that meets what Azure demands; a
+//! refused request changed nothing.) What may have to wait is the first sending, for room in Azure's [`limits`]. A token goes to the
 //! resource manager's host only. Nothing that leaves this crate, trace, log or error, holds a secret (see [`redact`]).
 //!
 //! What Azure answers has types, a module for each provider ([`sql`], [`network`], [`recovery`] …), see [`model`].

@@ -83,6 +83,7 @@ const KEYS: &[&str] = &[
     "assertion",
     "authkey1",
     "authkey2",
+    "claims",
     "client_assertion",
     "code_verifier",
     "consolescreenshotbloburi",

@@ -291,6 +291,37 @@ async fn a_refused_token_is_replaced_once() {
     );
 }
 
+/// Azure demands something of the token each time, whatever it is sent: it is tried once more and never again.
+#[tokio::test]
+async fn a_demand_is_answered_once_and_shown_nowhere() {
+    // {"access_token":{"acrs":{"essential":true,"value":"CANARY"}}}
+    let claims = "eyJhY2Nlc3NfdG9rZW4iOnsiYWNycyI6eyJlc3NlbnRpYWwiOnRydWUsInZhbHVlIjoiQ0FOQVJZIn19fQ==";
+    for (list, requests) in [
+        (&["token-aaaaaaaa", "token-bbbbbbbb", "token-cccccccc"][..], 2),
+        (&["token-aaaaaaaa"], 1),
+    ] {
+        let server = MockServer::start().await;
+        let kept = Arc::new(Kept::default());
+        let arm = Arm::connect(&connection(&server), tokens(list))
+            .unwrap()
+            .traced(kept.clone());
+        let challenge = format!("Bearer realm=\"\", error=\"insufficient_claims\", claims=\"{claims}\"");
+        let refusal = json_answer(401, json!({"error": {"code": "AuthenticationFailed", "message": "m"}}));
+        answer(
+            &server,
+            "PUT",
+            VNET,
+            refusal.insert_header("WWW-Authenticate", challenge.as_str()),
+        )
+        .await;
+        let e = arm.put(&ResourceId::new(VNET), &json!({})).await.unwrap_err();
+        assert_eq!((e.code(), e.class()), ("ClaimsNotMet", ErrorClass::Auth), "{e}");
+        assert_eq!(server.received_requests().await.unwrap().len(), requests);
+        let shown = format!("{} {e:?} {:?}", kept.shown(), e.advice());
+        assert!(!shown.contains("CANARY") && !shown.contains(claims), "{shown}");
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_sent_twice() {
     for status in [408, 429, 500, 502, 503, 504] {

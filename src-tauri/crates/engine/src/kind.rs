@@ -32,7 +32,7 @@ pub enum Observed {
     InFlight(Handle),
     /// Not yet: look again after so long. For checks and waits; a person's task shows as NeedsPerson meanwhile.
     NotYet { text: String, again_secs: u32 },
-    /// Not needed; ends as Skipped.
+    /// Not needed, or a look that is not allowed and can be left out; ends as Skipped, with these words.
     NotNeeded(String),
 }
 

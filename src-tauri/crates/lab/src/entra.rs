@@ -6,6 +6,8 @@
 //! was given, as [`Person`] says. Time is real by default, because the token caches of foreign clients live in real time;
 //! with [`TokenTime::Lab`] a token's hour is an hour of lab time, and the lab counts every expired token that it sees.
 //!
+//! Continuous access evaluation: what [`Directory::challenge`] demands, a token has only when it was asked for with it.
+//!
 //! Stricter than Entra where that finds mistakes of a client: a refresh token is dead as soon as its successor was used, and
 //! whoever asks for a device code's tokens faster than told is told to slow down.
 
@@ -31,7 +33,7 @@ use crate::{
 };
 
 pub use grants::IDENTITY_HEADER;
-pub(crate) use tokens::check;
+pub(crate) use tokens::{check, revoke};
 
 /// The public client of Microsoft's development tools; every tenant knows it.
 const DEVELOPER_CLIENT: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
@@ -95,6 +97,8 @@ pub struct Directory {
     /// `admin@contoso.com`
     pub user: String,
     pub account_disabled: bool,
+    /// What the resource manager demands of every token: the `access_token` part of a claims challenge.
+    demanded: Value,
     /// The service principal's secret is past its end.
     pub secret_expired: bool,
     /// Certificates (DER) that are registered for the service principal.
@@ -119,6 +123,8 @@ struct Code {
     tenant: String,
     ends: Timestamp,
     used: bool,
+    /// What the page was asked for.
+    asked: Value,
 }
 
 struct Device {
@@ -136,6 +142,8 @@ struct Refresh {
     /// Died when its successor was used, or was revoked.
     dead: bool,
     before: Option<String>,
+    /// What the person has passed on the page, such as a second factor.
+    passed: Value,
 }
 
 impl Directory {
@@ -172,6 +180,7 @@ impl Directory {
             person: Person::default(),
             user: "admin@contoso.com".into(),
             account_disabled: false,
+            demanded: json!({}),
             secret_expired: false,
             certificates: vec![],
             time: TokenTime::default(),
@@ -187,6 +196,11 @@ impl Directory {
     /// Ends every sign-in of the person, as a reset of the password does.
     pub fn revoke(&mut self) {
         self.refreshes.values_mut().for_each(|r| r.dead = true);
+    }
+
+    /// Demands a claim of every token from now on, as a revocation (`nbf`, seconds since 1970) and a policy (`acrs`) do.
+    pub fn challenge(&mut self, claim: &str, value: &str) {
+        self.demanded[claim] = json!({"essential": true, "value": value});
     }
 
     fn tenant(&self, named: &str) -> Option<&Tenant> {

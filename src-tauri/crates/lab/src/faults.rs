@@ -46,6 +46,8 @@ pub struct Script {
 pub enum End {
     /// The client gets over it alone.
     ByItself,
+    /// The same, but a task is skipped; its reason contains these words.
+    Skips { task: String, reason: String },
     /// A task fails with this code; its hint to the person contains these words. When the cause is removed and the task
     /// tried again, the run ends well.
     Person { task: String, code: String, hint: String },
@@ -144,6 +146,9 @@ pub(crate) enum Effect {
     CutBefore,
     /// The token that came with the request, and with it every request that brings it again, is refused as expired.
     ExpireToken,
+    /// The session is revoked: the token that came with the request, and all that are as old, are refused with a challenge
+    /// (continuous access evaluation).
+    RevokeSession,
     /// All sessions with vCenter end before the request.
     EndSessions,
     /// The long-running operation that the request starts ends badly.
@@ -527,7 +532,7 @@ mod tests {
             assert!(!s.title.ends_with('.'), "{}", s.id);
             let cured = s.rules.iter().any(|r| matches!(r.ends, Ends::Minutes(_)));
             assert!(
-                cured || s.end == End::ByItself || s.rules.iter().all(|r| r.ends == Ends::Hits(1)),
+                cured || !matches!(s.end, End::Person { .. }) || s.rules.iter().all(|r| r.ends == Ends::Hits(1)),
                 "{}",
                 s.id
             );

@@ -71,6 +71,13 @@ async fn play(id: &str) {
     assert!(lab.unmet().is_empty(), "rules that met nothing: {:?}", lab.unmet());
     match &script.end {
         End::ByItself => assert_eq!(first, Outcome::Done, "{:#?}", told(&run, failed)),
+        End::Skips { task, reason } => {
+            assert_eq!(first, Outcome::Done, "{:#?}", told(&run, failed));
+            let state = run.state();
+            let t = state.task(&task.parse().unwrap()).unwrap();
+            assert_eq!(t.status, TaskStatus::Skipped);
+            assert!(t.reason.as_deref().unwrap().contains(reason.as_str()), "{:?}", t.reason);
+        }
         End::Person { task, code, hint } => {
             assert_eq!(first, Outcome::Stopped, "nobody was needed");
             let state = run.state();
@@ -158,6 +165,7 @@ macro_rules! scripts {
 scripts! {
     sign_in_lost
     token_expired
+    sign_in_challenged
     subscription_disabled
     right_missing
     registration_denied
@@ -198,6 +206,7 @@ scripts! {
     agent_not_ready
     instance_cores_used_up
     locked_before
+    locks_unreadable
     network_read_only
     group_locked
 }

@@ -5,7 +5,7 @@
 //! "Mobile and desktop applications", `http://localhost`; Entra ignores the port). It is answered only after the code was
 //! exchanged, so that the page tells how the sign-in ended.
 
-use super::{Account, Session, entra::refused, token_error, unguessable};
+use super::{Account, Session, claims, entra::refused, token_error, unguessable};
 use crate::AzureError;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
@@ -43,6 +43,7 @@ pub struct BrowserSignIn {
     redirect: String,
     state: Secret<String>,
     verifier: Secret<String>,
+    demanded: Option<Secret<String>>,
     ends: Timestamp,
 }
 
@@ -68,6 +69,7 @@ impl BrowserSignIn {
         for secret in [&state, &verifier] {
             session.entra.known.learn(secret.expose());
         }
+        let demanded = session.demanded().await;
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose()));
         let mut url = session.entra.endpoint(session.sign_in_tenant(), "authorize")?;
         url.query_pairs_mut().extend_pairs([
@@ -80,6 +82,7 @@ impl BrowserSignIn {
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
             ("prompt", "select_account"),
+            ("claims", &claims::asked(demanded.as_ref())),
         ]);
         let now = session.time.now();
         Ok(Self {
@@ -91,6 +94,7 @@ impl BrowserSignIn {
             redirect,
             state,
             verifier,
+            demanded,
         })
     }
 
@@ -133,6 +137,7 @@ impl BrowserSignIn {
             &self.state,
             &self.verifier,
             &self.redirect,
+            self.demanded.as_ref(),
             self.trace,
         )
         .await;
@@ -150,6 +155,7 @@ async fn answered(
     state: &Secret<String>,
     verifier: &Secret<String>,
     redirect: &str,
+    demanded: Option<&Secret<String>>,
     trace: Option<Arc<dyn Trace>>,
 ) -> Result<Account, AzureError> {
     let text = |key: &str| query.get(key).map_or("", |v| v.expose().as_str());
@@ -188,7 +194,7 @@ async fn answered(
     ];
     let answer = session
         .entra
-        .ask(session.sign_in_tenant(), "token", &form, trace.as_deref())
+        .ask(session.sign_in_tenant(), "token", &form, demanded, trace.as_deref())
         .await?;
     session.signed_in(&answer).await
 }

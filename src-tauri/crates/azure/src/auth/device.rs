@@ -21,17 +21,25 @@ pub struct DeviceSignIn {
     url: String,
     interval: i64,
     ends: Timestamp,
+    demanded: Option<Secret<String>>,
 }
 
 impl DeviceSignIn {
     pub(super) async fn begin(session: Arc<Session>, trace: Option<Arc<dyn Trace>>) -> Result<Self, AzureError> {
+        let demanded = session.demanded().await;
         let form = [
             ("client_id", session.connection.client_id.as_str()),
             ("scope", &session.person_scope()),
         ];
         let answer = session
             .entra
-            .ask(session.sign_in_tenant(), "devicecode", &form, trace.as_deref())
+            .ask(
+                session.sign_in_tenant(),
+                "devicecode",
+                &form,
+                demanded.as_ref(),
+                trace.as_deref(),
+            )
             .await?;
         let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let seconds = |key: &str, otherwise: i64| answer.get(key).and_then(Value::as_i64).unwrap_or(otherwise);
@@ -49,6 +57,7 @@ impl DeviceSignIn {
             ends: now
                 .saturating_add(SignedDuration::from_secs(seconds("expires_in", 900)))
                 .unwrap_or(now),
+            demanded,
             session,
             trace,
         })
@@ -92,7 +101,13 @@ impl DeviceSignIn {
             let asked = self
                 .session
                 .entra
-                .ask(self.session.sign_in_tenant(), "token", &form, self.trace.as_deref())
+                .ask(
+                    self.session.sign_in_tenant(),
+                    "token",
+                    &form,
+                    self.demanded.as_ref(),
+                    self.trace.as_deref(),
+                )
                 .await;
             match asked {
                 Ok(answer) => return self.session.signed_in(&answer).await,

@@ -1,5 +1,6 @@
 //! One request to Entra and its answer.
 
+use super::claims;
 use crate::{
     AzureError, Network, clouds,
     error::read,
@@ -9,6 +10,7 @@ use crate::{
 use bytes::Bytes;
 use plan::Trace;
 use reqwest::{Client, Method};
+use secrets::Secret;
 use serde_json::Value;
 use url::Url;
 
@@ -43,7 +45,7 @@ impl Entra {
         Url::parse(&format!("{base}/{tenant}/oauth2/v2.0/{name}")).map_err(|e| wrong(e.to_string()))
     }
 
-    /// Sends a form; returns the answer's JSON.
+    /// Sends a form, with what is demanded of the tokens; returns the answer's JSON.
     ///
     /// # Errors
     /// Fails when Entra refuses or can't be reached, or when somebody else answers.
@@ -52,11 +54,17 @@ impl Entra {
         tenant: &str,
         endpoint: &str,
         form: &[(&str, &str)],
+        demanded: Option<&Secret<String>>,
         trace: Option<&dyn Trace>,
     ) -> Result<Value, AzureError> {
         let url = self.endpoint(tenant, endpoint)?;
+        let claims = claims::asked(demanded);
+        if demanded.is_some() {
+            self.known.learn(&claims);
+        }
         let body = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(form)
+            .append_pair("claims", &claims)
             .finish();
         let mut call = Call::new("entra", Method::POST, url.clone())
             .header("accept", "application/json")
@@ -139,7 +147,7 @@ mod tests {
         let entra = Entra::new(&server.uri(), &network).unwrap();
         entra.known.learn("CANARY-secret");
         let form = [("client_id", "c"), ("client_secret", "CANARY-secret")];
-        entra.ask("t", "token", &form, None).await.unwrap_err()
+        entra.ask("t", "token", &form, None, None).await.unwrap_err()
     }
 
     /// As Entra words it, with escaped line breaks.

@@ -66,8 +66,15 @@ pub struct Session {
     grant: tokio::sync::Mutex<Grant>,
 }
 
-/// A token, or none yet; who holds the lock renews it.
-type Slot = Arc<tokio::sync::Mutex<Option<Held>>>;
+/// The token of a tenant and scope; who holds the lock renews it.
+type Slot = Arc<tokio::sync::Mutex<Kept>>;
+
+#[derive(Default)]
+struct Kept {
+    held: Option<Held>,
+    /// What Azure demanded when it refused the token, until there is one that was asked for with it.
+    demanded: Option<Secret<String>>,
+}
 
 #[derive(Clone)]
 struct Held {
@@ -91,6 +98,22 @@ enum Grant {
         refresh: Secret<String>,
         why: AzureError,
     },
+}
+
+/// What the secret store keeps of a person's sign-in.
+struct Stored {
+    account: Account,
+    refresh: Secret<String>,
+    demanded: Option<Secret<String>>,
+}
+
+impl Stored {
+    fn held(self) -> Grant {
+        Grant::Held {
+            account: self.account,
+            refresh: self.refresh,
+        }
+    }
 }
 
 /// Tokens as Entra gives them.
@@ -227,7 +250,7 @@ impl Session {
         // Slots stay: who waits for one of them asks again, and is told that nobody is signed in.
         let slots: Vec<_> = self.slots().values().cloned().collect();
         for slot in slots {
-            *slot.lock().await = None;
+            *slot.lock().await = Kept::default();
         }
         match &self.means {
             Means::Person { store, key } => store.delete(key).await.map_err(|e| unkept(&e)),
@@ -261,7 +284,7 @@ impl Session {
         let scope = clouds::scope(&self.connection);
         {
             let mut grant = self.grant.lock().await;
-            self.keep(&account, &refresh).await?;
+            self.keep(&account, &refresh, None).await?;
             *grant = Grant::Held {
                 account: account.clone(),
                 refresh,
@@ -270,10 +293,10 @@ impl Session {
         // Tokens of whoever was signed in before must not serve the new one.
         let old: Vec<_> = self.slots().values().cloned().collect();
         for slot in old {
-            *slot.lock().await = None;
+            *slot.lock().await = Kept::default();
         }
         for tenant in [&self.connection.tenant_id, &account.tenant_id] {
-            *self.slot(&tenant.to_lowercase(), &scope).lock().await = Some(held.clone());
+            self.slot(&tenant.to_lowercase(), &scope).lock().await.held = Some(held.clone());
         }
         Ok(account)
     }
@@ -283,16 +306,27 @@ impl Session {
         let slot = self.slot(tenant, scope);
         let mut slot = slot.lock().await;
         let now = self.time.now();
-        let valid = slot.clone().filter(|h| context.refused.as_ref() != Some(&h.token));
+        let refused = |h: &Held| context.refused.as_ref() == Some(&h.token);
+        // A request that was slower than others brings the demand on a token that was replaced already.
+        if context.demanded.is_some() && slot.held.as_ref().is_none_or(refused) {
+            slot.demanded = context.demanded.clone();
+        }
+        let valid = slot.held.clone().filter(|h| !refused(h));
         if let Some(held) = &valid
             && now < held.renew
         {
             return Ok(held.clone());
         }
-        match self.ask(tenant, scope, context.trace.as_deref()).await {
+        match self
+            .ask(tenant, scope, slot.demanded.as_ref(), context.trace.as_deref())
+            .await
+        {
             Ok(given) => {
                 let held = self.held(&given);
-                *slot = Some(held.clone());
+                *slot = Kept {
+                    held: Some(held.clone()),
+                    demanded: None,
+                };
                 Ok(held)
             }
             Err(e) => {
@@ -312,11 +346,17 @@ impl Session {
     }
 
     /// Gets a new token.
-    async fn ask(&self, tenant: &str, scope: &str, trace: Option<&dyn Trace>) -> Result<Given, AzureError> {
+    async fn ask(
+        &self,
+        tenant: &str,
+        scope: &str,
+        demanded: Option<&Secret<String>>,
+        trace: Option<&dyn Trace>,
+    ) -> Result<Given, AzureError> {
         let client = self.connection.client_id.as_str();
         let application = ("grant_type", "client_credentials");
         match &self.means {
-            Means::Person { .. } => self.refresh(tenant, scope, trace).await,
+            Means::Person { .. } => self.refresh(tenant, scope, demanded, trace).await,
             Means::ClientSecret(secret) => {
                 let form = [
                     application,
@@ -324,7 +364,7 @@ impl Session {
                     ("client_secret", secret.expose()),
                     ("scope", scope),
                 ];
-                given(&self.entra.ask(tenant, "token", &form, trace).await?)
+                given(&self.entra.ask(tenant, "token", &form, demanded, trace).await?)
             }
             Means::ClientCertificate(certificate) => {
                 let audience = self.entra.endpoint(tenant, "token")?;
@@ -340,7 +380,7 @@ impl Session {
                     ("client_assertion", assertion.expose()),
                     ("scope", scope),
                 ];
-                given(&self.entra.ask(tenant, "token", &form, trace).await?)
+                given(&self.entra.ask(tenant, "token", &form, demanded, trace).await?)
             }
             Means::AzureCli => self.foreign(outside::azure_cli(tenant, scope, &self.entra.known).await?),
             Means::ManagedIdentity => self.foreign(outside::managed_identity(client, scope, &self.entra.known).await?),
@@ -358,14 +398,20 @@ impl Session {
     }
 
     /// Uses the refresh token, and replaces it by the one that comes with the answer.
-    async fn refresh(&self, tenant: &str, scope: &str, trace: Option<&dyn Trace>) -> Result<Given, AzureError> {
+    async fn refresh(
+        &self,
+        tenant: &str,
+        scope: &str,
+        demanded: Option<&Secret<String>>,
+        trace: Option<&dyn Trace>,
+    ) -> Result<Given, AzureError> {
         let mut grant = self.grant.lock().await;
         self.read(&mut grant).await?;
         loop {
             let (account, refresh) = match &*grant {
                 Grant::Held { account, refresh } => (account.clone(), refresh.clone()),
                 Grant::Refused { refresh, why, .. } => match self.stored().await? {
-                    Some(newer) if newer.1 != *refresh => newer,
+                    Some(newer) if newer.refresh != *refresh => (newer.account, newer.refresh),
                     _ => return Err(why.clone()),
                 },
                 Grant::Unread | Grant::None => return Err(AzureError::not_signed_in()),
@@ -379,12 +425,12 @@ impl Session {
                 ("refresh_token", refresh.expose()),
                 ("scope", &scopes),
             ];
-            match self.entra.ask(tenant, "token", &form, trace).await {
+            match self.entra.ask(tenant, "token", &form, demanded, trace).await {
                 Ok(answer) => {
                     let given = given(&answer)?;
                     if let Some(next) = &given.refresh {
                         // The old one mostly still works: a store that refuses now must not end a run.
-                        if let Err(e) = self.keep(&account, next).await {
+                        if let Err(e) = self.keep(&account, next, None).await {
                             tracing::warn!(error = %e, "the renewed sign-in could not be stored");
                         }
                     }
@@ -396,6 +442,18 @@ impl Session {
                 Err(why) if super::advice::ends_the_sign_in(why.code()) => {
                     *grant = Grant::Refused { account, refresh, why };
                 }
+                Err(why) if why.class() == ErrorClass::Auth => match self.stored().await {
+                    Ok(Some(newer)) if newer.refresh != refresh => *grant = newer.held(),
+                    _ => {
+                        // Whoever signs in next, in whichever session, asks for it on Microsoft's page.
+                        if demanded.is_some()
+                            && let Err(e) = self.keep(&account, &refresh, demanded).await
+                        {
+                            tracing::warn!(error = %e, "what Azure demands of the next sign-in could not be stored");
+                        }
+                        return Err(why);
+                    }
+                },
                 Err(why) => return Err(why),
             }
         }
@@ -404,15 +462,17 @@ impl Session {
     /// Reads the grant from the store, once.
     async fn read(&self, grant: &mut Grant) -> Result<(), AzureError> {
         if matches!(grant, Grant::Unread) {
-            *grant = self
-                .stored()
-                .await?
-                .map_or(Grant::None, |(account, refresh)| Grant::Held { account, refresh });
+            *grant = self.stored().await?.map_or(Grant::None, Stored::held);
         }
         Ok(())
     }
 
-    async fn stored(&self) -> Result<Option<(Account, Secret<String>)>, AzureError> {
+    /// What Azure demanded, and no refresh gave: the next sign-in of the person asks for it.
+    pub(super) async fn demanded(&self) -> Option<Secret<String>> {
+        self.stored().await.ok()??.demanded
+    }
+
+    async fn stored(&self) -> Result<Option<Stored>, AzureError> {
         let Means::Person { store, key } = &self.means else {
             return Ok(None);
         };
@@ -421,21 +481,29 @@ impl Session {
     }
 
     /// A stored grant counts only for the application and the authority that it was given for.
-    fn parse(&self, stored: &str) -> Option<(Account, Secret<String>)> {
+    fn parse(&self, stored: &str) -> Option<Stored> {
         let json: Value = serde_json::from_str(stored).ok()?;
         let text = |key: &str| json.get(key).and_then(Value::as_str).map(str::to_owned);
         let ours = text("client")?.eq_ignore_ascii_case(&self.connection.client_id)
             && text("authority")? == self.connection.authority_url;
-        ours.then_some((
-            Account {
-                user: text("user")?,
-                tenant_id: text("tenant")?,
-            },
-            Secret::new(text("refresh")?),
-        ))
+        let account = Account {
+            user: text("user")?,
+            tenant_id: text("tenant")?,
+        };
+        ours.then_some(Stored {
+            account,
+            refresh: Secret::new(text("refresh")?),
+            demanded: text("claims").map(Secret::new),
+        })
     }
 
-    async fn keep(&self, account: &Account, refresh: &Secret<String>) -> Result<(), AzureError> {
+    /// Keeps a grant, and what it could not give.
+    async fn keep(
+        &self,
+        account: &Account,
+        refresh: &Secret<String>,
+        demanded: Option<&Secret<String>>,
+    ) -> Result<(), AzureError> {
         let Means::Person { store, key } = &self.means else {
             return Ok(());
         };
@@ -443,6 +511,7 @@ impl Session {
             json!({
                 "user": account.user, "tenant": account.tenant_id, "refresh": refresh.expose(),
                 "client": self.connection.client_id, "authority": self.connection.authority_url,
+                "claims": demanded.map(|d| d.expose()),
             })
             .to_string(),
         );
@@ -596,7 +665,7 @@ mod tests {
             user: "admin@contoso.com".into(),
             tenant_id: "t".into(),
         };
-        session(&c).keep(&account, &"r".into()).await.unwrap();
+        session(&c).keep(&account, &"r".into(), None).await.unwrap();
         assert_eq!(session(&c).account().await.unwrap(), Some(account));
         for other in [
             AzureConnection {

@@ -378,6 +378,7 @@ fn trouble(world: &mut World, req: &Req, struck: &Struck) -> Result<(), Refusal>
                 world.trouble.expired = token(req).map(str::to_owned);
                 return Err(expired(world));
             }
+            Some(Effect::RevokeSession) => return Err(crate::entra::revoke(world, &req.headers)),
             Some(_) => world.foredoom(*rule),
             None => {}
         }

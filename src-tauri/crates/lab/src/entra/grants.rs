@@ -4,7 +4,7 @@ use super::{
     Demand, Form, Person, Refresh, field,
     person::{INTERVAL, is_known},
     refuse,
-    tokens::{Holder, access, give, id_token},
+    tokens::{Holder, access, asked, give, id_token},
     unknown_tenant,
 };
 use crate::world::{World, plus};
@@ -29,11 +29,15 @@ pub(super) fn token(world: &mut World, tenant: &str, form: &Form) -> Response {
     let Some(tenant) = world.entra.tenant(tenant).map(|t| t.id.clone()) else {
         return unknown_tenant(world, tenant);
     };
+    let Some(asked) = asked(form) else {
+        let text = "Invalid request. Request is malformed or invalid.";
+        return refuse(world, BAD, "invalid_request", 9_002_313, text);
+    };
     match field(form, "grant_type") {
-        "client_credentials" => application(world, &tenant, form),
-        "authorization_code" => code(world, &tenant, form),
-        "refresh_token" => refresh(world, &tenant, form),
-        "urn:ietf:params:oauth:grant-type:device_code" => device(world, form),
+        "client_credentials" => application(world, &tenant, form, &asked),
+        "authorization_code" => code(world, &tenant, form, asked),
+        "refresh_token" => refresh(world, &tenant, form, asked),
+        "urn:ietf:params:oauth:grant-type:device_code" => device(world, form, asked),
         _ => refuse(
             world,
             BAD,
@@ -44,7 +48,7 @@ pub(super) fn token(world: &mut World, tenant: &str, form: &Form) -> Response {
     }
 }
 
-fn application(world: &mut World, tenant: &str, form: &Form) -> Response {
+fn application(world: &mut World, tenant: &str, form: &Form, asked: &Value) -> Response {
     let client = field(form, "client_id").to_owned();
     if !client.eq_ignore_ascii_case(&world.cloud.client) || tenant != world.cloud.tenant {
         let text = format!("Application with identifier '{client}' was not found in the directory 'Contoso'.");
@@ -79,7 +83,7 @@ fn application(world: &mut World, tenant: &str, form: &Form) -> Response {
         ("", resource) => format!("{resource}/.default"),
         (scope, _) => scope.to_owned(),
     };
-    give(world, tenant, &client, &scope, &Holder::Application, json!({}))
+    give(world, tenant, &client, &scope, &Holder::Application, asked, json!({}))
 }
 
 /// Checks a signed assertion: its certificate is registered, the signature is that certificate's, time and audience fit.
@@ -134,7 +138,7 @@ fn assertion(world: &World, tenant: &str, form: &Form) -> Result<(), (u32, Strin
     Ok(())
 }
 
-fn code(world: &mut World, tenant: &str, form: &Form) -> Response {
+fn code(world: &mut World, tenant: &str, form: &Form, mut asked: Value) -> Response {
     let now = world.token_now();
     let (client, redirect) = (field(form, "client_id").to_lowercase(), field(form, "redirect_uri"));
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(field(form, "code_verifier")));
@@ -158,6 +162,8 @@ fn code(world: &mut World, tenant: &str, form: &Form) -> Response {
         Some(code) => {
             // One attempt, right or wrong.
             code.used = true;
+            // Only the page can ask the person for more.
+            asked["acrs"] = code.asked["acrs"].clone();
             (code.challenge != challenge).then_some((
                 501_481,
                 "The Code_Verifier does not match the code_challenge supplied in the authorization request.",
@@ -166,11 +172,11 @@ fn code(world: &mut World, tenant: &str, form: &Form) -> Response {
     };
     match refused {
         Some((number, text)) => refuse(world, BAD, "invalid_grant", number, text),
-        None => person(world, tenant, &client, field(form, "scope"), None),
+        None => person(world, tenant, &client, field(form, "scope"), asked, None),
     }
 }
 
-fn device(world: &mut World, form: &Form) -> Response {
+fn device(world: &mut World, form: &Form, asked: Value) -> Response {
     let now = world.token_now();
     let (who, entering) = (world.entra.person, SignedDuration::from_secs(world.entra.entering_secs));
     let client = field(form, "client_id").to_lowercase();
@@ -208,12 +214,12 @@ fn device(world: &mut World, form: &Form) -> Response {
     } else {
         device.used = true;
         let scope = format!("{}/.default offline_access openid profile", world.cloud.arm_url);
-        return person(world, &tenant, &client, &scope, None);
+        return person(world, &tenant, &client, &scope, asked, None);
     };
     refuse(world, BAD, word, number, text)
 }
 
-fn refresh(world: &mut World, tenant: &str, form: &Form) -> Response {
+fn refresh(world: &mut World, tenant: &str, form: &Form, asked: Value) -> Response {
     let now = world.token_now();
     let idle = SignedDuration::from_secs(world.entra.idle_secs);
     let (client, given) = (
@@ -243,11 +249,18 @@ fn refresh(world: &mut World, tenant: &str, form: &Form) -> Response {
     if let Some(before) = before.and_then(|b| world.entra.refreshes.get_mut(&b)) {
         before.dead = true;
     }
-    person(world, tenant, &client, field(form, "scope"), Some(given))
+    person(world, tenant, &client, field(form, "scope"), asked, Some(given))
 }
 
 /// Gives a person's tokens, if account and tenant allow it.
-fn person(world: &mut World, tenant: &str, client: &str, scope: &str, before: Option<String>) -> Response {
+fn person(
+    world: &mut World,
+    tenant: &str,
+    client: &str,
+    scope: &str,
+    asked: Value,
+    before: Option<String>,
+) -> Response {
     if !is_known(world, client) {
         let text = "Application was not found in the directory.";
         return refuse(world, BAD, "unauthorized_client", 700_016, text);
@@ -261,6 +274,12 @@ fn person(world: &mut World, tenant: &str, client: &str, scope: &str, before: Op
         .tenant(tenant)
         .and_then(|t| t.demand)
         .filter(|_| before.is_some());
+    let passed = match before.as_ref().and_then(|b| world.entra.refreshes.get(b)) {
+        Some(refresh) => refresh.passed.clone(),
+        None => asked["acrs"]["value"].clone(),
+    };
+    let acr = &asked["acrs"]["value"];
+    let demand = demand.or_else(|| (!acr.is_null() && *acr != passed).then_some(Demand::SecondFactor));
     if let Some(demand) = demand {
         let (word, number, text) = match demand {
             Demand::SecondFactor => (
@@ -282,11 +301,11 @@ fn person(world: &mut World, tenant: &str, client: &str, scope: &str, before: Op
         return refuse(world, BAD, word, number, text);
     }
     let mut more = json!({});
-    let asked = |word: &str| scope.split_whitespace().any(|s| s == word);
-    if asked("openid") {
+    let wants = |word: &str| scope.split_whitespace().any(|s| s == word);
+    if wants("openid") {
         more["id_token"] = id_token(world, tenant, client).into();
     }
-    if asked("offline_access") {
+    if wants("offline_access") {
         let token = world.unguessable(REFRESH_LENGTH);
         let used = world.token_now();
         world.entra.refreshes.insert(
@@ -296,11 +315,12 @@ fn person(world: &mut World, tenant: &str, client: &str, scope: &str, before: Op
                 used,
                 dead: false,
                 before,
+                passed,
             },
         );
         more["refresh_token"] = token.into();
     }
-    give(world, tenant, client, scope, &Holder::Person, more)
+    give(world, tenant, client, scope, &Holder::Person, &asked, more)
 }
 
 /// App Service's endpoint: a header that only the machine's own programs know takes the place of a secret.
@@ -314,7 +334,7 @@ pub(super) fn managed_identity(world: &mut World, headers: &HeaderMap, query: &F
     }
     let tenant = world.cloud.tenant.clone();
     let resource = field(query, "resource").trim_end_matches('/').to_owned();
-    let (token, _, ends) = access(world, &tenant, &client, &resource, &Holder::Machine);
+    let (token, _, ends) = access(world, &tenant, &client, &resource, &Holder::Machine, &Value::Null);
     axum::Json(json!({
         "access_token": token, "expires_on": ends.to_string(), "resource": resource, "token_type": "Bearer",
         "client_id": client,

@@ -1,6 +1,6 @@
 //! What a person sees: the page behind `authorize`, and the code for a device. The lab's person answers by themselves.
 
-use super::{Code, DEVELOPER_CLIENT, Device, Form, Person, field, refuse, unknown_tenant};
+use super::{Code, DEVELOPER_CLIENT, Device, Form, Person, field, refuse, tokens::asked, unknown_tenant};
 use crate::world::{World, plus};
 use axum::{
     http::{StatusCode, header},
@@ -74,6 +74,7 @@ pub(super) fn authorize(world: &mut World, tenant: &str, query: &Form) -> Respon
                         tenant,
                         ends,
                         used: false,
+                        asked: asked(query).unwrap_or_default(),
                     },
                 );
                 vec![("code", code), ("session_state", world.new_guid().to_string())]

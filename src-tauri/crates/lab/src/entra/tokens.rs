@@ -1,12 +1,15 @@
 //! Tokens: made, signed, and checked as the resource manager checks them.
 
-use super::refuse;
+use super::{Form, refuse};
 use crate::{arm::Refusal, world::World};
 use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -24,6 +27,14 @@ pub(super) struct Caller {
     pub person: bool,
 }
 
+/// What a request wants of its access token: a part of OpenID Connect's parameter `claims`; none when it can't be read.
+pub(super) fn asked(form: &Form) -> Option<Value> {
+    match form.get("claims") {
+        None => Some(json!({})),
+        Some(text) => serde_json::from_str::<Value>(text).ok()?.get("access_token").cloned(),
+    }
+}
+
 /// Answers with an access token for the first scope, and with what else the holder gets.
 pub(super) fn give(
     world: &mut World,
@@ -31,6 +42,7 @@ pub(super) fn give(
     client: &str,
     scope: &str,
     holder: &Holder,
+    asked: &Value,
     more: Value,
 ) -> Response {
     let Some(resource) = scope.split_whitespace().find_map(|s| s.strip_suffix("/.default")) else {
@@ -38,7 +50,7 @@ pub(super) fn give(
             format!("The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid.");
         return refuse(world, StatusCode::BAD_REQUEST, "invalid_scope", 70011, &text);
     };
-    let (token, seconds, _) = access(world, tenant, client, resource, holder);
+    let (token, seconds, _) = access(world, tenant, client, resource, holder, asked);
     let mut answer = json!({
         "token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "scope": scope, "access_token": token,
     });
@@ -60,12 +72,15 @@ pub(super) fn access(
     client: &str,
     resource: &str,
     holder: &Holder,
+    asked: &Value,
 ) -> (String, i64, i64) {
     let now = world.token_now().as_second();
+    // A session may be revoked in the same second: then the token counts as of the next.
+    let valid = seconds_of(&asked["nbf"]["value"]).map_or(now, |t| t.max(now));
     let seconds = world.entra.token_secs;
     let id = world.new_guid().simple().to_string();
     let mut claims = json!({
-        "aud": resource, "iss": format!("https://sts.windows.net/{tenant}/"), "iat": now, "nbf": now,
+        "aud": resource, "iss": format!("https://sts.windows.net/{tenant}/"), "iat": now, "nbf": valid,
         "exp": now + seconds, "appid": client, "tid": tenant, "ver": "1.0", "uti": id,
     });
     match holder {
@@ -80,8 +95,57 @@ pub(super) fn access(
             claims["scp"] = "user_impersonation".into();
         }
     }
+    let (capabilities, passed) = (&asked["xms_cc"]["values"], &asked["acrs"]["value"]);
+    if capabilities.is_array() {
+        claims["xms_cc"] = capabilities.clone();
+    }
+    if passed.is_string() && matches!(holder, Holder::Person) {
+        claims["acrs"] = json!([passed]);
+    }
     world.counters.tokens += 1;
     (sign(&world.cloud.token_key, &claims), seconds, now + seconds)
+}
+
+fn seconds_of(value: &Value) -> Option<i64> {
+    value.as_str()?.parse().ok()
+}
+
+/// Whether a token meets what is demanded.
+fn meets(demanded: &Value, claims: &Value) -> bool {
+    let nbf = seconds_of(&demanded["nbf"]["value"]);
+    let acr = &demanded["acrs"]["value"];
+    nbf.is_none_or(|nbf| claims["nbf"].as_i64().is_some_and(|t| t >= nbf))
+        && (acr.is_null() || claims["acrs"].as_array().is_some_and(|all| all.contains(acr)))
+}
+
+/// Refuses what does not meet the demand, in the two shapes that the resource manager's challenges have.
+fn challenged(world: &World) -> Refusal {
+    let demanded = &world.entra.demanded;
+    let (error, text) = if demanded["acrs"].is_null() {
+        ("invalid_token", "User session has been revoked")
+    } else {
+        (
+            "insufficient_claims",
+            "The presented access token does not have sufficient claims",
+        )
+    };
+    let mut refusal = Refusal::new(401, "InvalidAuthenticationToken", format!("{text}."));
+    refusal.headers.push((
+        "www-authenticate",
+        format!(
+            "Bearer realm=\"\", authorization_uri=\"{}/common/oauth2/authorize\", error=\"{error}\", error_description=\"{text}\", claims=\"{}\"",
+            world.cloud.authority_url,
+            STANDARD.encode(json!({"access_token": demanded}).to_string())
+        ),
+    ));
+    refusal
+}
+
+/// Revokes the session of who sends a request: its token, and all that are as old, are refused from now on.
+pub(crate) fn revoke(world: &mut World, headers: &HeaderMap) -> Refusal {
+    let nbf = bearer(headers).and_then(claims).and_then(|c| c["nbf"].as_i64());
+    world.entra.challenge("nbf", &(nbf.unwrap_or(0) + 1).to_string());
+    challenged(world)
 }
 
 /// Says who has signed in.
@@ -178,6 +242,9 @@ pub(crate) fn check(world: &mut World, headers: &HeaderMap) -> Result<(), Refusa
             "InvalidAuthenticationTokenAudience",
             "The access token has been obtained from wrong audience or resource.",
         ));
+    }
+    if !meets(&world.entra.demanded, &claims) {
+        return Err(challenged(world));
     }
     Ok(())
 }
