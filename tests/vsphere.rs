@@ -38,7 +38,6 @@ async fn judge(name: &str) {
     let url = format!("{}/sdk", a.vcenter);
     let script = format!("vsphere/{name}.py");
     let ended = python(&script, &[&url, &a.vcenter_user, &a.vcenter_password], "").await;
-    println!("{name}.py:\n{}", ended.stdout);
     ended.must_end_with(0);
     let checks = ended.stdout.lines().filter(|l| l.starts_with("ok ")).count();
     assert!(checks > 0, "{name}.py checked nothing");
