@@ -7,21 +7,24 @@ use crate::{
     error::{Origin, read, typed},
     limits::{Limits, Priority, Quota},
     model::Page,
-    operation::relative,
+    operation::{relative, resolved},
     redact::Known,
     transport::{self, Answer, Call},
     versions,
 };
 use bytes::Bytes;
 use plan::{ResourceId, Trace, design::AzureConnection};
-use reqwest::{Client, Method};
+use reqwest::{
+    Client, Method,
+    header::{AUTHORIZATION, HeaderValue},
+};
 use secrets::Secret;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{
     collections::HashSet,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use url::Url;
 use uuid::Uuid;
@@ -43,8 +46,16 @@ struct Shared {
     scope: String,
     credential: Arc<dyn TokenCredential>,
     known: Known,
+    /// The token that requests bring along, nearly always the same.
+    bearer: Mutex<Option<Arc<Bearer>>>,
     /// The token that Azure refused last: a credential that keeps tokens is asked for another one.
-    refused: Mutex<Option<Secret<String>>>,
+    refused: Mutex<Option<Arc<Bearer>>>,
+}
+
+/// A token, and the header that carries it.
+pub(crate) struct Bearer {
+    pub token: Secret<String>,
+    header: HeaderValue,
 }
 
 /// An accepted request that changes something.
@@ -94,6 +105,7 @@ impl Arm {
             connection,
             credential,
             known: Known::default(),
+            bearer: Mutex::default(),
             refused: Mutex::default(),
         };
         Ok(Self {
@@ -221,7 +233,7 @@ impl Arm {
     /// As [`Arm::get_path`]; and when the answer has another shape.
     pub async fn read_path<T: DeserializeOwned>(&self, path_and_query: &str) -> Result<T, AzureError> {
         let url = self.url(path_and_query)?;
-        let answer = self.send(Method::GET, url.clone(), None).await?;
+        let answer = self.send(&Method::GET, &url, None).await?;
         self.judged("GET", &url, &answer, |origin| {
             // Nothing there is said in two ways.
             if !answer.is_success() || answer.status == 204 {
@@ -242,7 +254,7 @@ impl Arm {
         let mut all = Vec::new();
         loop {
             seen.insert(url.as_str().to_owned());
-            let answer = self.send(Method::GET, url.clone(), None).await?;
+            let answer = self.send(&Method::GET, &url, None).await?;
             let (page, next) = self.judged("GET", &url, &answer, |origin| {
                 if !answer.is_success() {
                     return Err(origin.refusal(&answer));
@@ -277,10 +289,10 @@ impl Arm {
         body: Option<&Value>,
     ) -> Result<T, AzureError> {
         let started = self.post(id, verb, body).await?;
-        let shown = self.shared.known.text(&format!("{id}/{verb}"));
+        let url = self.joined(&format!("{id}/{verb}"))?;
         let origin = Origin {
             method: "POST",
-            url: &shown,
+            url: &url,
             known: &self.shared.known,
         };
         let answer = started
@@ -349,7 +361,7 @@ impl Arm {
     /// itself failed is [`Polled::Failed`].
     pub async fn poll(&self, operation: &Operation) -> Result<Polled, AzureError> {
         let url = self.joined(operation.poll_url())?;
-        let answer = self.following().send(Method::GET, url.clone(), None).await?;
+        let answer = self.following().send(&Method::GET, &url, None).await?;
         let polled = self.judged("GET", &url, &answer, |origin| {
             operation.judge(&self.shared.base, &answer, origin)
         })?;
@@ -360,19 +372,19 @@ impl Arm {
     }
 
     async fn change(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Started, AzureError> {
-        let verb = method.to_string();
+        let verb = method.as_str();
         let bytes = body.map(|b| Bytes::from(b.to_string()));
         if let Some(body) = body {
             // Before the request: the answer may quote what was sent.
             self.shared.known.learn_from(body);
         }
-        let answer = self.send(method, url.clone(), bytes).await?;
-        self.judged(&verb, &url, &answer, |origin| {
+        let answer = self.send(&method, &url, bytes).await?;
+        self.judged(verb, &url, &answer, |origin| {
             if !answer.is_success() {
                 return Err(origin.refusal(&answer));
             }
             let resource = relative(url.as_str(), &self.shared.base, origin)?;
-            let operation = Operation::start(&verb, &resource, &self.shared.base, &answer, origin)?;
+            let operation = Operation::start(verb, &resource, &self.shared.base, &answer, origin)?;
             let body = match &operation {
                 // What an accepted request says beside its headers is not needed, so it may be anything.
                 Some(_) => read(&answer.body).ok(),
@@ -396,8 +408,8 @@ impl Arm {
 
     /// Sends one request with a token. A token that Azure refuses is replaced once, by one that was asked for with what
     /// Azure demands.
-    async fn send(&self, method: Method, url: Url, body: Option<Bytes>) -> Result<Answer, AzureError> {
-        let (answer, token) = self.admitted(None, &method, &url, body.clone()).await?;
+    async fn send(&self, method: &Method, url: &Url, body: Option<Bytes>) -> Result<Answer, AzureError> {
+        let (answer, bearer) = self.admitted(None, method, url, body.clone()).await?;
         if answer.status != 401 {
             return Ok(answer);
         }
@@ -405,11 +417,11 @@ impl Arm {
         if let Some(demanded) = &demanded {
             self.shared.known.learn(demanded.expose());
         }
-        let fresh = self.token(Some(token.clone()), demanded).await?;
-        let answer = if fresh == token {
+        let fresh = self.token(Some(bearer.clone()), demanded).await?;
+        let answer = if fresh.token == bearer.token {
             answer
         } else {
-            self.admitted(Some(fresh), &method, &url, body).await?.0
+            self.admitted(Some(fresh), method, url, body).await?.0
         };
         match claims::demanded(&answer.headers).filter(|_| answer.status == 401) {
             Some(demanded) => Err(claims::unmet(&self.shared.connection, &demanded)),
@@ -421,26 +433,26 @@ impl Arm {
     /// valid when it is sent among it, is made afterwards.
     async fn admitted(
         &self,
-        token: Option<Secret<String>>,
+        bearer: Option<Arc<Bearer>>,
         method: &Method,
         url: &Url,
         body: Option<Bytes>,
-    ) -> Result<(Answer, Secret<String>), AzureError> {
+    ) -> Result<(Answer, Arc<Bearer>), AzureError> {
         let pass = self.limits.admit(self.priority, method, url.path()).await;
         let exchange = async {
-            let token = match token {
-                Some(token) => token,
+            let bearer = match bearer {
+                Some(bearer) => bearer,
                 None => self.token(None, None).await?,
             };
-            let call = self.call(&token, method, url, body);
+            let call = self.call(&bearer, method, url, body);
             let answer = transport::send(&self.shared.http, call, &self.shared.known, self.trace()).await?;
-            Ok::<_, AzureError>((answer, token))
+            Ok::<_, AzureError>((answer, bearer))
         };
-        let (answer, token) = Box::pin(exchange).await?;
+        let (answer, bearer) = Box::pin(exchange).await?;
         let refusal = matches!(answer.status, 429 | 503).then(|| {
             let origin = Origin {
-                method: "",
-                url: "",
+                method: method.as_str(),
+                url,
                 known: &self.shared.known,
             };
             origin.refusal(&answer)
@@ -450,13 +462,12 @@ impl Arm {
             _ => None,
         });
         pass.answered(&answer.headers, throttled);
-        Ok((answer, token))
+        Ok((answer, bearer))
     }
 
-    fn call(&self, token: &Secret<String>, method: &Method, url: &Url, body: Option<Bytes>) -> Call {
+    fn call(&self, bearer: &Bearer, method: &Method, url: &Url, body: Option<Bytes>) -> Call {
         let mut call = Call::new("azure", method.clone(), url.clone())
             .header("accept", "application/json")
-            .header("authorization", &format!("Bearer {}", token.expose()))
             // A new one for each request: Azure replays the earlier answer to a known one.
             .header("x-ms-client-request-id", &Uuid::new_v4().to_string())
             .header("x-ms-correlation-request-id", &self.correlation);
@@ -467,20 +478,18 @@ impl Arm {
             // Azure wants the length of an empty body too.
             call = call.header("content-length", "0");
         }
-        if let Some(value) = call.headers.get_mut("authorization") {
-            value.set_sensitive(true);
-        }
+        call.headers.insert(AUTHORIZATION, bearer.header.clone());
         call
     }
 
     /// Gets a token. `refused`: the one that Azure has just refused, and what it demanded then.
     pub(crate) async fn token(
         &self,
-        refused: Option<Secret<String>>,
+        refused: Option<Arc<Bearer>>,
         demanded: Option<Secret<String>>,
-    ) -> Result<Secret<String>, AzureError> {
+    ) -> Result<Arc<Bearer>, AzureError> {
         let refused = {
-            let mut last = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last = lock(&self.shared.refused);
             if refused.is_some() {
                 *last = refused;
             }
@@ -496,8 +505,17 @@ impl Arm {
             .scope(context, self.shared.credential.get_token(&scopes, None))
             .await;
         let token = token.map_err(|e| auth::explained(&e, &self.shared.known))?;
-        self.shared.known.learn(token.token.secret());
-        Ok(Secret::from(token.token.secret()))
+        let token = token.token.secret();
+        let mut last = lock(&self.shared.bearer);
+        if let Some(same) = last.as_ref().filter(|b| b.token.expose() == token) {
+            return Ok(same.clone());
+        }
+        self.shared.known.learn(token);
+        let unusable = |_| auth::token_error("NoToken", "no header can hold the token");
+        let mut header = HeaderValue::from_str(&format!("Bearer {token}")).map_err(unusable)?;
+        header.set_sensitive(true);
+        let token = Secret::from(token);
+        Ok(last.insert(Arc::new(Bearer { token, header })).clone())
     }
 
     /// Runs `judge` with the words that its errors need.
@@ -508,13 +526,12 @@ impl Arm {
         answer: &Answer,
         judge: impl FnOnce(&Origin<'_>) -> Result<T, AzureError>,
     ) -> Result<T, AzureError> {
-        let shown = self.shared.known.url(url);
         let named = answer
             .header("x-ms-correlation-request-id")
             .unwrap_or(&self.correlation);
         judge(&Origin {
             method,
-            url: &shown,
+            url,
             known: &self.shared.known,
         })
         .map_err(|e| e.correlated(named))
@@ -532,13 +549,13 @@ impl Arm {
     fn joined(&self, path_and_query: &str) -> Result<Url, AzureError> {
         let origin = Origin {
             method: "GET",
-            url: self.shared.base.as_str(),
+            url: &self.shared.base,
             known: &self.shared.known,
         };
-        let path = relative(path_and_query, &self.shared.base, &origin)?;
-        self.shared.base.join(&path).map_err(|e| AzureError::Config {
-            field: "path".into(),
-            message: e.to_string(),
-        })
+        resolved(path_and_query, &self.shared.base, &origin)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

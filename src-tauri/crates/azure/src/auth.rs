@@ -28,7 +28,7 @@ pub use certificate::ClientCertificate;
 pub use device::DeviceSignIn;
 pub use session::{Account, Means, Session};
 
-use crate::{AzureError, Network, TokenCredential, redact::Known};
+use crate::{AzureError, Network, TokenCredential, arm::Bearer, redact::Known};
 use jiff::{SignedDuration, Timestamp};
 use plan::{Trace, design::AzureConnection};
 use secrets::Secret;
@@ -44,7 +44,7 @@ pub const DEVELOPER_CLIENT: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
 pub(crate) struct Context {
     pub trace: Option<Arc<dyn Trace>>,
     /// A token that Azure refused although it should be valid.
-    pub refused: Option<Secret<String>>,
+    pub refused: Option<Arc<Bearer>>,
     /// What Azure demanded when it refused the token.
     pub demanded: Option<Secret<String>>,
 }
@@ -99,7 +99,7 @@ impl AzureError {
 }
 
 /// A refusal with a code of our own.
-fn token_error(code: &str, message: impl Into<String>) -> AzureError {
+pub(crate) fn token_error(code: &str, message: impl Into<String>) -> AzureError {
     AzureError::Token {
         code: code.into(),
         message: message.into(),

@@ -254,11 +254,10 @@ impl Blobs {
         answer: &Answer,
         judge: impl FnOnce(&Origin<'_>) -> Result<T, AzureError>,
     ) -> Result<T, AzureError> {
-        let shown = self.arm.known().url(url);
         let named = answer.header("x-ms-request-id").unwrap_or(self.arm.correlation());
         judge(&Origin {
             method,
-            url: &shown,
+            url,
             known: self.arm.known(),
         })
         .map_err(|e| e.correlated(named))
@@ -304,7 +303,7 @@ fn refusal(answer: &Answer, origin: &Origin<'_>) -> AzureError {
                 retry_after: answer.retry_after(),
                 request_id: answer.header("x-ms-request-id").map(str::to_owned),
                 method: origin.method.into(),
-                url: origin.url.into(),
+                url: origin.shown(),
                 ..ApiError::default()
             }))
         }

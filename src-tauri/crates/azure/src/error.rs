@@ -7,6 +7,7 @@ use crate::{
 use serde::{Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 use std::fmt;
+use url::Url;
 
 /// Everything that this crate fails with. Holds no secret.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -358,16 +359,21 @@ impl ApiError {
 /// Where an answer belongs, for the errors made from it.
 pub(crate) struct Origin<'a> {
     pub method: &'a str,
-    /// Redacted.
-    pub url: &'a str,
+    /// Made harmless when an error is made of it, which few answers need.
+    pub url: &'a Url,
     pub known: &'a Known,
 }
 
 impl Origin<'_> {
+    /// The URL as it may be shown.
+    pub(crate) fn shown(&self) -> String {
+        self.known.url(self.url)
+    }
+
     pub(crate) fn parse_error(&self, path: String, message: impl Into<String>) -> AzureError {
         AzureError::Parse {
             method: self.method.into(),
-            url: self.url.into(),
+            url: self.shown(),
             path,
             message: self.known.text(&message.into()),
         }
@@ -397,7 +403,7 @@ impl Origin<'_> {
             let to = header("location").unwrap_or_else(|| "nowhere".into());
             return AzureError::Redirected {
                 method: self.method.into(),
-                from: self.url.into(),
+                from: self.shown(),
                 to: self.known.text(&to),
             };
         }
@@ -407,7 +413,7 @@ impl Origin<'_> {
             request_id: header("x-ms-request-id"),
             correlation_id: header("x-ms-correlation-request-id"),
             method: self.method.into(),
-            url: self.url.into(),
+            url: self.shown(),
             ..ApiError::default()
         };
         match read::<Value>(&answer.body) {
@@ -504,10 +510,13 @@ fn not_json(answer: &Answer) -> Option<String> {
 
 /// Reads JSON; the failure is the path inside the document and what was expected there.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, (String, String)> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = at_path(&mut json)?;
-    json.end().map_err(|e| (String::new(), unlike(&e)))?;
-    Ok(value)
+    // Where it went wrong costs as much again as reading, so only who went wrong is asked.
+    serde_json::from_slice(bytes).or_else(|_| {
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        let value = at_path(&mut json)?;
+        json.end().map_err(|e| (String::new(), unlike(&e)))?;
+        Ok(value)
+    })
 }
 
 /// Reads a document as a type; the failure is as that of [`read`].
@@ -548,7 +557,7 @@ mod tests {
         };
         Origin {
             method: "PUT",
-            url: "https://h/x",
+            url: &Url::parse("https://h/x").unwrap(),
             known: &Known::default(),
         }
         .refusal(&answer)
@@ -703,7 +712,7 @@ mod tests {
         let known = Known::default();
         let origin = Origin {
             method: "GET",
-            url: "https://h/x",
+            url: &Url::parse("https://h/x").unwrap(),
             known: &known,
         };
         let parsed = |body: &str, kind: &str| {

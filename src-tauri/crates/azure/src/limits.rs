@@ -147,13 +147,16 @@ struct Shared {
     changed: Notify,
 }
 
+/// A subscription's id or a provider, lower case. Every request looks some of them up.
+type Name = Arc<str>;
+
 #[derive(Default)]
 struct State {
-    lanes: BTreeMap<(String, Kind), Lane>,
+    lanes: BTreeMap<(Name, Kind), Lane>,
     /// By subscription and row of [`WINDOWS`]: when the requests of the last seconds were sent.
-    windows: HashMap<(String, usize), VecDeque<Timestamp>>,
+    windows: HashMap<(Name, usize), VecDeque<Timestamp>>,
     /// A provider that asked for a pause.
-    closed: HashMap<(String, String, Kind), Timestamp>,
+    closed: HashMap<(Name, Name, Kind), Timestamp>,
     in_flight: usize,
     tickets: u64,
     driven: bool,
@@ -164,7 +167,7 @@ struct Lane {
     at: Timestamp,
     closed_until: Option<Timestamp>,
     in_flight: u32,
-    lines: BTreeMap<(Priority, String), VecDeque<Waiter>>,
+    lines: BTreeMap<(Priority, Name), VecDeque<Waiter>>,
     polls_in_a_row: u32,
 }
 
@@ -176,8 +179,8 @@ struct Waiter {
 /// What a request is about.
 #[derive(Clone)]
 struct Subject {
-    subscription: String,
-    provider: String,
+    subscription: Name,
+    provider: Name,
     kind: Kind,
 }
 
@@ -220,7 +223,7 @@ impl Limits {
     pub fn quota(&self, subscription: &str) -> Vec<Quota> {
         let now = self.0.time.now();
         let mut state = lock(&self.0.state);
-        let subscription = subscription.to_ascii_lowercase();
+        let subscription: Name = subscription.to_ascii_lowercase().into();
         for kind in [Kind::Reads, Kind::Writes, Kind::Deletes] {
             state.lane((subscription.clone(), kind), now);
         }
@@ -231,7 +234,7 @@ impl Limits {
                 lane.refill(*kind, now);
                 let (size, per_second) = kind.bucket();
                 Quota {
-                    subscription: subscription.clone(),
+                    subscription: subscription.to_string(),
                     kind: *kind,
                     provider: None,
                     limit: whole(size),
@@ -254,9 +257,9 @@ impl Limits {
             let used = state.used(&subscription, row, now);
             let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
             for kind in *kinds {
-                let key = (subscription.clone(), (*provider).to_owned(), *kind);
+                let key = (subscription.clone(), Name::from(*provider), *kind);
                 all.push(Quota {
-                    subscription: subscription.clone(),
+                    subscription: subscription.to_string(),
                     kind: *kind,
                     provider: Some((*provider).to_owned()),
                     limit: number(*count),
@@ -344,7 +347,7 @@ async fn drive(shared: Arc<Shared>) {
 }
 
 impl State {
-    fn lane(&mut self, key: (String, Kind), now: Timestamp) -> &mut Lane {
+    fn lane(&mut self, key: (Name, Kind), now: Timestamp) -> &mut Lane {
         self.lanes.entry(key).or_insert_with_key(|(_, kind)| Lane {
             left: kind.bucket().0 * (1.0 - RESERVE),
             at: now,
@@ -356,8 +359,8 @@ impl State {
     }
 
     /// Counts the requests of a window, and forgets older ones.
-    fn used(&mut self, subscription: &str, row: usize, now: Timestamp) -> usize {
-        let Some(sent) = self.windows.get_mut(&(subscription.to_owned(), row)) else {
+    fn used(&mut self, subscription: &Name, row: usize, now: Timestamp) -> usize {
+        let Some(sent) = self.windows.get_mut(&(subscription.clone(), row)) else {
             return 0;
         };
         let length = SignedDuration::from_secs(WINDOWS[row].seconds);
@@ -436,7 +439,7 @@ impl State {
                     break;
                 }
                 let polls_first = lane.polls_in_a_row < POLLS_IN_A_ROW;
-                let mut heads: Vec<(Priority, u64, String)> = lane
+                let mut heads: Vec<(Priority, u64, Name)> = lane
                     .lines
                     .iter()
                     .filter_map(|((p, provider), line)| Some((*p, line.front()?.ticket, provider.clone())))
@@ -535,14 +538,14 @@ impl Subject {
             first = false;
         }
         Self {
-            subscription,
-            provider,
+            subscription: subscription.into(),
+            provider: provider.into(),
             kind: Kind::of(method),
         }
     }
 
     fn is_in(&self, window: &Row) -> bool {
-        self.provider == window.provider && window.kinds.contains(&self.kind)
+        &*self.provider == window.provider && window.kinds.contains(&self.kind)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use url::Url;
+use url::{Host, Position, Url};
 
 /// Seconds between polls when Azure names none. Network, SQL and Storage all answer within that.
 const DEFAULT_WAIT: u64 = 10;
@@ -345,7 +345,7 @@ impl Operation {
             request_id: answer.header("x-ms-request-id").map(str::to_owned),
             correlation_id: answer.header("x-ms-correlation-request-id").map(str::to_owned),
             method: origin.method.into(),
-            url: origin.url.into(),
+            url: origin.shown(),
             ..ApiError::default()
         };
         // An error beside the state, or the one some providers put below the properties.
@@ -427,33 +427,43 @@ fn last_segment(path_and_query: &str) -> Option<String> {
     path.rsplit('/').next().filter(|s| !s.is_empty()).map(str::to_owned)
 }
 
-/// Returns path and query of a URL, absolute or relative, on the resource manager's host. A regional host of the same
-/// resource manager (`REGION.HOST`) means the same thing; the request goes to the host that we know all the same.
+/// Returns path and query of a URL, absolute or relative, on the resource manager's host.
+///
+/// # Errors
+/// See [`resolved`].
+pub(crate) fn relative(url: &str, base: &Url, origin: &Origin<'_>) -> Result<String, AzureError> {
+    Ok(resolved(url, base, origin)?[Position::BeforePath..Position::AfterQuery].to_owned())
+}
+
+/// Returns a URL, absolute or relative, on the resource manager's host. A regional host of the same resource manager
+/// (`REGION.HOST`) means the same thing; the request goes to the host that we know all the same.
 ///
 /// # Errors
 /// Fails when it is on another host, or no URL.
-pub(crate) fn relative(url: &str, base: &Url, origin: &Origin<'_>) -> Result<String, AzureError> {
+pub(crate) fn resolved(url: &str, base: &Url, origin: &Origin<'_>) -> Result<Url, AzureError> {
     let redirected = || AzureError::Redirected {
         method: origin.method.into(),
-        from: origin.url.into(),
+        from: origin.shown(),
         to: Url::parse(url).map_or_else(|_| origin.known.text(url), |u| origin.known.url(&u)),
     };
-    let resolved = base.join(url).map_err(|_| redirected())?;
-    let regional = || {
-        let (Some(url::Host::Domain(host)), Some(url::Host::Domain(ours))) = (resolved.host(), base.host()) else {
-            return false;
-        };
-        resolved.scheme() == base.scheme()
-            && resolved.port() == base.port()
-            && host.strip_suffix(ours).is_some_and(|region| region.ends_with('.'))
-    };
-    if resolved.origin() != base.origin() && !regional() {
+    let mut found = base.join(url).map_err(|_| redirected())?;
+    if found.scheme() != base.scheme() || found.port() != base.port() {
         return Err(redirected());
     }
-    Ok(match resolved.query() {
-        Some(query) => format!("{}?{query}", resolved.path()),
-        None => resolved.path().to_owned(),
-    })
+    if found.host() != base.host() {
+        let (Some(Host::Domain(host)), Some(Host::Domain(ours))) = (found.host(), base.host()) else {
+            return Err(redirected());
+        };
+        if !host.strip_suffix(ours).is_some_and(|region| region.ends_with('.')) {
+            return Err(redirected());
+        }
+        found.set_host(base.host_str()).map_err(|_| redirected())?;
+    }
+    found.set_fragment(None);
+    // Both fail only for addresses that can't hold a user, which is what we want.
+    let _ = found.set_username("");
+    let _ = found.set_password(None);
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -496,7 +506,7 @@ mod tests {
             a,
             &Origin {
                 method,
-                url: "https://arm/subscriptions/s/x",
+                url: &base().join("/subscriptions/s/x").unwrap(),
                 known: &known,
             },
         )
@@ -509,7 +519,7 @@ mod tests {
             a,
             &Origin {
                 method: "GET",
-                url: "https://arm/op/job-1",
+                url: &base().join("/op/job-1").unwrap(),
                 known: &known,
             },
         )

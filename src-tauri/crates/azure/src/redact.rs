@@ -6,7 +6,10 @@
 
 use secrets::Secret;
 use serde_json::Value;
-use std::sync::{PoisonError, RwLock};
+use std::{
+    borrow::Cow,
+    sync::{PoisonError, RwLock},
+};
 use url::Url;
 
 /// Stands where a secret was.
@@ -169,13 +172,18 @@ impl Known {
 
     /// Returns free text without known secrets and without what looks like one.
     pub fn text(&self, text: &str) -> String {
-        let mut out = text.to_owned();
+        self.harmless(text).into_owned()
+    }
+
+    /// The same; most texts stay as they are.
+    fn harmless<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut out = Cow::Borrowed(text);
         for secret in self.0.read().unwrap_or_else(PoisonError::into_inner).iter() {
             if out.contains(secret.expose().as_str()) {
-                out = out.replace(secret.expose().as_str(), REDACTED);
+                out = out.replace(secret.expose().as_str(), REDACTED).into();
             }
         }
-        without_tokens(&without_marked(&out))
+        without_tokens(without_marked(out))
     }
 
     /// Returns a URL whose query shows harmless parameters only.
@@ -287,7 +295,11 @@ impl Known {
                 }
             }
             Value::Array(items) => items.iter_mut().for_each(|item| self.clean(item)),
-            Value::String(text) => *text = self.text(text),
+            Value::String(text) => {
+                if let Cow::Owned(harmless) = self.harmless(text) {
+                    *text = harmless;
+                }
+            }
             _ => {}
         }
     }
@@ -317,20 +329,13 @@ fn strings(json: &Value, found: &mut impl FnMut(&str)) {
 }
 
 /// Replaces what follows a marker, up to the next delimiter.
-fn without_marked(text: &str) -> String {
-    let lower = text.to_ascii_lowercase();
+fn without_marked(text: Cow<'_, str>) -> Cow<'_, str> {
+    let Some(mut next) = marked(&text) else { return text };
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     loop {
-        let next = MARKERS
-            .iter()
-            .filter_map(|m| lower[at..].find(m).map(|i| at + i + m.len()))
-            .min();
-        let Some(start) = next else {
-            out.push_str(&text[at..]);
-            return out;
-        };
-        let rest = &lower[start..];
+        let start = at + next;
+        let rest = &text[start..];
         let mut end = start
             + rest
                 .find(|c: char| c.is_whitespace() || "&;\"'<>,\\)".contains(c))
@@ -345,16 +350,31 @@ fn without_marked(text: &str) -> String {
             out.push_str(REDACTED);
         }
         at = end;
+        match marked(&text[at..]) {
+            Some(again) => next = again,
+            None => return (out + &text[at..]).into(),
+        }
     }
 }
 
+/// Where the first marker ends. Each of them ends with one of few bytes, so most texts are passed over once.
+fn marked(text: &str) -> Option<usize> {
+    let ends = |(i, byte): (usize, &u8)| {
+        let before = &text.as_bytes()[..=i];
+        let is =
+            |m: &&str| before.len() >= m.len() && before[before.len() - m.len()..].eq_ignore_ascii_case(m.as_bytes());
+        (matches!(byte, b'=' | b' ' | b'd' | b'D') && MARKERS.iter().any(is)).then_some(i + 1)
+    };
+    text.as_bytes().iter().enumerate().find_map(ends)
+}
+
 /// Replaces what looks like a JSON web token.
-fn without_tokens(text: &str) -> String {
+fn without_tokens(text: Cow<'_, str>) -> Cow<'_, str> {
     if !text.contains("eyJ") {
-        return text.to_owned();
+        return text;
     }
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
+    let mut rest = &*text;
     while let Some(i) = rest.find("eyJ") {
         let (before, candidate) = rest.split_at(i);
         out.push_str(before);
@@ -364,7 +384,7 @@ fn without_tokens(text: &str) -> String {
         out.push_str(if end >= 40 { REDACTED } else { &candidate[..end] });
         rest = &candidate[end..];
     }
-    out + rest
+    (out + rest).into()
 }
 
 fn cut(mut text: String) -> String {
@@ -383,6 +403,16 @@ mod tests {
     use serde_json::json;
 
     const CANARY: &str = "cAnArY+/=&7f3a\"x";
+
+    #[test]
+    fn every_marker_is_found_by_its_end() {
+        for marker in MARKERS {
+            for text in [marker.to_string(), marker.to_uppercase(), format!("{marker}{marker}")] {
+                assert_eq!(marked(&text), Some(marker.len()), "{marker}");
+            }
+        }
+        assert_eq!(marked("https://h/d = D=x?a=b"), None);
+    }
 
     #[test]
     fn no_key_of_the_list_lets_its_value_through() {

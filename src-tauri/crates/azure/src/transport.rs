@@ -18,6 +18,7 @@ use secrets::Secret;
 use std::{
     error::Error as _,
     fmt, io,
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 use url::Url;
@@ -239,14 +240,14 @@ pub(crate) async fn send(
     known: &Known,
     trace: Option<&dyn Trace>,
 ) -> Result<Answer, AzureError> {
-    let at = Timestamp::now();
     let started = Instant::now();
-    let shown_url = known.url(&call.url);
-    let method = call.method.to_string();
+    let (method, url) = (call.method.clone(), call.url.clone());
+    // Most exchanges of a program that writes no trace are shown to nobody.
+    let shown_url = LazyLock::new(|| known.url(&url));
     let mut exchange = trace.map(|_| Exchange {
-        at,
+        at: Timestamp::now(),
         system: call.system.into(),
-        method: method.clone(),
+        method: method.to_string(),
         url: shown_url.clone(),
         status: None,
         millis: 0,
@@ -265,11 +266,11 @@ pub(crate) async fn send(
             .map(str::to_owned),
     });
 
-    let result = exchanged(client, call, known, &shown_url).await;
+    let result = exchanged(client, call, known, &url).await;
 
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let status = result.as_ref().ok().map(|a| a.status);
-    tracing::debug!(%method, url = %shown_url, ?status, millis, "exchange");
+    tracing::debug!(%method, url = %*shown_url, ?status, millis, "exchange");
     if let (Some(trace), Some(mut exchange)) = (trace, exchange.take()) {
         exchange.millis = millis;
         match &result {
@@ -291,15 +292,14 @@ pub(crate) async fn send(
     result
 }
 
-async fn exchanged(client: &Client, call: Call, known: &Known, shown_url: &str) -> Result<Answer, AzureError> {
-    let method = call.method.to_string();
-    let host = host_of(&call.url);
+async fn exchanged(client: &Client, call: Call, known: &Known, url: &Url) -> Result<Answer, AzureError> {
+    let method = call.method.clone();
     let failed = |e: &reqwest::Error| AzureError::Network {
         kind: kind(e),
-        host: host.clone(),
+        host: host_of(url),
         message: known.text(&cause(e)),
-        method: method.clone(),
-        url: shown_url.to_owned(),
+        method: method.to_string(),
+        url: known.url(url),
     };
     let mut request = client.request(call.method, call.url).headers(call.headers);
     if let Some(body) = call.body {
@@ -312,8 +312,8 @@ async fn exchanged(client: &Client, call: Call, known: &Known, shown_url: &str) 
     while let Some(chunk) = response.chunk().await.map_err(|e| failed(&e))? {
         if body.len() + chunk.len() > ANSWER_LIMIT {
             return Err(AzureError::Parse {
-                method,
-                url: shown_url.to_owned(),
+                method: method.to_string(),
+                url: known.url(url),
                 path: String::new(),
                 message: format!("the answer is longer than {} MiB", ANSWER_LIMIT / 1024 / 1024),
             });

@@ -66,7 +66,7 @@ enum Bench {
     },
     /// What one call to the resource manager costs our client, beside curl and Microsoft's client for Python.
     Arm {
-        /// How many times each of the three is measured, in turns.
+        /// How many times each of them is measured, in turns.
         #[arg(long, default_value_t = 7)]
         rounds: usize,
         /// Calls of a round.

@@ -78,7 +78,7 @@ struct Kept {
 
 #[derive(Clone)]
 struct Held {
-    token: Secret<String>,
+    token: Arc<Secret<String>>,
     ends: Timestamp,
     renew: Timestamp,
 }
@@ -306,7 +306,7 @@ impl Session {
         let slot = self.slot(tenant, scope);
         let mut slot = slot.lock().await;
         let now = self.time.now();
-        let refused = |h: &Held| context.refused.as_ref() == Some(&h.token);
+        let refused = |h: &Held| context.refused.as_ref().is_some_and(|r| r.token == *h.token);
         // A request that was slower than others brings the demand on a token that was replaced already.
         if context.demanded.is_some() && slot.held.as_ref().is_none_or(refused) {
             slot.demanded = context.demanded.clone();
@@ -524,7 +524,7 @@ impl Session {
         let life = SignedDuration::from_secs(given.seconds.max(0));
         let at = |d: SignedDuration| now.saturating_add(d).unwrap_or(now);
         Held {
-            token: given.access.clone(),
+            token: Arc::new(given.access.clone()),
             ends: at(life),
             // Of a token that lives shorter than ten minutes, half its life is used.
             renew: at((life - EARLY).max(life / 2)),

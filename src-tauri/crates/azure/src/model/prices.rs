@@ -10,7 +10,7 @@ use super::{Flag, Number, When, model};
 use crate::{
     AzureError, Network, clouds,
     error::Origin,
-    operation::relative,
+    operation::resolved,
     redact::Known,
     transport::{self, Call},
 };
@@ -96,10 +96,9 @@ pub async fn search(network: &Network, address: &str, currency: &str, filter: &s
         seen.insert(url.to_string());
         let call = Call::new("prices", Method::GET, url.clone()).header("accept", "application/json");
         let answer = transport::send(&client, call, &known, None).await?;
-        let shown = known.url(&url);
         let origin = Origin {
             method: "GET",
-            url: &shown,
+            url: &url,
             known: &known,
         };
         if !answer.is_success() {
@@ -110,12 +109,13 @@ pub async fn search(network: &Network, address: &str, currency: &str, filter: &s
         let Some(next) = page.next_page_link.filter(|l| !l.is_empty()) else {
             return Ok(all);
         };
-        url = base.join(&relative(&next, &base, &origin)?).map_err(wrong)?;
-        if seen.contains(url.as_str()) {
+        let next = resolved(&next, &base, &origin)?;
+        if seen.contains(next.as_str()) {
             return Err(origin.parse_error(
                 "NextPageLink".into(),
                 "the list's pages lead back to one that was read already",
             ));
         }
+        url = next;
     }
 }
