@@ -29,6 +29,7 @@ const STALE: Partial<Record<Command, string[]>> = {
   methods_set: ["project", "plan"],
   dms_save: ["project", "plan"],
   connection_save: ["project"],
+  inventory_import: ["inventory", "project", "plan"],
   certificate_trust: ["project"],
   client_certificate_choose: ["project"],
   sign_out: ["project"],
