@@ -146,7 +146,7 @@ const shots = [
     act: async (p) => {
       await p.waitForSelector('[data-testid="vm-row"]');
       await p.fill('[data-testid="inventory-filter"]', "contosohost1");
-      await p.click('[data-name="SQLVM"]');
+      await p.click('[data-name="APP-0036"]');
       await p.waitForSelector('[data-testid="vm-findings"] [data-rule]');
     },
   },

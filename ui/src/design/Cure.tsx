@@ -12,7 +12,7 @@ export function Cure({ who, command }: { who: string; command: string }) {
   return (
     <div className={s.cure}>
       <p>
-        <b>{t("cure.who", { who: who.charAt(0).toUpperCase() + who.slice(1) })}</b> {command}
+        <b>{t("cure.who", { who })}</b> {command}
       </p>
       <Button
         appearance="subtle"

@@ -22,18 +22,21 @@ import s from "./details.module.css";
 const METHODS: ReplicationMethod[] = ["InMageRcm", "VMwareCbt"];
 const MARK: Record<Severity, Mark> = { blocking: "failed", warning: "overdue", information: "ready" };
 
+/** Why vCenter can't be asked. */
+export type Silence = "noConnection" | "lost" | null;
+
 type Props = {
   vm: Vm;
   judged: VmFindings | undefined;
   method: ReplicationMethod;
   /** Why details could not be read. */
   error: UiError | null;
-  /** Whether vCenter can be asked for details. */
-  readable: boolean;
+  /** Why vCenter can't be asked for details; none when it can. */
+  silent: Silence;
   onClose: () => void;
 };
 
-export function Details({ vm, judged, method, error, readable, onClose }: Props) {
+export function Details({ vm, judged, method, error, silent, onClose }: Props) {
   const { t } = useTranslation();
   const power = usePower();
   return (
@@ -61,14 +64,14 @@ export function Details({ vm, judged, method, error, readable, onClose }: Props)
           onClick={onClose}
         />
       </div>
-      <Findings judged={judged} method={method} />
+      <Findings judged={judged} method={method} read={vm.details !== null} />
       <Machine vm={vm} />
       {vm.details ? (
         <Hardware vm={vm} details={vm.details} />
       ) : (
         <p className={s.unread} data-testid="vm-unread">
-          {!readable || vm.moref.startsWith(IMPORTED) ? (
-            t("inventory.notReadable")
+          {silent !== null || vm.moref.startsWith(IMPORTED) ? (
+            t(`inventory.silent.${silent ?? "noConnection"}`)
           ) : error ? (
             `${error.title}. ${error.hint}`
           ) : (
@@ -82,12 +85,16 @@ export function Details({ vm, judged, method, error, readable, onClose }: Props)
   );
 }
 
-function Findings({ judged, method }: { judged: VmFindings | undefined; method: ReplicationMethod }) {
+type FindingsProps = { judged: VmFindings | undefined; method: ReplicationMethod; read: boolean };
+
+function Findings({ judged, method, read }: FindingsProps) {
   const { t } = useTranslation();
   const [shown, setShown] = useState<ReplicationMethod>(method);
   const found = findingsOf(judged, shown);
   const notes = found.filter((f) => f.severity === "information");
   const matters = found.filter((f) => f.severity !== "information");
+  // A machine whose disks are unknown is never called fit.
+  const fit: Mark = read ? "done" : "later";
   return (
     <section className={s.section} aria-label={t("inventory.findings")} data-testid="vm-findings">
       <TabList
@@ -98,7 +105,7 @@ function Findings({ judged, method }: { judged: VmFindings | undefined; method: 
       >
         {METHODS.map((each) => {
           const counts = countOf(findingsOf(judged, each));
-          const mark: Mark = counts.blocking > 0 ? "failed" : counts.warning > 0 ? "overdue" : "done";
+          const mark: Mark = counts.blocking > 0 ? "failed" : counts.warning > 0 ? "overdue" : fit;
           return (
             <Tab key={each} value={each} data-testid={`findings-${each}`}>
               <span className={s.method} data-mark={mark}>
@@ -114,8 +121,8 @@ function Findings({ judged, method }: { judged: VmFindings | undefined; method: 
       </TabList>
       {!judged ? <p className={s.muted}>{t("inventory.judging")}</p> : null}
       {judged && matters.length === 0 ? (
-        <p className={s.fit} data-mark="done">
-          <StatusIcon mark="done" size={16} quiet /> {t("inventory.fit")}
+        <p className={s.fit} data-mark={fit}>
+          <StatusIcon mark={fit} size={16} quiet /> {t(read ? "inventory.fit" : "inventory.fitSoFar")}
         </p>
       ) : null}
       <List findings={matters} />

@@ -99,7 +99,7 @@ export default function Inventory() {
         <Table
           vms={vms}
           busy={busy}
-          connected={inventory.connected && inventory.watch !== "lost"}
+          silent={!inventory.connected ? "noConnection" : inventory.watch === "lost" ? "lost" : null}
           touched={inventory.touched}
           patch={inventory.patch}
           chosen={chosen}

@@ -10,8 +10,8 @@ import { StatusIcon } from "../../design/StatusIcon";
 import type { ReplicationMethod } from "../../host/gen/ReplicationMethod";
 import type { Vm } from "../../host/gen/Vm";
 import type { VmFindings } from "../../host/gen/VmFindings";
-import { Details } from "./Details";
-import { COLUMNS, countOf, diskSize, filter, findingsOf, sort, type Sort } from "./rows";
+import { Details, type Silence } from "./Details";
+import { COLUMNS, countOf, FEW_COLUMNS, diskSize, filter, findingsOf, sort, type Sort } from "./rows";
 import { useSecondPass } from "./useSecondPass";
 import { usePower, useTools } from "./words";
 import s from "./inventory.module.css";
@@ -21,15 +21,15 @@ const ROW = 36;
 type Props = {
   vms: readonly Vm[];
   busy: boolean;
-  /** Whether vCenter can be asked for details. */
-  connected: boolean;
+  /** Why vCenter can't be asked for details; none when it can. */
+  silent: Silence;
   touched: ReadonlySet<string>;
   patch: (change: (vms: readonly Vm[]) => Vm[]) => void;
   chosen: string | null;
   onChoose: (moref: string | null) => void;
 };
 
-export function Table({ vms, busy, connected, touched, patch, chosen, onChoose }: Props) {
+export function Table({ vms, busy, silent, touched, patch, chosen, onChoose }: Props) {
   const { t } = useTranslation();
   const { project } = useProject();
   const [text, setText] = useState("");
@@ -54,8 +54,9 @@ export function Table({ vms, busy, connected, touched, patch, chosen, onChoose }
     const visible = rows.slice(first, last);
     return vm && !visible.includes(vm) ? [vm, ...visible] : visible;
   }, [rows, first, last, vm]);
-  const second = useSecondPass({ shown, connected: connected && !busy, patch });
+  const second = useSecondPass({ shown, ask: silent === null && !busy, patch });
   const method = project?.design.replication ?? "InMageRcm";
+  const columns = vm ? FEW_COLUMNS : COLUMNS;
 
   const focusRow = (index: number) =>
     requestAnimationFrame(() => scroller.current?.querySelector<HTMLElement>(`[data-index="${index}"]`)?.focus());
@@ -110,45 +111,48 @@ export function Table({ vms, busy, connected, touched, patch, chosen, onChoose }
           role="grid"
           aria-label={t("inventory.title")}
           aria-rowcount={rows.length + 1}
-          aria-colcount={COLUMNS.length + 1}
+          aria-colcount={columns.length + 1}
+          data-few={vm !== undefined}
           aria-busy={busy}
         >
           <div className={s.scroller} ref={scroller} role="presentation">
             <div role="rowgroup">
               <div className={`${s.row} ${s.header}`} role="row" aria-rowindex={1}>
-                {COLUMNS.map((column, at) => (
-                  <div
-                    key={column}
-                    role="columnheader"
-                    data-column={column}
-                    // The second column is that of the findings.
-                    aria-colindex={at === 0 ? 1 : at + 2}
-                    aria-sort={order.column === column ? (order.descending ? "descending" : "ascending") : "none"}
-                  >
-                    <button
-                      type="button"
-                      className={s.sort}
-                      onClick={() => setOrder({ column, descending: order.column === column && !order.descending })}
+                {columns
+                  .map((column, at) => (
+                    <div
+                      key={column}
+                      role="columnheader"
+                      data-column={column}
+                      // The second column is that of the findings.
+                      aria-colindex={at === 0 ? 1 : at + 2}
+                      aria-sort={order.column === column ? (order.descending ? "descending" : "ascending") : "none"}
                     >
-                      {t(`inventory.columns.${column}`)}
-                      {order.column === column ? (
-                        order.descending ? (
-                          <ArrowSortDownRegular fontSize={14} aria-hidden />
-                        ) : (
-                          <ArrowSortUpRegular fontSize={14} aria-hidden />
-                        )
-                      ) : null}
-                    </button>
-                  </div>
-                )).toSpliced(
-                  1,
-                  0,
-                  <div key="support" role="columnheader" aria-colindex={2} className={s.supportHead}>
-                    <span title={t("inventory.support.title", { service: t(`inventory.service.${method}`) })}>
-                      {t("inventory.support.column")}
-                    </span>
-                  </div>,
-                )}
+                      <button
+                        type="button"
+                        className={s.sort}
+                        onClick={() => setOrder({ column, descending: order.column === column && !order.descending })}
+                      >
+                        {t(`inventory.columns.${column}`)}
+                        {order.column === column ? (
+                          order.descending ? (
+                            <ArrowSortDownRegular fontSize={14} aria-hidden />
+                          ) : (
+                            <ArrowSortUpRegular fontSize={14} aria-hidden />
+                          )
+                        ) : null}
+                      </button>
+                    </div>
+                  ))
+                  .toSpliced(
+                    1,
+                    0,
+                    <div key="support" role="columnheader" aria-colindex={2} className={s.supportHead}>
+                      <span title={t("inventory.support.title", { service: t(`inventory.service.${method}`) })}>
+                        {t("inventory.support.column")}
+                      </span>
+                    </div>,
+                  )}
               </div>
             </div>
             <div role="rowgroup" onKeyDown={onKeyDown}>
@@ -181,7 +185,7 @@ export function Table({ vms, busy, connected, touched, patch, chosen, onChoose }
                         onChoose(row.moref);
                       }}
                     >
-                      <Cells vm={row} judged={second.judged.get(row)} method={method} />
+                      <Cells vm={row} judged={second.judged.get(row)} method={method} few={vm !== undefined} />
                     </div>
                   );
                 })}
@@ -197,7 +201,7 @@ export function Table({ vms, busy, connected, touched, patch, chosen, onChoose }
           judged={second.judged.get(vm)}
           method={method}
           error={second.error}
-          readable={connected}
+          silent={silent}
           onClose={() => {
             onChoose(null);
             focusRow(cursor);
@@ -208,9 +212,9 @@ export function Table({ vms, busy, connected, touched, patch, chosen, onChoose }
   );
 }
 
-type CellsProps = { vm: Vm; judged: VmFindings | undefined; method: ReplicationMethod };
+type CellsProps = { vm: Vm; judged: VmFindings | undefined; method: ReplicationMethod; few: boolean };
 
-function Cells({ vm, judged, method }: CellsProps) {
+function Cells({ vm, judged, method, few }: CellsProps) {
   const { t } = useTranslation();
   const power = usePower();
   const tools = useTools();
@@ -230,8 +234,12 @@ function Cells({ vm, judged, method }: CellsProps) {
       <Cell number>{bytes(vm.memoryMib * 1024 * 1024)}</Cell>
       <Cell number>{disks}</Cell>
       <Cell number>{vm.ipAddress ?? t("inventory.none")}</Cell>
-      <Cell>{vm.host ?? t("inventory.none")}</Cell>
-      <Cell>{tools(vm.toolsStatus)}</Cell>
+      {few ? null : (
+        <>
+          <Cell>{vm.host ?? t("inventory.none")}</Cell>
+          <Cell>{tools(vm.toolsStatus)}</Cell>
+        </>
+      )}
     </>
   );
 }

@@ -12,6 +12,9 @@ export type Sort = { column: Column; descending: boolean };
 
 export const COLUMNS: Column[] = ["name", "power", "os", "cpu", "memory", "disks", "ip", "host", "tools"];
 
+/** What stays beside an open panel. */
+export const FEW_COLUMNS: Column[] = COLUMNS.filter((column) => column !== "host" && column !== "tools");
+
 /** Morefs of machines that came from a file without them begin so; vCenter doesn't know them. */
 export const IMPORTED = "import/";
 

@@ -17,11 +17,11 @@ type Props = {
   /** The machines on screen, and the chosen one. */
   shown: readonly Vm[];
   /** Whether vCenter can be asked. */
-  connected: boolean;
+  ask: boolean;
   patch: (change: (vms: readonly Vm[]) => Vm[]) => void;
 };
 
-export function useSecondPass({ shown, connected, patch }: Props) {
+export function useSecondPass({ shown, ask, patch }: Props) {
   const host = useHost();
   const { path } = useProject();
   const asked = useRef(new Set<string>());
@@ -32,7 +32,7 @@ export function useSecondPass({ shown, connected, patch }: Props) {
     let current = true;
     const rest = async () => {
       const unread = shown.filter(
-        (vm) => connected && !vm.details && !vm.moref.startsWith(IMPORTED) && !asked.current.has(vm.moref),
+        (vm) => ask && !vm.details && !vm.moref.startsWith(IMPORTED) && !asked.current.has(vm.moref),
       );
       if (unread.length > 0) {
         const morefs = unread.map((vm) => vm.moref);
@@ -68,6 +68,6 @@ export function useSecondPass({ shown, connected, patch }: Props) {
       current = false;
       clearTimeout(timer);
     };
-  }, [host, path, shown, connected, patch, judged]);
+  }, [host, path, shown, ask, patch, judged]);
   return { judged, error };
 }

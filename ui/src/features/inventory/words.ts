@@ -22,7 +22,17 @@ export function toolsVersion(text: string | null): string | null {
   return `${n >> 10}.${(n >> 5) & 31}.${n & 31}`;
 }
 
-/** `VirtualLsiLogicSASController` as `LsiLogicSAS 0:1`. */
+const CONTROLLERS: Record<string, string> = {
+  ParaVirtualSCSIController: "PVSCSI",
+  VirtualLsiLogicSASController: "LSI Logic SAS",
+  VirtualLsiLogicController: "LSI Logic",
+  VirtualBusLogicController: "BusLogic",
+  VirtualAHCIController: "SATA",
+  VirtualNVMEController: "NVMe",
+  VirtualIDEController: "IDE",
+};
+
+/** `LSI Logic SAS 0:1`: controller, bus and unit. */
 export function place(controller: string, bus: number, unit: number): string {
-  return `${controller.replace(/^(Virtual|Para)/, "").replace(/Controller$/, "")} ${bus}:${unit}`.trim();
+  return `${CONTROLLERS[controller] ?? controller} ${bus}:${unit}`.trim();
 }
