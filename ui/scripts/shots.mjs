@@ -146,7 +146,53 @@ const shots = [
     act: async (p) => {
       await p.waitForSelector('[data-testid="vm-row"]');
       await p.fill('[data-testid="inventory-filter"]', "contosohost1");
-      await p.click('[data-name="SQLVM"], [data-testid="vm-row"]');
+      await p.click('[data-name="APP-0036"]');
+      await p.waitForSelector('[data-testid="vm-findings"] [data-rule]');
+    },
+  },
+  {
+    name: "inventory-machine",
+    screen: on("inventory"),
+    act: async (p) => {
+      await p.fill('[data-testid="inventory-filter"]', "sqlvm");
+      await p.click('[data-name="SQLVM"]');
+      await p.click('[data-testid="findings-VMwareCbt"]');
+      await p.waitForSelector('[data-rule="vm-independent"]');
+      await p.locator('[data-testid="vm-details"]').evaluate((e) => e.scrollTo(0, 560));
+    },
+  },
+  {
+    name: "inventory-changed",
+    query: "changed&live",
+    screen: on("inventory"),
+    act: async (p) => {
+      await click("inventory-read")(p);
+      await p.waitForSelector('[data-testid="changes-banner"]');
+      await p.waitForSelector("[data-touched]");
+    },
+  },
+  {
+    name: "inventory-changes",
+    query: "changed",
+    screen: on("inventory"),
+    act: async (p) => {
+      await click("inventory-read")(p);
+      await click("changes-show")(p);
+    },
+  },
+  {
+    name: "inventory-lost",
+    query: "lost&unread",
+    screen: on("inventory"),
+    act: (p) => p.click('[data-name="APP-0002"]'),
+  },
+  {
+    name: "import",
+    query: "refused",
+    screen: on("inventory"),
+    act: async (p) => {
+      await click("import")(p);
+      await p.waitForSelector('[data-testid="import-preview"]');
     },
   },
   { name: "inventory-empty", query: "empty", screen: on("inventory") },

@@ -6,6 +6,7 @@ import type { RunState } from "./host/gen/RunState";
 import type { SignIn } from "./host/gen/SignIn";
 import type { Task } from "./host/gen/Task";
 import type { TaskState } from "./host/gen/TaskState";
+import type { Vm } from "./host/gen/Vm";
 
 export const START = "2026-11-21T19:00:00Z";
 export const at = (seconds: number): string => new Date(Date.parse(START) + seconds * 1000).toISOString();
@@ -112,16 +113,46 @@ export function azure(signIn: SignIn, more: Partial<AzureConnection> = {}): Azur
 export function connections(signIn: SignIn | AzureConnection, more: Partial<ConnectionsView> = {}): ConnectionsView {
   return {
     connections: {
-      vcenter: { url: "", user: "", thumbprint: "" },
+      vcenter: { url: "", user: "", thumbprint: "", proxy: { use: "system" } },
       azure: typeof signIn === "string" ? azure(signIn) : signIn,
     },
     vcenterPasswordStored: false,
+    vcenterProxyPasswordStored: false,
     azureSecretStored: false,
     azureProxyPasswordStored: false,
     sqlPasswordStored: false,
     sharePasswordStored: false,
     azureCertificate: null,
     azureAccount: null,
+    ...more,
+  };
+}
+
+export function machine(name: string, more: Partial<Vm> = {}): Vm {
+  return {
+    moref: `vm-${name}`,
+    name,
+    instanceUuid: null,
+    powerState: "poweredOn",
+    connectionState: null,
+    guestId: null,
+    guestFullName: "Microsoft Windows Server 2016 (64-bit)",
+    hostName: null,
+    ipAddress: null,
+    cpus: 2,
+    memoryMib: 4096,
+    diskCount: 1,
+    nicCount: 1,
+    storageBytes: 1,
+    firmware: null,
+    secureBoot: null,
+    toolsStatus: null,
+    template: false,
+    host: "contosohost1.contoso.com",
+    cluster: null,
+    datacenter: null,
+    details: null,
+    readiness: null,
     ...more,
   };
 }

@@ -1,16 +1,19 @@
 // Recorded data in place of a backend, for looking at every screen while designing it (`npm run fixture`). It is left
 // out of every other build. A small simulation moves the SmartHotel plan's tasks by their usual durations.
 // In the address: ?at=start|middle|gate|person|failed|paused|done, &secrets=memory, &empty, &close, &quota=low|closed,
-// &real (no rehearsal), &dms, and those of fixture-connections.ts and fixture-costs.ts.
+// &real (no rehearsal), &dms, and those of fixture-connections.ts, fixture-costs.ts and fixture-inventory.ts.
 import { connectionHandlers, connections, signIn } from "./fixture-connections";
 import { planCosts } from "./fixture-costs";
 import { withDms } from "./fixture-dms";
+import { inventoryHandlers, readInventory, summary, watchInventory } from "./fixture-inventory";
 import sample from "./gen/sample.json";
 import type { Design } from "./gen/Design";
 import type { Exchange } from "./gen/Exchange";
 import type { FaultScript } from "./gen/FaultScript";
 import type { Failure } from "./gen/Failure";
 import type { Finding } from "./gen/Finding";
+import type { InventoryChange } from "./gen/InventoryChange";
+import type { InventoryMessage } from "./gen/InventoryMessage";
 import type { PlanView } from "./gen/PlanView";
 import type { ProjectView } from "./gen/ProjectView";
 import type { QuotaView } from "./gen/QuotaView";
@@ -20,8 +23,6 @@ import type { SignInMessage } from "./gen/SignInMessage";
 import type { RunState } from "./gen/RunState";
 import type { Task } from "./gen/Task";
 import type { TaskState } from "./gen/TaskState";
-import type { Vm } from "./gen/Vm";
-import type { VmDetails } from "./gen/VmDetails";
 import type { Commands, Host, Streams } from "./types";
 
 // Made up: the sample itself has none.
@@ -248,106 +249,10 @@ const project = (): ProjectView => ({
   rehearsalFault: fault,
   connections,
   design,
-  inventory: { vcenterName: "VMware vCenter Server 7.0.3", readAt: iso(START - 600_000), vms: 2000 },
+  inventory: summary,
   run: hasRun ? run() : null,
   live: hasRun && phase !== "done",
 });
-
-const SYSTEMS = [
-  "Microsoft Windows Server 2016 (64-bit)",
-  "Microsoft Windows Server 2019 (64-bit)",
-  "Red Hat Enterprise Linux 8 (64-bit)",
-  "Microsoft Windows Server 2012 (64-bit)",
-];
-const vm = (name: string, n: number, more: Partial<Vm> = {}): Vm => ({
-  moref: `vm-${n}`,
-  name,
-  instanceUuid: `5012c0de-0000-4000-8000-${String(n).padStart(12, "0")}`,
-  powerState: n % 11 === 0 ? "poweredOff" : n % 37 === 0 ? "suspended" : "poweredOn",
-  connectionState: "connected",
-  guestId: "windows9Server64Guest",
-  guestFullName: SYSTEMS[n % SYSTEMS.length] ?? null,
-  hostName: `${name.toLowerCase()}.contoso.com`,
-  ipAddress: n % 11 === 0 ? null : `10.10.${Math.floor(n / 250)}.${(n % 250) + 2}`,
-  cpus: [2, 4, 8][n % 3] ?? 2,
-  memoryMib: [4096, 8192, 16384, 32768][n % 4] ?? 4096,
-  diskCount: (n % 3) + 1,
-  nicCount: 1,
-  storageBytes: (40 + (n % 17) * 12) * 1024 ** 3,
-  firmware: n % 5 === 0 ? "efi" : "bios",
-  secureBoot: n % 5 === 0,
-  toolsStatus: n % 11 === 0 ? "guestToolsNotRunning" : "guestToolsRunning",
-  template: false,
-  host: `contosohost${(n % 8) + 1}.contoso.com`,
-  cluster: null,
-  datacenter: "contoso-datacenter",
-  details: null,
-  readiness: null,
-  ...more,
-});
-const details = (...gib: number[]): VmDetails => ({
-  disks: gib.map((size, i) => ({
-    key: 2000 + i,
-    label: `Hard disk ${i + 1}`,
-    capacityBytes: size * 1024 ** 3,
-    controller: "ParaVirtualSCSIController",
-    bus: 0,
-    unit: i,
-    file: `[contoso-ds1] VM/VM_${i}.vmdk`,
-    mode: "persistent",
-    sharing: "sharingNone",
-    busSharing: "noSharing",
-    raw: null,
-    thin: true,
-    encrypted: false,
-  })),
-  nics: [
-    {
-      key: 4000,
-      label: "Network adapter 1",
-      kind: "VirtualVmxnet3",
-      mac: "00:50:56:b1:00:01",
-      network: "VM Network",
-      connected: true,
-    },
-  ],
-  addresses: [{ ip: "10.10.0.3", prefix: 24, origin: "manual", mac: "00:50:56:b1:00:01" }],
-  volumes: [{ path: "C:\\", capacityBytes: 59 * 1024 ** 3, freeBytes: 31 * 1024 ** 3 }],
-  snapshots: [],
-  consolidationNeeded: false,
-  vtpm: false,
-  encrypted: false,
-  passthrough: 0,
-  hardware: "vmx-13",
-  cbtSupported: true,
-  cbtEnabled: false,
-  toolsVersion: "11297",
-  toolsVersionStatus: "guestToolsCurrent",
-  guestOperationsReady: true,
-  annotation: null,
-});
-const vms: Vm[] = [
-  vm("WEBVM", 1, {
-    guestFullName: SYSTEMS[0] ?? null,
-    cpus: 4,
-    memoryMib: 8192,
-    host: "contosohost1.contoso.com",
-    details: details(60),
-    diskCount: 1,
-    readiness: "rdp=on;firewall=on;san=OnlineAll;updates=none;reboot=no",
-  }),
-  vm("SQLVM", 2, {
-    guestFullName: SYSTEMS[0] ?? null,
-    cpus: 8,
-    memoryMib: 32768,
-    host: "contosohost1.contoso.com",
-    details: details(80, 200),
-    diskCount: 2,
-  }),
-  vm("contosodc1", 3, { host: "contosohost1.contoso.com" }),
-  vm("vcenter", 4, { guestFullName: "VMware Photon OS (64-bit)", host: "contosohost1.contoso.com" }),
-  ...Array.from({ length: 1996 }, (_, i) => vm(`APP-${String(i + 1).padStart(4, "0")}`, i + 5)),
-];
 
 const exchange = (task: Task, i: number): Exchange => ({
   at: iso(START + i * 4000),
@@ -557,21 +462,7 @@ const handlers: Handlers = {
     return project();
   },
   ...connectionHandlers,
-  inventory_get: () =>
-    query.get("empty") !== null
-      ? null
-      : {
-          vcenterUuid: "x",
-          vcenterName: "VMware vCenter Server 7.0.3",
-          apiVersion: "7.0.3.0",
-          readAt: iso(START - 600_000),
-          vms,
-          datacenters: [],
-          clusters: [],
-          hosts: [],
-          datastores: [],
-          networks: [],
-        },
+  ...inventoryHandlers,
   plan_get: planView,
   plan_costs: ({ currency }) => planCosts(currency),
   run_start: run,
@@ -643,19 +534,8 @@ export const host: Host = {
     ),
   stream(stream, _args, onMessage) {
     const send = onMessage as (message: Streams[keyof Streams][1]) => void;
-    if (stream === "inventory_read") {
-      const timers = [
-        setTimeout(
-          () => send({ type: "connected", vcenterName: "VMware vCenter Server 7.0.3", apiVersion: "7.0.3.0" }),
-          80,
-        ),
-      ];
-      for (let i = 0; i < vms.length; i += 250) {
-        timers.push(setTimeout(() => send({ type: "page", vms: vms.slice(i, i + 250) }), 200 + i / 2));
-      }
-      timers.push(setTimeout(() => send({ type: "done", vms: vms.length, millis: 1240 }), 1300));
-      return () => timers.forEach(clearTimeout);
-    }
+    if (stream === "inventory_read") return readInventory(send as (message: InventoryMessage) => void);
+    if (stream === "inventory_watch") return watchInventory(send as (message: InventoryChange) => void);
     if (stream === "sign_in") return signIn(send as (message: SignInMessage) => void);
     send({ type: "snapshot", plan: planView(), state: run(), clock: clock() });
     const listener = (message: RunMessage) => send(message);

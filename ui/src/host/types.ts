@@ -15,7 +15,9 @@ import type { DatabaseMethod } from "./gen/DatabaseMethod";
 import type { DmsDesign } from "./gen/DmsDesign";
 import type { FaultScript } from "./gen/FaultScript";
 import type { FilledScript } from "./gen/FilledScript";
+import type { ImportPreview } from "./gen/ImportPreview";
 import type { Inventory } from "./gen/Inventory";
+import type { InventoryChange } from "./gen/InventoryChange";
 import type { InventoryMessage } from "./gen/InventoryMessage";
 import type { PlanView } from "./gen/PlanView";
 import type { ProjectSummary } from "./gen/ProjectSummary";
@@ -28,6 +30,8 @@ import type { RunState } from "./gen/RunState";
 import type { SavedReport } from "./gen/SavedReport";
 import type { SignInMessage } from "./gen/SignInMessage";
 import type { UiError } from "./gen/UiError";
+import type { Vm } from "./gen/Vm";
+import type { VmFindings } from "./gen/VmFindings";
 
 type InProject = { project: string };
 type OfTask = InProject & { address: string };
@@ -68,6 +72,14 @@ export type Commands = {
   sign_out: [InProject, ConnectionsView];
   account_scope: [InProject, AccountScope];
   inventory_get: [InProject, Inventory | null];
+  /** Reads these machines whole. */
+  inventory_details: [InProject & { morefs: string[] }, Vm[]];
+  /** Judges machines of the kept inventory by both methods. */
+  inventory_findings: [InProject & { morefs: string[] }, VmFindings[]];
+  /** Asks for a file and tells what it would change; null when the dialog was closed. */
+  inventory_import_preview: [InProject, ImportPreview | null];
+  /** Keeps what the last preview showed. */
+  inventory_import: [InProject, null];
   plan_get: [InProject, PlanView];
   /** Reads the price list. A currency is remembered; null = as remembered. */
   plan_costs: [InProject & { currency: string | null }, CostsView];
@@ -90,6 +102,8 @@ export type Commands = {
 /** Commands that answer with a stream of messages. */
 export type Streams = {
   inventory_read: [InProject, InventoryMessage];
+  /** Tells how machines change, beginning with what has changed since they were read. */
+  inventory_watch: [InProject, InventoryChange];
   /** Signs in as the saved connection says. Ending the stream cancels it. */
   sign_in: [InProject, SignInMessage];
   run_subscribe: [InProject, RunMessage];

@@ -46,14 +46,41 @@ pub struct VmChange {
 }
 
 /// One field. An empty text is a value that is not known.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
 #[serde(rename_all = "camelCase")]
 #[ts(export)]
 pub struct FieldChange {
-    /// Its name in [`Vm`], or `disks`, `networks`, `snapshots` of its details.
-    pub field: String,
+    pub field: VmField,
     pub before: String,
     pub after: String,
+}
+
+/// What is compared: fields of [`Vm`], and of its details where both have them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum VmField {
+    Name,
+    Moref,
+    PowerState,
+    ConnectionState,
+    GuestFullName,
+    HostName,
+    IpAddress,
+    Cpus,
+    MemoryMib,
+    DiskCount,
+    NicCount,
+    Firmware,
+    SecureBoot,
+    ToolsStatus,
+    Template,
+    Cluster,
+    Datacenter,
+    Readiness,
+    Disks,
+    Networks,
+    Snapshots,
 }
 
 /// Compares two inventories.
@@ -168,54 +195,50 @@ fn same(before: &Inventory, after: &Inventory) -> Vec<Option<usize>> {
 
 fn fields(before: &Vm, after: &Vm) -> Vec<FieldChange> {
     let mut out = Vec::new();
-    let mut add = |field: &str, before: String, after: String| {
+    let mut add = |field, before: String, after: String| {
         if before != after {
-            out.push(FieldChange {
-                field: field.into(),
-                before,
-                after,
-            });
+            out.push(FieldChange { field, before, after });
         }
     };
     let text = |t: &Option<String>| t.clone().unwrap_or_default();
     let mut compare = |field, of: &dyn Fn(&Vm) -> String| add(field, of(before), of(after));
-    compare("name", &|v| v.name.clone());
-    compare("moref", &|v| v.moref.clone());
-    compare("powerState", &|v| v.power_state.clone());
-    compare("connectionState", &|v| text(&v.connection_state));
-    compare("guestFullName", &|v| text(&v.guest_full_name));
-    compare("hostName", &|v| text(&v.host_name));
-    compare("ipAddress", &|v| text(&v.ip_address));
-    compare("cpus", &|v| v.cpus.to_string());
-    compare("memoryMib", &|v| format!("{} MiB", v.memory_mib));
-    compare("diskCount", &|v| v.disk_count.to_string());
-    compare("nicCount", &|v| v.nic_count.to_string());
-    compare("firmware", &|v| text(&v.firmware));
-    compare("secureBoot", &|v| {
+    compare(VmField::Name, &|v| v.name.clone());
+    compare(VmField::Moref, &|v| v.moref.clone());
+    compare(VmField::PowerState, &|v| v.power_state.clone());
+    compare(VmField::ConnectionState, &|v| text(&v.connection_state));
+    compare(VmField::GuestFullName, &|v| text(&v.guest_full_name));
+    compare(VmField::HostName, &|v| text(&v.host_name));
+    compare(VmField::IpAddress, &|v| text(&v.ip_address));
+    compare(VmField::Cpus, &|v| v.cpus.to_string());
+    compare(VmField::MemoryMib, &|v| format!("{} MiB", v.memory_mib));
+    compare(VmField::DiskCount, &|v| v.disk_count.to_string());
+    compare(VmField::NicCount, &|v| v.nic_count.to_string());
+    compare(VmField::Firmware, &|v| text(&v.firmware));
+    compare(VmField::SecureBoot, &|v| {
         v.secure_boot.map(|s| s.to_string()).unwrap_or_default()
     });
-    compare("toolsStatus", &|v| text(&v.tools_status));
-    compare("template", &|v| v.template.to_string());
-    compare("cluster", &|v| text(&v.cluster));
-    compare("datacenter", &|v| text(&v.datacenter));
+    compare(VmField::ToolsStatus, &|v| text(&v.tools_status));
+    compare(VmField::Template, &|v| v.template.to_string());
+    compare(VmField::Cluster, &|v| text(&v.cluster));
+    compare(VmField::Datacenter, &|v| text(&v.datacenter));
     // A discovery reads neither for all machines: what is not known now has not changed.
     if before.readiness.is_some() && after.readiness.is_some() {
-        compare("readiness", &|v| text(&v.readiness));
+        compare(VmField::Readiness, &|v| text(&v.readiness));
     }
     if let (Some(_), Some(_)) = (&before.details, &after.details) {
         let of = |v: &Vm, list: &dyn Fn(&crate::inventory::VmDetails) -> Vec<String>| {
             v.details.as_ref().map(|d| list(d).join(", ")).unwrap_or_default()
         };
-        compare("disks", &|v| {
+        compare(VmField::Disks, &|v| {
             of(v, &|d| {
                 let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
                 d.disks.iter().map(|d| gib(d.capacity_bytes)).collect()
             })
         });
-        compare("networks", &|v| {
+        compare(VmField::Networks, &|v| {
             of(v, &|d| d.nics.iter().filter_map(|n| n.network.clone()).collect())
         });
-        compare("snapshots", &|v| {
+        compare(VmField::Snapshots, &|v| {
             of(v, &|d| d.snapshots.iter().map(|s| s.name.clone()).collect())
         });
     }
@@ -299,11 +322,11 @@ mod tests {
         list.iter().map(|v| v.name.as_str()).collect()
     }
 
-    fn changed(found: &InventoryChanges) -> Vec<(&str, Vec<&str>)> {
+    fn changed(found: &InventoryChanges) -> Vec<(&str, Vec<VmField>)> {
         found
             .changed
             .iter()
-            .map(|c| (c.name.as_str(), c.fields.iter().map(|f| f.field.as_str()).collect()))
+            .map(|c| (c.name.as_str(), c.fields.iter().map(|f| f.field).collect()))
             .collect()
     }
 
@@ -322,7 +345,7 @@ mod tests {
         assert_eq!(
             found.changed[0].fields,
             [FieldChange {
-                field: "memoryMib".into(),
+                field: VmField::MemoryMib,
                 before: "4096 MiB".into(),
                 after: "8192 MiB".into()
             }],
@@ -338,7 +361,7 @@ mod tests {
         let after = inventory("vc", vec![vm("vm-9", "WEB", "a-1")]);
         let found = changes(&before, &after);
         assert_eq!((found.added.len(), found.removed.len()), (0, 0));
-        assert_eq!(changed(&found), [("WEB", vec!["moref"])]);
+        assert_eq!(changed(&found), [("WEB", vec![VmField::Moref])]);
     }
 
     #[test]
@@ -374,7 +397,7 @@ mod tests {
         let without = inventory("vc", vec![vm("vm-1", "WEB", "a")]);
         assert!(changes(&with(1 << 30), &without).is_empty());
         let found = changes(&with(1 << 30), &with(2 << 30));
-        assert_eq!(changed(&found), [("WEB", vec!["disks"])]);
+        assert_eq!(changed(&found), [("WEB", vec![VmField::Disks])]);
     }
 
     #[test]

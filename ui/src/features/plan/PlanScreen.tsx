@@ -19,6 +19,7 @@ import { useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useProject } from "../../app/project";
 import { duration, range } from "../../design/format";
+import { Cure } from "../../design/Cure";
 import { ErrorCard } from "../../design/ErrorCard";
 import type { Mark } from "../../design/mark";
 import { StatusIcon } from "../../design/StatusIcon";
@@ -278,6 +279,7 @@ function Findings({ plan, onChoose }: { plan: Plan; onChoose: (address: string) 
               {finding.title} <span className={s.severity}>{t(`severity.${finding.severity}`)}</span>
             </h2>
             <p>{finding.detail}</p>
+            {finding.command ? <Cure who={finding.who} command={finding.command} /> : null}
             <p className={s.muted}>
               {about(finding)} · {t("plan.source", { source: finding.source })}
             </p>

@@ -1,6 +1,6 @@
 use crate::{Desk, lab};
 use api::wire::*;
-use plan::{Connections, Inventory, ReplicationMethod, Severity};
+use plan::{Connections, Inventory, ReplicationMethod, Severity, changes::VmField};
 use serde_json::{Value, json};
 
 /// Written by openpyxl 3.1 with the columns of RVTools 4.6: WEBVM, SQLVM, and LEGACY with `two` CPUs.
@@ -113,9 +113,12 @@ async fn csv_files_of_one_export_are_read_together_and_change_only_what_they_say
     let fields: Vec<_> = web
         .fields
         .iter()
-        .map(|f| (f.field.as_str(), f.before.as_str(), f.after.as_str()))
+        .map(|f| (f.field, f.before.as_str(), f.after.as_str()))
         .collect();
-    assert_eq!(fields[..2], [("cpus", "4", "8"), ("disks", "60.0 GiB", "80.0 GiB")]);
+    assert_eq!(
+        fields[..2],
+        [(VmField::Cpus, "4", "8"), (VmField::Disks, "60.0 GiB", "80.0 GiB")]
+    );
     b.call::<()>("inventory_import").await.unwrap();
     let kept = b.kept().await;
     assert_eq!(kept.vms.len(), 3);
@@ -181,10 +184,7 @@ async fn a_discovery_says_what_changed_and_outdates_what_was_looked_at() {
     );
     assert_eq!(found.added, []);
     let [sql] = &found.changed[..] else { panic!("{found:?}") };
-    assert_eq!(
-        (sql.name.as_str(), sql.fields[0].field.as_str()),
-        ("SQLVM", "memoryMib")
-    );
+    assert_eq!((sql.name.as_str(), sql.fields[0].field), ("SQLVM", VmField::MemoryMib));
     let late = b.call::<()>("inventory_import").await.unwrap_err();
     assert_eq!(late.code, ErrorCode::State, "the preview was of another inventory");
 }

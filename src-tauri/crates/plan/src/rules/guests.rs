@@ -35,8 +35,8 @@ pub struct Guest {
     pub family: Family,
     pub site_recovery: Takes,
     pub migrate: Takes,
-    /// Last day of its maker's support without extra pay, where that has come.
-    pub ended: Option<&'static str>,
+    /// Last day of its maker's support without extra pay, where it has come or is near.
+    pub ends: Option<&'static str>,
 }
 
 use Family::{Linux, Other, Windows};
@@ -48,7 +48,7 @@ const fn guest(
     family: Family,
     site_recovery: Takes,
     migrate: Takes,
-    ended: Option<&'static str>,
+    ends: Option<&'static str>,
 ) -> Guest {
     Guest {
         ids,
@@ -56,7 +56,7 @@ const fn guest(
         family,
         site_recovery,
         migrate,
-        ended,
+        ends,
     }
 }
 
@@ -66,7 +66,7 @@ pub const GUESTS: &[Guest] = &[
     guest(&["windows2022srvNext"], "Windows Server 2025", Windows, Yes, Yes, None),
     guest(&["windows2019srvNext", "windows2022srv"], "Windows Server 2022", Windows, Yes, Yes, None),
     guest(&["windows2019srv"], "Windows Server 2019", Windows, Yes, Yes, None),
-    guest(&["windows9Server"], "Windows Server 2016", Windows, Yes, Yes, None),
+    guest(&["windows9Server"], "Windows Server 2016", Windows, Yes, Yes, Some("2027-01-12")),
     guest(&["windows8Server"], "Windows Server 2012", Windows, Yes, Yes, Some("2023-10-10")),
     guest(&["windows7Server"], "Windows Server 2008 R2", Windows, Yes, Yes, Some("2020-01-14")),
     guest(&["winLonghorn"], "Windows Server 2008", Windows, Yes, Yes, Some("2020-01-14")),
@@ -89,7 +89,7 @@ pub const GUESTS: &[Guest] = &[
     guest(&["rhel6"], "Red Hat Enterprise Linux 6", Linux, Yes, Yes, Some("2020-11-30")),
     guest(&["rhel5"], "Red Hat Enterprise Linux 5", Linux, Yes, Unsaid, Some("2017-03-31")),
     guest(&["rhel4", "rhel3", "rhel2", "redhat"], "Red Hat Enterprise Linux 4", Linux, No, No, Some("2012-02-29")),
-    guest(&["centos9"], "CentOS 9", Linux, Unsaid, Yes, None),
+    guest(&["centos9"], "CentOS 9", Linux, Unsaid, Yes, Some("2027-05-31")),
     guest(&["centos8"], "CentOS 8", Linux, Unsaid, Yes, Some("2024-05-31")),
     guest(&["centos7"], "CentOS 7", Linux, Unsaid, Unsaid, Some("2024-06-30")),
     guest(&["centos6"], "CentOS 6", Linux, Unsaid, Unsaid, Some("2020-11-30")),

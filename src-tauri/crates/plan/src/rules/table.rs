@@ -329,8 +329,22 @@ pub const RULES: &[Rule] = &[
         command: "Decide before the move: upgrade, order extended updates, or accept it in the approval's note.",
         source: LIFE_CYCLE,
         judge: |c| {
-            let ended = c.guest()?.ended.filter(|day| day[..7] <= *c.pack.date)?;
-            Some(format!("{} ended on {ended}", c.system()))
+            let ended = c.guest()?.ends.filter(|day| day[..7] <= *c.pack.date)?;
+            Some(format!("Support of {} ended on {ended}", c.system()))
+        },
+    },
+    Rule {
+        id: "vm-support-ends",
+        methods: BOTH,
+        severity: Information,
+        title: "The system of {vm} will soon be out of its maker's support",
+        cause: "{found}.",
+        who: MACHINE_ADMIN,
+        command: "Plan its upgrade for after the move.",
+        source: LIFE_CYCLE,
+        judge: |c| {
+            let ends = c.guest()?.ends.filter(|day| day[..7] > *c.pack.date)?;
+            Some(format!("Support of {} ends on {ends}", c.system()))
         },
     },
     Rule {

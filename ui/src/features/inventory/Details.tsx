@@ -1,0 +1,329 @@
+// One machine: whether it can move and who must do what for it, then everything that is known of it.
+import { Button, Spinner, Tab, TabList } from "@fluentui/react-components";
+import { DismissRegular } from "@fluentui/react-icons";
+import { useState } from "react";
+import { useTranslation } from "react-i18next";
+import { Cure } from "../../design/Cure";
+import { bytes, dateTime, percent } from "../../design/format";
+import type { Mark } from "../../design/mark";
+import { StatusIcon } from "../../design/StatusIcon";
+import type { Disk } from "../../host/gen/Disk";
+import type { Finding } from "../../host/gen/Finding";
+import type { ReplicationMethod } from "../../host/gen/ReplicationMethod";
+import type { Severity } from "../../host/gen/Severity";
+import type { UiError } from "../../host/gen/UiError";
+import type { Vm } from "../../host/gen/Vm";
+import type { VmDetails } from "../../host/gen/VmDetails";
+import type { VmFindings } from "../../host/gen/VmFindings";
+import { countOf, findingsOf, IMPORTED } from "./rows";
+import { place, toolsVersion, usePower, useTools } from "./words";
+import s from "./details.module.css";
+
+const METHODS: ReplicationMethod[] = ["InMageRcm", "VMwareCbt"];
+const MARK: Record<Severity, Mark> = { blocking: "failed", warning: "overdue", information: "ready" };
+
+/** Why vCenter can't be asked. */
+export type Silence = "noConnection" | "lost" | null;
+
+type Props = {
+  vm: Vm;
+  judged: VmFindings | undefined;
+  method: ReplicationMethod;
+  /** Why details could not be read. */
+  error: UiError | null;
+  /** Why vCenter can't be asked for details; none when it can. */
+  silent: Silence;
+  onClose: () => void;
+};
+
+export function Details({ vm, judged, method, error, silent, onClose }: Props) {
+  const { t } = useTranslation();
+  const power = usePower();
+  return (
+    <aside
+      className={s.details}
+      aria-label={vm.name}
+      data-testid="vm-details"
+      onKeyDown={(event) => event.key === "Escape" && onClose()}
+    >
+      <div className={s.head}>
+        <div className={s.title}>
+          <h2 className="cut" title={vm.name}>
+            {vm.name}
+          </h2>
+          <p className={s.muted}>
+            {power(vm.powerState)} · {vm.guestFullName ?? vm.guestId ?? t("inventory.unknown")}
+          </p>
+        </div>
+        <Button
+          appearance="subtle"
+          size="small"
+          icon={<DismissRegular />}
+          aria-label={t("common.close")}
+          data-testid="vm-close"
+          onClick={onClose}
+        />
+      </div>
+      <Findings judged={judged} method={method} read={vm.details !== null} />
+      <Machine vm={vm} />
+      {vm.details ? (
+        <Hardware vm={vm} details={vm.details} />
+      ) : (
+        <p className={s.unread} data-testid="vm-unread">
+          {silent !== null || vm.moref.startsWith(IMPORTED) ? (
+            t(`inventory.silent.${silent ?? "noConnection"}`)
+          ) : error ? (
+            `${error.title}. ${error.hint}`
+          ) : (
+            <>
+              <Spinner size="extra-tiny" /> {t("inventory.readingDetails")}
+            </>
+          )}
+        </p>
+      )}
+    </aside>
+  );
+}
+
+type FindingsProps = { judged: VmFindings | undefined; method: ReplicationMethod; read: boolean };
+
+function Findings({ judged, method, read }: FindingsProps) {
+  const { t } = useTranslation();
+  const [shown, setShown] = useState<ReplicationMethod>(method);
+  const found = findingsOf(judged, shown);
+  const notes = found.filter((f) => f.severity === "information");
+  const matters = found.filter((f) => f.severity !== "information");
+  // A machine whose disks are unknown is never called fit.
+  const fit: Mark = read ? "done" : "later";
+  return (
+    <section className={s.section} aria-label={t("inventory.findings")} data-testid="vm-findings">
+      <TabList
+        size="small"
+        selectedValue={shown}
+        onTabSelect={(_, data) => setShown(data.value as ReplicationMethod)}
+        className={s.methods}
+      >
+        {METHODS.map((each) => {
+          const counts = countOf(findingsOf(judged, each));
+          const mark: Mark = counts.blocking > 0 ? "failed" : counts.warning > 0 ? "overdue" : fit;
+          return (
+            <Tab key={each} value={each} data-testid={`findings-${each}`}>
+              <span className={s.method} data-mark={mark}>
+                {judged ? <StatusIcon mark={mark} size={14} quiet /> : null}
+                {t(`inventory.service.${each}`)}
+                <span className="hidden">
+                  {t("inventory.counts", { blocking: counts.blocking, warning: counts.warning })}
+                </span>
+              </span>
+            </Tab>
+          );
+        })}
+      </TabList>
+      {!judged ? <p className={s.muted}>{t("inventory.judging")}</p> : null}
+      {judged && matters.length === 0 ? (
+        <p className={s.fit} data-mark={fit}>
+          <StatusIcon mark={fit} size={16} quiet /> {t(read ? "inventory.fit" : "inventory.fitSoFar")}
+        </p>
+      ) : null}
+      <List findings={matters} />
+      {notes.length > 0 ? (
+        <details className={s.notes}>
+          <summary>{t("inventory.notes", { count: notes.length })}</summary>
+          <List findings={notes} />
+        </details>
+      ) : null}
+    </section>
+  );
+}
+
+function List({ findings }: { findings: readonly Finding[] }) {
+  const { t } = useTranslation();
+  if (findings.length === 0) return null;
+  return (
+    <ul className={s.findings}>
+      {findings.map((finding) => (
+        <li key={finding.rule} data-rule={finding.rule} data-severity={finding.severity}>
+          <StatusIcon mark={MARK[finding.severity]} size={16} quiet />
+          <div>
+            <h3>
+              {finding.title} <span className="hidden">{t(`severity.${finding.severity}`)}</span>
+            </h3>
+            <p>{finding.detail}</p>
+            {finding.command ? <Cure who={finding.who} command={finding.command} /> : null}
+            <p className={s.source}>{t("plan.source", { source: finding.source })}</p>
+          </div>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Machine({ vm }: { vm: Vm }) {
+  const { t } = useTranslation();
+  const tools = useTools();
+  const unknown = t("inventory.unknown");
+  const version = toolsVersion(vm.details?.toolsVersion ?? null);
+  return (
+    <Facts
+      title={t("inventory.machine")}
+      rows={[
+        [t("inventory.hostName"), vm.hostName ?? unknown],
+        [t("inventory.columns.ip"), vm.ipAddress ?? unknown],
+        [t("inventory.columns.cpu"), String(vm.cpus)],
+        [t("inventory.columns.memory"), bytes(vm.memoryMib * 1024 * 1024)],
+        [t("inventory.firmware"), firmware(vm, t("inventory.secureBoot")) ?? unknown],
+        [t("inventory.columns.tools"), version ? `${tools(vm.toolsStatus)}, ${version}` : tools(vm.toolsStatus)],
+        [t("inventory.readiness"), vm.readiness?.replaceAll(";", " · ") ?? t("inventory.noReadiness")],
+        [t("inventory.columns.host"), vm.host ?? unknown],
+        [t("inventory.cluster"), vm.cluster ?? t("inventory.none")],
+        [t("inventory.datacenter"), vm.datacenter ?? unknown],
+        [t("inventory.moref"), vm.moref.startsWith(IMPORTED) ? t("inventory.none") : vm.moref],
+        [t("inventory.uuid"), vm.instanceUuid ?? unknown],
+      ]}
+    />
+  );
+}
+
+function firmware(vm: Vm, secureBoot: string): string | null {
+  if (!vm.firmware) return null;
+  return `${vm.firmware.toUpperCase()}${vm.secureBoot ? ` · ${secureBoot}` : ""}`;
+}
+
+function Facts({ title, rows }: { title: string; rows: [string, string][] }) {
+  return (
+    <section className={s.section}>
+      <h3>{title}</h3>
+      <dl>
+        {rows.map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+    </section>
+  );
+}
+
+function Hardware({ vm, details: d }: { vm: Vm; details: VmDetails }) {
+  const { t } = useTranslation();
+  const byMac = (mac: string | null) => d.addresses.filter((a) => mac !== null && a.mac === mac);
+  const homeless = d.addresses.filter((a) => !d.nics.some((n) => n.mac !== null && n.mac === a.mac));
+  const address = (a: (typeof d.addresses)[number]) =>
+    `${a.ip}${a.prefix === null ? "" : `/${a.prefix}`}${a.origin ? ` (${origin(a.origin)})` : ""}`;
+  const origin = (word: string) => (word === "manual" || word === "dhcp" ? t(`inventory.origin.${word}`) : word);
+  return (
+    <>
+      <Things title={t("inventory.diskList", { count: d.disks.length })} none={t("inventory.noDisks")}>
+        {d.disks.map((disk) => (
+          <Thing
+            key={disk.key || disk.label}
+            name={disk.label}
+            value={bytes(disk.capacityBytes)}
+            notes={[
+              place(disk.controller, disk.bus, disk.unit),
+              disk.thin === null ? null : t(disk.thin ? "inventory.disk.thin" : "inventory.disk.thick"),
+              ...peculiar(disk).map((word) => t(`inventory.disk.${word}`)),
+            ]}
+            path={disk.file}
+          />
+        ))}
+      </Things>
+      <Things title={t("inventory.nicList", { count: d.nics.length })} none={t("inventory.noNics")}>
+        {d.nics.map((nic) => (
+          <Thing
+            key={nic.key || nic.label}
+            name={nic.label}
+            value={nic.network ?? t("inventory.unknown")}
+            notes={[
+              nic.kind.replace(/^Virtual/, ""),
+              nic.mac,
+              nic.connected === false ? t("inventory.disconnected") : null,
+              ...byMac(nic.mac).map(address),
+            ]}
+          />
+        ))}
+        {homeless.length > 0 ? <Thing name={t("inventory.addresses")} value="" notes={homeless.map(address)} /> : null}
+      </Things>
+      <Things title={t("inventory.volumes")} none={t("inventory.noVolumes")}>
+        {d.volumes.map((volume) => (
+          <Thing
+            key={volume.path}
+            name={volume.path}
+            value={bytes(volume.capacityBytes)}
+            notes={[
+              t("inventory.free", {
+                free: bytes(volume.freeBytes),
+                percent: percent((volume.freeBytes / Math.max(1, volume.capacityBytes)) * 100),
+              }),
+            ]}
+          />
+        ))}
+      </Things>
+      <Things title={t("inventory.snapshots")} none={t("inventory.noSnapshots")}>
+        {d.snapshots.map((snapshot) => (
+          <Thing
+            key={snapshot.moref || snapshot.name}
+            name={snapshot.name}
+            value={snapshot.created ? dateTime(snapshot.created) : ""}
+            notes={[]}
+          />
+        ))}
+      </Things>
+      <Facts
+        title={t("inventory.more")}
+        rows={[
+          [t("inventory.hardware"), d.hardware ?? t("inventory.unknown")],
+          [t("inventory.cbt"), cbt(d, t)],
+          [t("inventory.vtpm"), t(d.vtpm ? "inventory.yes" : "inventory.no")],
+          [t("inventory.encrypted"), t(d.encrypted ? "inventory.yes" : "inventory.no")],
+          [t("inventory.passthrough"), String(d.passthrough)],
+          [t("inventory.used"), bytes(vm.storageBytes)],
+          ...(d.annotation ? [[t("inventory.annotation"), d.annotation] as [string, string]] : []),
+        ]}
+      />
+    </>
+  );
+}
+
+function cbt(d: VmDetails, t: ReturnType<typeof useTranslation>["t"]): string {
+  if (d.cbtSupported === false) return t("inventory.cbtImpossible");
+  if (d.cbtEnabled === null) return t("inventory.unknown");
+  return t(d.cbtEnabled ? "inventory.cbtOn" : "inventory.cbtOff");
+}
+
+/** What is unusual about a disk, in words of the support rules. */
+function peculiar(disk: Disk) {
+  const words: ("independent" | "shared" | "multiWriter" | "raw" | "encrypted")[] = [];
+  if (disk.mode?.startsWith("independent")) words.push("independent");
+  if (disk.busSharing !== null && disk.busSharing !== "noSharing") words.push("shared");
+  if (disk.sharing === "sharingMultiWriter") words.push("multiWriter");
+  if (disk.raw !== null) words.push("raw");
+  if (disk.encrypted) words.push("encrypted");
+  return words;
+}
+
+function Things({ title, none, children }: { title: string; none: string; children: React.ReactNode }) {
+  const empty = Array.isArray(children) ? children.flat().filter(Boolean).length === 0 : !children;
+  return (
+    <section className={s.section}>
+      <h3>{title}</h3>
+      {empty ? <p className={s.muted}>{none}</p> : <ul className={s.things}>{children}</ul>}
+    </section>
+  );
+}
+
+type ThingProps = { name: string; value: string; notes: (string | null)[]; path?: string | null };
+
+function Thing({ name, value, notes, path = null }: ThingProps) {
+  return (
+    <li>
+      <p className={s.thing}>
+        <span>{name}</span>
+        <span className="num">{value}</span>
+      </p>
+      <p className={s.muted}>{notes.filter(Boolean).join(" · ")}</p>
+      {path ? <p className={s.path}>{path}</p> : null}
+    </li>
+  );
+}
