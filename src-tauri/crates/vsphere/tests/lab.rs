@@ -580,6 +580,7 @@ async fn sign_in(lab: &Lab, user: &str) -> Result<VCenter, VsphereError> {
         url: a.vcenter,
         user: user.into(),
         thumbprint: a.vcenter_thumbprint,
+        ..VCenterConnection::default()
     };
     connect(&connection, "its password", Arc::new(Recorder::default())).await
 }
@@ -973,9 +974,10 @@ async fn rights_for_all_steps_are_known_before_the_first() {
         url: lab.addresses().vcenter,
         user: "CONTOSO\\half".into(),
         thumbprint: lab.addresses().vcenter_thumbprint,
+        ..VCenterConnection::default()
     };
     let recorder = Arc::new(Recorder::default());
-    let steps = check_connection(&connection, &"its password".into(), &needs, recorder.clone()).await;
+    let steps = check_connection(&connection, &Secret::from("its password"), &needs, recorder.clone()).await;
     let last = steps.last().expect("steps");
     assert!(!last.ok && last.detail.contains("do step-4/role/R"), "{last:?}");
     // Asked once for all, then for each, since the root folder may not even be read.
