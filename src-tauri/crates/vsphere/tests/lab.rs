@@ -99,7 +99,7 @@ async fn the_datacenter_of_the_scenario() {
         recorder,
     )
     .await;
-    assert!(steps.len() == 5 && steps.iter().all(|s| s.ok), "{steps:?}");
+    assert!(steps.len() == 4 && steps.iter().all(|s| s.ok), "{steps:?}");
     lab.with_world(|w| assert!(w.onprem.sessions.is_empty()));
 }
 
