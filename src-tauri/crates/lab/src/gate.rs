@@ -332,12 +332,12 @@ fn change(service: Service, method: &Method, path: &str, body: &[u8]) -> Option<
     }
 }
 
-/// Method and object of a SOAP request.
+/// Method and object of a SOAP request, and the text of the first argument: one service makes many roles.
 fn soap(body: &[u8]) -> Option<(String, String)> {
     use quick_xml::events::Event;
     let text = std::str::from_utf8(body).ok()?;
     let mut reader = quick_xml::Reader::from_str(text);
-    let (mut in_body, mut method, mut in_this, mut this) = (false, None::<String>, false, String::new());
+    let (mut in_body, mut method, mut path) = (false, None::<String>, vec![]);
     loop {
         match reader.read_event().ok()? {
             Event::Start(e) | Event::Empty(e) => {
@@ -347,27 +347,28 @@ fn soap(body: &[u8]) -> Option<(String, String)> {
                     in_body = name == "Body";
                 } else if method.is_none() {
                     method = Some(name.to_owned());
-                } else if name == "_this" {
-                    in_this = true;
-                } else {
-                    break;
                 }
             }
-            Event::Text(t) if in_this => this.push_str(&t.xml10_content()),
-            Event::End(_) if in_this => break,
+            Event::Text(t) if method.is_some() => {
+                path.extend(Some(t.xml10_content().trim().to_owned()).filter(|t| !t.is_empty()))
+            }
             Event::Eof => break,
             _ => {}
         }
+        if path.len() == 2 {
+            break;
+        }
     }
-    Some((method?, this))
+    Some((method?, path.join("/")))
 }
 
 fn soap_change(body: &[u8]) -> Option<(String, String)> {
-    let (method, this) = soap(body)?;
-    const READS: [&str; 19] = [
+    let (method, path) = soap(body)?;
+    const READS: &[&str] = &[
         "Retrieve",
         "Continue",
-        "Cancel",
+        "CancelRetrieve",
+        "CancelWait",
         "Query",
         "Current",
         "Login",
@@ -376,6 +377,12 @@ fn soap_change(body: &[u8]) -> Option<(String, String)> {
         "CreatePropertyCollector",
         "CreateFilter",
         "CreateCollector",
+        "SetCollector",
+        "ReadNext",
+        "ReadPrevious",
+        "ResetCollector",
+        "RewindCollector",
+        "DestroyCollector",
         "DestroyView",
         "DestroyPropertyCollector",
         "DestroyPropertyFilter",
@@ -385,5 +392,5 @@ fn soap_change(body: &[u8]) -> Option<(String, String)> {
         "Fetch",
         "Find",
     ];
-    (!READS.iter().any(|r| method.starts_with(r))).then_some((method, this))
+    (!READS.iter().any(|r| method.starts_with(r))).then_some((method, path))
 }

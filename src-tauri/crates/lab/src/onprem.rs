@@ -12,10 +12,10 @@ use crate::world::{World, guid, plus};
 pub struct Entity {
     /// vim25 type, `Datacenter`.
     pub kind: &'static str,
-    pub moref: &'static str,
+    pub moref: String,
     pub name: String,
     /// Moref of the parent, none for the root folder.
-    pub parent: Option<&'static str>,
+    pub parent: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,9 +96,32 @@ pub struct LabCard {
     pub ip: String,
 }
 
+/// A machine's state at some time: what a revert brings back.
+#[derive(Debug, Clone)]
+pub struct LabSnapshot {
+    pub moref: String,
+    pub name: String,
+    pub description: String,
+    pub created: Timestamp,
+    /// Moref of the snapshot that was current then.
+    pub parent: Option<String>,
+    pub quiesced: bool,
+    /// Off unless the memory is part of it.
+    pub power: Power,
+    pub annotation: String,
+    pub extra_config: BTreeMap<String, String>,
+}
+
 #[derive(Debug, Clone)]
 pub struct LabVm {
     pub moref: String,
+    /// Moref of the folder that it is in.
+    pub folder: String,
+    pub annotation: String,
+    /// Oldest first.
+    pub snapshots: Vec<LabSnapshot>,
+    /// Moref of the snapshot that it has been running on since.
+    pub current_snapshot: Option<String>,
     /// Decoded, as people see it.
     pub name: String,
     pub power: Power,
@@ -162,12 +185,42 @@ pub struct LabTask {
     pub moref: String,
     /// `VirtualMachine.powerOff`
     pub description: String,
-    pub entity: String,
+    /// Type and moref.
+    pub entity: (&'static str, String),
     pub entity_name: String,
     pub user: String,
     pub started: Timestamp,
     pub ends: Timestamp,
     pub state: TaskState,
+    pub cancelable: bool,
+    pub cancelled: bool,
+    /// Type and moref of what it made.
+    pub result: Option<(&'static str, String)>,
+}
+
+/// vCenter forgets a task this long after its end.
+const REMEMBERED: SignedDuration = SignedDuration::from_mins(10);
+
+impl LabTask {
+    pub fn is_known(&self, now: Timestamp) -> bool {
+        self.state == TaskState::Running || now.duration_since(self.ends) <= REMEMBERED
+    }
+}
+
+/// A line of vCenter's history.
+#[derive(Debug, Clone)]
+pub struct LabEvent {
+    pub key: i32,
+    pub at: Timestamp,
+    /// vim25 type, `VmPoweredOffEvent`.
+    pub kind: &'static str,
+    /// Moref and name, decoded, of the machine at that time.
+    pub vm: (String, String),
+    /// `DOMAIN\name`; empty for what vCenter does by itself.
+    pub user: String,
+    pub message: String,
+    /// Moref of the task that a `TaskEvent` tells of.
+    pub task: Option<String>,
 }
 
 #[derive(Debug)]
@@ -175,6 +228,8 @@ pub struct OnPrem {
     pub about: About,
     pub user: String,
     pub password: String,
+    /// Passwords of further accounts, by the directory's spelling.
+    pub accounts: BTreeMap<String, String>,
     pub entities: Vec<Entity>,
     pub vms: Vec<LabVm>,
     pub roles: Vec<LabRole>,
@@ -184,6 +239,7 @@ pub struct OnPrem {
     /// By the value of the session cookie.
     pub sessions: BTreeMap<String, LabSession>,
     pub tasks: Vec<LabTask>,
+    pub events: Vec<LabEvent>,
     /// What was done to a machine and when: `WEBVM powerOff`. For people's reactions and for tests.
     pub log: Vec<(Timestamp, String)>,
     pub sql: SqlServer,
@@ -244,16 +300,22 @@ pub struct About {
     pub instance_uuid: Uuid,
 }
 
+impl LabVm {
+    pub fn snapshot(&self, moref: &str) -> Option<&LabSnapshot> {
+        self.snapshots.iter().find(|s| s.moref == moref)
+    }
+}
+
 const GIB: i64 = 1 << 30;
 
 impl OnPrem {
     /// The datacenter of the seed scenario.
     pub fn smarthotel(seed: u64) -> OnPrem {
-        let entity = |kind, moref, name: &str, parent| Entity {
+        let entity = |kind, moref: &str, name: &str, parent: Option<&str>| Entity {
             kind,
-            moref,
+            moref: moref.into(),
             name: name.into(),
-            parent,
+            parent: parent.map(str::to_owned),
         };
         let entities = vec![
             entity("Folder", "group-d1", "Datacenters", None),
@@ -304,12 +366,14 @@ impl OnPrem {
             },
             user: user.into(),
             password: format!("Vc-{}", &guid(seed, "vcenter password").simple().to_string()[..16]),
+            accounts: BTreeMap::new(),
             entities,
             vms,
             // The administrator's privileges are all there are: the vSphere service fills them in.
             roles: vec![
                 role(-1, "Admin", "Administrator", &[]),
                 role(-2, "ReadOnly", "Read-only", read),
+                role(-3, "View", "View", &["System.Anonymous", "System.View"]),
                 role(-4, "Anonymous", "Anonymous", &["System.Anonymous"]),
                 role(-5, "NoAccess", "No access", &[]),
             ],
@@ -330,6 +394,7 @@ impl OnPrem {
             .into(),
             sessions: BTreeMap::new(),
             tasks: vec![],
+            events: vec![],
             log: vec![],
             sql: SqlServer::new(seed),
         }
@@ -342,6 +407,21 @@ impl OnPrem {
 
     pub fn vm_mut(&mut self, moref: &str) -> Option<&mut LabVm> {
         self.vms.iter_mut().find(|v| v.moref == moref)
+    }
+
+    /// What is no machine, by its reference.
+    pub fn entity(&self, moref: &str) -> Option<&Entity> {
+        self.entities.iter().find(|e| e.moref == moref)
+    }
+
+    pub fn task_mut(&mut self, moref: &str) -> Option<&mut LabTask> {
+        self.tasks.iter_mut().find(|t| t.moref == moref)
+    }
+
+    /// The machine that has this snapshot.
+    pub fn snapshot(&self, moref: &str) -> Option<(&LabVm, &LabSnapshot)> {
+        let of = |v| Some((v, LabVm::snapshot(v, moref)?));
+        self.vms.iter().find_map(of)
     }
 
     /// A machine by its name, ignoring case.
@@ -359,36 +439,78 @@ impl World {
     pub fn vcenter_task(
         &mut self,
         description: &str,
-        vm: &str,
+        entity: (&'static str, &str),
         user: &str,
         wait: SignedDuration,
         effect: impl FnOnce(&mut World) -> TaskState + Send + 'static,
     ) -> String {
         let moref = format!("task-{}", 100 + self.onprem.tasks.len());
         let (started, ends) = (self.now(), plus(self.now(), wait));
-        let entity_name = self.onprem.vm(vm).map(|v| v.name.clone()).unwrap_or_default();
+        let entity_name = match entity.0 {
+            "VirtualMachine" => self.onprem.vm(entity.1).map(|v| v.name.clone()),
+            _ => self.onprem.entity(entity.1).map(|e| e.name.clone()),
+        };
         self.onprem.tasks.push(LabTask {
             moref: moref.clone(),
             description: description.into(),
-            entity: vm.into(),
-            entity_name,
+            entity: (entity.0, entity.1.to_owned()),
+            entity_name: entity_name.unwrap_or_default(),
             user: user.into(),
             started,
             ends,
             state: TaskState::Running,
+            cancelable: false,
+            cancelled: false,
+            result: None,
         });
         let task = moref.clone();
         self.at(ends, move |w| {
-            let state = effect(w);
-            if let Some(t) = w.onprem.tasks.iter_mut().find(|t| t.moref == task) {
-                t.state = state;
+            // Cancelled before its end, it has no effect.
+            if w.onprem.task_mut(&task).is_some_and(|t| t.state == TaskState::Running) {
+                let state = effect(w);
+                w.end_task(&task, state);
             }
         });
         moref
     }
 
+    /// Ends a task now.
+    pub fn end_task(&mut self, moref: &str, state: TaskState) {
+        let now = self.now();
+        if let Some(t) = self.onprem.task_mut(moref) {
+            (t.state, t.ends) = (state, now);
+        }
+    }
+
+    /// Writes an event of a machine into vCenter's history. In `message`, `{}` stands for the machine and where it runs.
+    pub fn vm_event(&mut self, kind: &'static str, moref: &str, user: &str, message: &str) {
+        let Some(name) = self.onprem.vm(moref).map(|v| v.name.clone()) else {
+            return;
+        };
+        let place = |kind: &str| {
+            let found = self.onprem.entities.iter().find(|e| e.kind == kind);
+            found.map(|e| e.name.clone()).unwrap_or_default()
+        };
+        let on = format!("{name} on {} in {}", place("HostSystem"), place("Datacenter"));
+        let event = LabEvent {
+            key: 1000 + i32::try_from(self.onprem.events.len()).unwrap_or_default(),
+            at: self.now(),
+            kind,
+            message: message.replace("{}", &on),
+            vm: (moref.to_owned(), name),
+            user: user.to_owned(),
+            task: None,
+        };
+        self.onprem.events.push(event);
+    }
+
     /// Sets a machine's power state and notes it. False when the machine is gone or already so.
     pub fn set_power(&mut self, moref: &str, power: Power) -> bool {
+        self.set_power_by(moref, power, "")
+    }
+
+    /// The same, for a user.
+    pub fn set_power_by(&mut self, moref: &str, power: Power, user: &str) -> bool {
         let now = self.now();
         let Some(vm) = self.onprem.vm_mut(moref).filter(|v| v.power != power) else {
             return false;
@@ -398,6 +520,10 @@ impl World {
         vm.changed = now;
         let line = format!("{} {}", vm.name, power.vim());
         self.onprem.log.push((now, line));
+        match power {
+            Power::On => self.vm_event("VmPoweredOnEvent", moref, user, "{} is powered on"),
+            Power::Off => self.vm_event("VmPoweredOffEvent", moref, user, "{} is powered off"),
+        }
         true
     }
 }
@@ -432,6 +558,10 @@ pub fn vm(
     let b = id.as_bytes();
     LabVm {
         moref: moref.into(),
+        folder: "group-v3".into(),
+        annotation: String::new(),
+        snapshots: vec![],
+        current_snapshot: None,
         name: name.into(),
         power: Power::On,
         instance_uuid: guid(seed, &format!("{name}/instance")),

@@ -14,7 +14,8 @@ pub struct Stats {
     pub tokens: u64,
     /// Requests with a token that had expired.
     pub expired_tokens: u64,
-    /// Accepted requests that change something, by method and path without the query (vCenter: the SOAP method and its object).
+    /// Accepted requests that change something, by method and path without the query (vCenter: the SOAP method,
+    /// its object and first argument).
     pub mutations: Vec<Mutation>,
     /// Those that were accepted more than once.
     pub repeated: Vec<Mutation>,

@@ -133,8 +133,18 @@ impl Runner for Migration {
             Action::Remove { .. } => Arc::new(service::Remove(links)),
             Action::CheckRetired { .. } => Arc::new(checks::Check(replication::Retired(links))),
             Action::CheckReplication { .. } => Arc::new(checks::Check(replication::Health(links))),
+            Action::EnsureRole { .. }
+            | Action::RemoveRole { .. }
+            | Action::GrantRole { .. }
+            | Action::RevokeRole { .. }
+            | Action::ShutDownVm { .. }
+            | Action::RenameVm { .. }
+            | Action::AnnotateVm { .. }
+            | Action::EnsureFolder { .. }
+            | Action::MoveVm { .. }
+            | Action::DestroyVm { .. } => Arc::new(vcenter::OnPremises(links, vcenter::Does::Change)),
             // Gates, waits and what isn't needed are the engine's own; it never asks for their kind.
-            _ => Arc::new(vcenter::OnPremises(links)),
+            _ => Arc::new(vcenter::OnPremises(links, vcenter::Does::Look)),
         }
     }
 }

@@ -1,14 +1,18 @@
-//! vCenter: version, machine, role, permission, readiness, power, rename, removal.
+//! vCenter: version, rights, machine, role, permission, readiness, power, rename, notes, folder, removal.
+//!
+//! Decisions: a permission that somebody else has given is never replaced, since it may be more than ours or for something
+//! else; a folder is never removed, since vCenter would remove every machine in it as well.
 
 use crate::{Links, words};
 use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
 use plan::{
     Action, Actor, Inventory, Severity, Vm,
+    privileges::expand,
     rules::{self, Case},
 };
 use serde_json::{Value, json};
-use std::sync::Arc;
-use vsphere::{TaskRef, VCenter};
+use std::{collections::BTreeSet, sync::Arc};
+use vsphere::{Permission, Role, TaskRef, VCenter, VsphereError};
 
 /// Seconds between looks at something that a person or the guest does.
 const AGAIN_SECS: u32 = 60;
@@ -19,7 +23,14 @@ const ASK_AGAIN_SECS: i64 = 180;
 /// Seconds after which a guest that does not shut down is powered off.
 const SHUTDOWN_SECS: i64 = 600;
 
-pub(crate) struct OnPremises(pub(crate) Arc<Links>);
+pub(crate) struct OnPremises(pub(crate) Arc<Links>, pub(crate) Does);
+
+/// Whether a task changes something in vCenter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Does {
+    Look,
+    Change,
+}
 
 impl OnPremises {
     async fn vm(&self, vc: &VCenter, name: &str) -> Result<Option<Vm>, Failure> {
@@ -28,6 +39,72 @@ impl OnPremises {
 
     async fn required(&self, vc: &VCenter, name: &str) -> Result<Vm, Failure> {
         self.vm(vc, name).await?.ok_or_else(|| no_vm(name))
+    }
+
+    /// Type and id of what a permission is set on: a datacenter, or the vCenter itself.
+    async fn entity(&self, vc: &VCenter, datacenter: Option<&str>) -> Result<(&'static str, String), Failure> {
+        Ok(match datacenter {
+            Some(name) => ("Datacenter", self.datacenter(vc, name).await?),
+            None => ("Folder", vc.root().1.to_owned()),
+        })
+    }
+
+    /// The permission that a principal has there itself, and all roles.
+    async fn permission(
+        &self,
+        vc: &VCenter,
+        (kind, moref): (&str, &str),
+        principal: &str,
+    ) -> Result<(Option<Permission>, Vec<Role>), Failure> {
+        let roles = vc.roles().await.map_err(words::vsphere)?;
+        let all = vc.permissions(kind, moref).await.map_err(words::vsphere)?;
+        let own = all.into_iter().find(|p| p.principal.eq_ignore_ascii_case(principal));
+        Ok((own, roles))
+    }
+
+    /// The folder for retired machines.
+    async fn folder(&self, vc: &VCenter, datacenter: &str, name: &str) -> Result<(String, Option<String>), Failure> {
+        let datacenter = self.datacenter(vc, datacenter).await?;
+        let top = vc.vm_folder(&datacenter).await.map_err(words::vsphere)?;
+        let folder = vc.folder(&top, name).await.map_err(words::vsphere)?;
+        Ok((top, folder))
+    }
+
+    /// Asks vCenter itself what the account may do now, its groups and all. Some servers don't tell.
+    async fn prove(&self, ctx: &Ctx, role: &str, principal: &str, datacenter: Option<&str>) -> Result<(), Failure> {
+        let vc = self.0.vcenter(ctx).await?;
+        let (kind, moref) = self.entity(&vc, datacenter).await?;
+        let roles = vc.roles().await.map_err(words::vsphere)?;
+        let wanted = roles
+            .iter()
+            .find(|r| r.name == role)
+            .map(|r| &*r.privileges)
+            .unwrap_or_default();
+        let held = vc
+            .privileges_of(principal, kind, &moref)
+            .await
+            .map_err(words::vsphere)?;
+        let Some(held) = held else { return Ok(()) };
+        let lacking: Vec<&str> = wanted
+            .iter()
+            .filter(|p| !held.contains(p))
+            .map(String::as_str)
+            .collect();
+        if lacking.is_empty() {
+            ctx.evidence(format!(
+                "vCenter confirms that {principal} has all {} privileges.",
+                wanted.len()
+            ));
+            return Ok(());
+        }
+        // New permissions take a moment to count.
+        Err(Failure::of(
+            FailureClass::Conflict,
+            "NoEffect",
+            format!("{principal} does not have the role's privileges yet"),
+            format!("vCenter says that it lacks {}.", lacking.join(", ")),
+            "Rehost looks again. If it stays so, look for another permission of this account: vSphere Client, the object > Permissions.",
+        ))
     }
 
     async fn datacenter(&self, vc: &VCenter, name: &str) -> Result<String, Failure> {
@@ -40,6 +117,17 @@ impl OnPremises {
                 "Correct the name in Design, or give the account the Read-only role on it.",
             )
         })
+    }
+}
+
+/// Asks the guest to shut down. False when it can't be asked: VMware Tools don't run.
+async fn ask(vc: &VCenter, moref: &str) -> Result<bool, Failure> {
+    match vc.shutdown_guest(moref).await {
+        Ok(()) => Ok(true),
+        Err(e) if e.code() == "ToolsUnavailable" => Ok(false),
+        // It is off already.
+        Err(e) if e.code() == "InvalidPowerState" => Ok(true),
+        Err(e) => Err(words::vsphere(e)),
     }
 }
 
@@ -75,6 +163,11 @@ fn same(ctx: &Ctx, known_as: &str, found: &Vm) -> Result<(), Failure> {
     ))
 }
 
+/// Name of the fact that holds the folder that a machine was in.
+fn former_folder(vm: &str) -> String {
+    format!("folder.{vm}")
+}
+
 /// Name of the fact that holds what scripts on a machine had published before the run.
 fn reports(vm: &str) -> String {
     format!("reports.{vm}")
@@ -84,8 +177,8 @@ fn role_entry(role: &str) -> String {
     format!("vcenter:role/{role}")
 }
 
-fn permission_entry(principal: &str, datacenter: &str) -> String {
-    format!("vcenter:permission/{principal}@{datacenter}")
+fn permission_entry(principal: &str, datacenter: Option<&str>) -> String {
+    format!("vcenter:permission/{principal}@{}", datacenter.unwrap_or_default())
 }
 
 /// Reads `key=value;…` of the readiness script.
@@ -97,28 +190,32 @@ fn readiness<'a>(published: &'a str, key: &str) -> Option<&'a str> {
     })
 }
 
-/// Expands `X.*` with the server's own list and leaves out what this version does not have.
-fn expand(wanted: &[String], offered: &[String]) -> (Vec<String>, Vec<String>) {
-    let (mut have, mut lack) = (Vec::new(), Vec::new());
-    for w in wanted {
-        let found: Vec<String> = match w.strip_suffix('*') {
-            Some(prefix) => offered.iter().filter(|o| o.starts_with(prefix)).cloned().collect(),
-            None => offered.iter().filter(|o| *o == w).cloned().collect(),
-        };
-        if found.is_empty() {
-            lack.push(w.clone());
-        }
-        have.extend(found);
+/// The line that says where a machine went, in its notes.
+fn has_note(notes: Option<&str>, text: &str) -> bool {
+    notes.is_some_and(|n| n.lines().any(|line| line.starts_with(text)))
+}
+
+/// Of what is asked of a role, what this server has; the rest is told.
+async fn offered(ctx: &Ctx, vc: &VCenter, privileges: &[String]) -> Result<Vec<String>, Failure> {
+    let (have, lack) = expand(privileges, &vc.privileges().await.map_err(words::vsphere)?);
+    if !lack.is_empty() {
+        ctx.evidence(format!(
+            "{} has no {}: the role goes without.",
+            vc.about().full_name,
+            lack.join(", ")
+        ));
     }
-    have.sort();
-    have.dedup();
-    (have, lack)
+    Ok(have)
 }
 
 #[async_trait::async_trait]
 impl TaskKind for OnPremises {
     fn system(&self) -> &'static str {
         "vcenter"
+    }
+
+    fn only_checks(&self) -> bool {
+        self.1 == Does::Look
     }
 
     async fn observe(&self, ctx: &Ctx) -> Result<Observed, Failure> {
@@ -143,6 +240,35 @@ impl TaskKind for OnPremises {
                     ));
                 }
                 ctx.evidence(format!("{} is supported.", about.full_name));
+                Ok(Observed::Matches)
+            }
+            Action::CheckVCenterRights { needs } => {
+                let rights = vc.rights(needs).await.map_err(words::vsphere)?;
+                if let Some(a) = vsphere::lacking(&rights) {
+                    let hint = format!("{} Then choose Retry.", a.hint);
+                    return Err(Failure::of(
+                        FailureClass::NeedsPerson,
+                        "NoRights",
+                        a.title,
+                        a.detail,
+                        hint,
+                    ));
+                }
+                let unknown: BTreeSet<&str> = rights.iter().flat_map(|r| &r.unknown).map(String::as_str).collect();
+                if !unknown.is_empty() {
+                    let unknown: Vec<&str> = unknown.into_iter().collect();
+                    ctx.evidence(format!(
+                        "{} does not know {}.",
+                        vc.about().full_name,
+                        unknown.join(", ")
+                    ));
+                }
+                let objects: BTreeSet<_> = rights.iter().map(|r| &r.need.on).collect();
+                ctx.evidence(format!(
+                    "The account has all rights for {} tasks on {} objects.",
+                    rights.iter().map(|r| &r.need.task).collect::<BTreeSet<_>>().len(),
+                    objects.len()
+                ));
                 Ok(Observed::Matches)
             }
             Action::CheckVm { vm, method, size } => {
@@ -181,13 +307,13 @@ impl TaskKind for OnPremises {
                 if ctx.intent_at.is_some() || ctx.is_ours(&role_entry(role)) {
                     ctx.created(role_entry(role));
                 }
-                let (want, _) = expand(privileges, &vc.privileges().await.map_err(words::vsphere)?);
+                let want = offered(ctx, &vc, privileges).await?;
                 let lacking = want.iter().filter(|p| !have.privileges.contains(p)).count();
-                Ok(if lacking == 0 {
-                    Observed::Matches
-                } else {
-                    Observed::Differs(format!("{lacking} privileges are missing"))
-                })
+                if lacking > 0 {
+                    return Ok(Observed::Differs(format!("{lacking} privileges are missing")));
+                }
+                ctx.evidence(format!("The role {role} has all {} privileges.", want.len()));
+                Ok(Observed::Matches)
             }
             Action::RemoveRole { role } => {
                 if !ctx.is_ours(&role_entry(role)) && ctx.intent_at.is_none() {
@@ -214,32 +340,62 @@ impl TaskKind for OnPremises {
                 principal,
                 datacenter,
             } => {
-                let dc = self.datacenter(&vc, datacenter).await?;
-                let roles = vc.roles().await.map_err(words::vsphere)?;
-                let id = roles.iter().find(|r| &r.name == role).map(|r| r.id);
-                let all = vc.permissions("Datacenter", &dc).await.map_err(words::vsphere)?;
-                let ours = all.iter().find(|p| p.principal.eq_ignore_ascii_case(principal));
-                if ours.is_some() && (ctx.intent_at.is_some() || ctx.is_ours(&permission_entry(principal, datacenter)))
-                {
-                    ctx.created(permission_entry(principal, datacenter));
+                let entity = self.entity(&vc, datacenter.as_deref()).await?;
+                let (found, roles) = self.permission(&vc, (entity.0, &entity.1), principal).await?;
+                let entry = permission_entry(principal, datacenter.as_deref());
+                let ours = ctx.intent_at.is_some() || ctx.is_ours(&entry);
+                let (Some(permission), Some(wanted)) = (found, roles.iter().find(|r| &r.name == role)) else {
+                    return Ok(Observed::Absent);
+                };
+                if ours {
+                    ctx.created(entry);
                 }
-                Ok(match ours {
-                    Some(p) if Some(p.role_id) == id && p.propagate => Observed::Matches,
-                    Some(_) => Observed::Differs("another role is granted".into()),
-                    None => Observed::Absent,
-                })
+                let has = roles.iter().find(|r| r.id == permission.role_id);
+                let far_enough = permission.propagate || datacenter.is_none();
+                let holds = |r: &Role| wanted.privileges.iter().all(|p| r.privileges.contains(p));
+                match has {
+                    Some(r) if r.id == wanted.id && far_enough => Ok(Observed::Matches),
+                    Some(r) if far_enough && holds(r) => {
+                        ctx.evidence(format!(
+                            "{principal} has the role {} there, which holds everything that is in {role}.",
+                            r.name
+                        ));
+                        Ok(Observed::Matches)
+                    }
+                    _ if ours => Ok(Observed::Differs("another role is granted".into())),
+                    Some(r) if r.id == wanted.id => Ok(Observed::Differs("it is not propagated".into())),
+                    has => Err(Failure::of(
+                        FailureClass::NeedsPerson,
+                        "OtherRole",
+                        format!("{principal} already has another role on {}", ctx.task.address.name()),
+                        format!(
+                            "It is {}, which does not hold everything that is in {role}, and an account has one role on an object. Rehost has not given it, and does not replace it.",
+                            has.map_or("one that is not listed", |r| r.name.as_str())
+                        ),
+                        "A vCenter administrator removes that permission (vSphere Client: the object > Permissions), adds the privileges to the role, or names another account in Design. Then choose Retry.",
+                    )),
+                }
             }
-            Action::RevokeRole { principal, datacenter } => {
-                if !ctx.is_ours(&permission_entry(principal, datacenter)) && ctx.intent_at.is_none() {
+            Action::RevokeRole {
+                role,
+                principal,
+                datacenter,
+            } => {
+                let entry = permission_entry(principal, datacenter.as_deref());
+                if !ctx.is_ours(&entry) && ctx.intent_at.is_none() {
                     return Ok(Observed::NotNeeded("Rehost did not grant it, so it stays.".into()));
                 }
-                let dc = self.datacenter(&vc, datacenter).await?;
-                let all = vc.permissions("Datacenter", &dc).await.map_err(words::vsphere)?;
-                let there = all.iter().any(|p| p.principal.eq_ignore_ascii_case(principal));
-                Ok(if there {
-                    Observed::Differs("it is granted".into())
-                } else {
-                    Observed::Matches
+                let entity = self.entity(&vc, datacenter.as_deref()).await?;
+                let (found, roles) = self.permission(&vc, (entity.0, &entity.1), principal).await?;
+                let named = |id: i32| roles.iter().find(|r| r.id == id).map(|r| r.name.as_str());
+                Ok(match found {
+                    None => Observed::Matches,
+                    Some(p) if named(p.role_id) == Some(role) || role.is_empty() => {
+                        Observed::Differs("it is granted".into())
+                    }
+                    Some(_) => Observed::NotNeeded(format!(
+                        "Somebody has given {principal} another role than {role} since, so it stays."
+                    )),
                 })
             }
             Action::CheckVmRuns { vm } => match self.vm(&vc, vm).await? {
@@ -327,6 +483,32 @@ impl TaskKind for OnPremises {
                 same(ctx, vm, &self.required(&vc, vm).await?)?;
                 Ok(Observed::Differs(format!("it is called {vm}")))
             }
+            Action::AnnotateVm { vm, text } => {
+                let found = self.required(&vc, vm).await?;
+                same(ctx, vm, &found)?;
+                let notes = found.details.and_then(|d| d.annotation);
+                Ok(match has_note(notes.as_deref(), text) {
+                    true => Observed::Matches,
+                    false => Observed::Differs("the notes don't say it".into()),
+                })
+            }
+            Action::EnsureFolder { folder, datacenter } => Ok(match self.folder(&vc, datacenter, folder).await?.1 {
+                Some(_) => Observed::Matches,
+                None => Observed::Absent,
+            }),
+            Action::MoveVm { vm, folder, datacenter } => {
+                let found = self.required(&vc, vm).await?;
+                same(ctx, vm, &found)?;
+                let to = self.folder(&vc, datacenter, folder).await?.1;
+                let now = vc.folder_of(&found.moref).await.map_err(words::vsphere)?;
+                if to.is_some() && now == to {
+                    return Ok(Observed::Matches);
+                }
+                if ctx.fact(&former_folder(vm)).is_none() {
+                    ctx.set_fact(former_folder(vm), now);
+                }
+                Ok(Observed::Differs("it is in another folder".into()))
+            }
             Action::DestroyVm { vm, made_for } => Ok(match self.vm(&vc, vm).await? {
                 None => Observed::Matches,
                 Some(_) if made_for.is_some() && ctx.fact(&identity(vm)).is_none() => {
@@ -355,10 +537,7 @@ impl TaskKind for OnPremises {
         let task = |t: TaskRef| Some(Handle(json!({ "task": t })));
         match &ctx.task.action {
             Action::EnsureRole { role, privileges } => {
-                let (want, lack) = expand(privileges, &vc.privileges().await.map_err(words::vsphere)?);
-                if !lack.is_empty() {
-                    ctx.evidence(format!("This vCenter has no {}.", lack.join(", ")));
-                }
+                let (want, _) = expand(privileges, &vc.privileges().await.map_err(words::vsphere)?);
                 let roles = vc.roles().await.map_err(words::vsphere)?;
                 match roles.iter().find(|r| &r.name == role) {
                     Some(have) => {
@@ -387,7 +566,7 @@ impl TaskKind for OnPremises {
                 principal,
                 datacenter,
             } => {
-                let dc = self.datacenter(&vc, datacenter).await?;
+                let (kind, moref) = self.entity(&vc, datacenter.as_deref()).await?;
                 let roles = vc.roles().await.map_err(words::vsphere)?;
                 let id = roles.iter().find(|r| &r.name == role).map(|r| r.id).ok_or_else(|| {
                     Failure::permanent(
@@ -397,26 +576,52 @@ impl TaskKind for OnPremises {
                         "Retry the task that creates it.",
                     )
                 })?;
-                vc.grant("Datacenter", &dc, principal, id)
+                vc.grant((kind, &moref), principal, id, datacenter.is_some())
                     .await
                     .map_err(words::vsphere)?;
-                ctx.created(permission_entry(principal, datacenter));
+                ctx.created(permission_entry(principal, datacenter.as_deref()));
                 Ok(None)
             }
-            Action::RevokeRole { principal, datacenter } => {
-                let dc = self.datacenter(&vc, datacenter).await?;
-                vc.revoke("Datacenter", &dc, principal).await.map_err(words::vsphere)?;
+            Action::RevokeRole {
+                principal, datacenter, ..
+            } => {
+                let (kind, moref) = self.entity(&vc, datacenter.as_deref()).await?;
+                vc.revoke(kind, &moref, principal).await.map_err(words::vsphere)?;
                 Ok(None)
             }
             Action::ShutDownVm { vm, .. } => {
                 let now = self.required(&vc, vm).await?;
-                if now.tools_status.as_deref() == Some("guestToolsRunning") {
-                    vc.shutdown_guest(&now.moref).await.map_err(words::vsphere)?;
+                if now.tools_status.as_deref() == Some("guestToolsRunning") && ask(&vc, &now.moref).await? {
                     let wait = json!({ "vm": now.moref, "since": ctx.clock.now(), "asked": true });
                     return Ok(Some(Handle(wait)));
                 }
                 ctx.evidence("VMware Tools are not running, so the machine is powered off.");
                 Ok(task(vc.power_off(&now.moref).await.map_err(words::vsphere)?))
+            }
+            Action::AnnotateVm { vm, text } => {
+                let now = self.required(&vc, vm).await?;
+                let before = now.details.and_then(|d| d.annotation).unwrap_or_default();
+                let line = format!("{text} ({})", ctx.clock.now().strftime("%Y-%m-%d"));
+                let notes = [before.trim_end(), &line].join("\n");
+                let started = vc.annotate(&now.moref, notes.trim_start()).await;
+                Ok(task(started.map_err(words::vsphere)?))
+            }
+            Action::EnsureFolder { folder, datacenter } => {
+                let (top, _) = self.folder(&vc, datacenter, folder).await?;
+                vc.create_folder(&top, folder).await.map_err(words::vsphere)?;
+                Ok(None)
+            }
+            Action::MoveVm { vm, folder, datacenter } => {
+                let now = self.required(&vc, vm).await?;
+                let to = self.folder(&vc, datacenter, folder).await?.1.ok_or_else(|| {
+                    Failure::permanent(
+                        "NoFolder",
+                        format!("The folder {folder} is gone"),
+                        "Somebody removed or renamed it.",
+                        "Retry the task that creates it.",
+                    )
+                })?;
+                Ok(task(vc.move_vm(&now.moref, &to).await.map_err(words::vsphere)?))
             }
             Action::RenameVm { vm, to } => {
                 let now = self.required(&vc, vm).await?;
@@ -447,15 +652,17 @@ impl TaskKind for OnPremises {
                 match info.state {
                     vsphere::TaskState::Success => return Ok(()),
                     vsphere::TaskState::Error => {
-                        let fault = info.error.map(|f| (f.kind, f.message)).unwrap_or_default();
-                        return Err(Failure::permanent(
-                            &fault.0,
-                            format!("{} failed in vCenter", ctx.task.title),
-                            fault.1,
-                            "Look at the task in the vSphere Client, cure the cause, then choose Retry.",
-                        ));
+                        let fault = info.error.unwrap_or_default();
+                        return Err(words::vcenter_task(VsphereError::Fault {
+                            method: ctx.task.calls.join(", "),
+                            kind: fault.kind,
+                            message: fault.message,
+                        }));
                     }
-                    _ => ctx.progress(info.progress.map(f64::from), "vCenter is working"),
+                    _ => {
+                        let text = info.description.unwrap_or_else(|| "vCenter is working".into());
+                        ctx.progress(info.progress.map(f64::from), text);
+                    }
                 }
                 ctx.sleep(5).await?;
             }
@@ -480,10 +687,13 @@ impl TaskKind for OnPremises {
             let waited = ctx.clock.now().duration_since(since).as_secs();
             if !asked && waited > ASK_AGAIN_SECS {
                 // The request had not left before the crash. Asking twice is harmless, pulling the plug is not.
-                vc.shutdown_guest(moref).await.map_err(words::vsphere)?;
-                asked = true;
-            } else if !forced && waited > SHUTDOWN_SECS {
-                ctx.evidence("The guest did not shut down in ten minutes and was powered off.");
+                asked = ask(&vc, moref).await?;
+            }
+            if !forced && waited > if asked { SHUTDOWN_SECS } else { ASK_AGAIN_SECS } {
+                ctx.evidence(match asked {
+                    true => "The guest did not shut down in ten minutes and was powered off.",
+                    false => "VMware Tools are not running, so the machine is powered off.",
+                });
                 vc.power_off(moref).await.map_err(words::vsphere)?;
                 forced = true;
             }
@@ -496,11 +706,20 @@ impl TaskKind for OnPremises {
         // The same look as before, which must now match; it records the evidence.
         match &ctx.task.action {
             Action::RemoveRole { role } => ctx.removed(role_entry(role)),
-            Action::RevokeRole { principal, datacenter } => ctx.removed(permission_entry(principal, datacenter)),
+            Action::RevokeRole {
+                principal, datacenter, ..
+            } => ctx.removed(permission_entry(principal, datacenter.as_deref())),
+            Action::GrantRole {
+                role,
+                principal,
+                datacenter,
+            } => self.prove(ctx, role, principal, datacenter.as_deref()).await?,
             Action::EnsureRole { .. }
-            | Action::GrantRole { .. }
             | Action::ShutDownVm { .. }
             | Action::RenameVm { .. }
+            | Action::AnnotateVm { .. }
+            | Action::EnsureFolder { .. }
+            | Action::MoveVm { .. }
             | Action::DestroyVm { .. } => {}
             _ => return Ok(()),
         }
@@ -532,10 +751,26 @@ impl TaskKind for OnPremises {
             }
             Action::GrantRole {
                 principal, datacenter, ..
-            } if ctx.is_ours(&permission_entry(principal, datacenter)) => {
-                let dc = self.datacenter(&vc, datacenter).await?;
-                vc.revoke("Datacenter", &dc, principal).await.map_err(words::vsphere)?;
-                ctx.removed(permission_entry(principal, datacenter));
+            } if ctx.is_ours(&permission_entry(principal, datacenter.as_deref())) => {
+                let (kind, moref) = self.entity(&vc, datacenter.as_deref()).await?;
+                vc.revoke(kind, &moref, principal).await.map_err(words::vsphere)?;
+                ctx.removed(permission_entry(principal, datacenter.as_deref()));
+                Ok(())
+            }
+            Action::AnnotateVm { vm, text } => {
+                let now = self.required(&vc, vm).await?;
+                let notes = now.details.and_then(|d| d.annotation).unwrap_or_default();
+                let kept: Vec<&str> = notes.lines().filter(|line| !line.starts_with(text.as_str())).collect();
+                vc.annotate(&now.moref, &kept.join("\n"))
+                    .await
+                    .map_err(words::vsphere)?;
+                Ok(())
+            }
+            Action::MoveVm { vm, .. } => {
+                let now = self.required(&vc, vm).await?;
+                if let Some(folder) = ctx.fact(&former_folder(vm)).and_then(Value::as_str) {
+                    vc.move_vm(&now.moref, folder).await.map_err(words::vsphere)?;
+                }
                 Ok(())
             }
             Action::ShutDownVm { vm, .. } => {
@@ -576,15 +811,10 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_expand_to_what_the_server_has() {
-        let offered = ["A.B", "A.C", "D.E"].map(str::to_owned);
-        let (have, lack) = expand(&["A.*".into(), "D.E".into(), "X.Y".into()], &offered);
-        assert_eq!(
-            (have, lack),
-            (
-                vec!["A.B".to_owned(), "A.C".into(), "D.E".into()],
-                vec!["X.Y".to_owned()]
-            )
-        );
+    fn a_note_is_found_by_its_line_whatever_the_date() {
+        let notes = "Owner: Anna\nMigrated to Azure: VM WEBVM. (2026-11-24)";
+        assert!(has_note(Some(notes), "Migrated to Azure: VM WEBVM."));
+        assert!(!has_note(Some(notes), "Migrated to Azure: VM SQLVM."));
+        assert!(!has_note(None, "Migrated"));
     }
 }

@@ -54,6 +54,15 @@ pub(crate) fn vsphere(e: VsphereError) -> Failure {
     Failure::of(class, e.code(), advice.title, advice.detail, advice.hint)
 }
 
+/// A task of vCenter that ended badly: looking again does not change it, as with [`ended`].
+pub(crate) fn vcenter_task(e: VsphereError) -> Failure {
+    let mut f = vsphere(e);
+    if f.class == FailureClass::Transient {
+        f.class = FailureClass::Conflict;
+    }
+    f
+}
+
 /// The kind was asked for an action it does not know; a fault of ours.
 pub(crate) fn misplaced(task: &plan::Task) -> Failure {
     Failure::permanent(

@@ -252,6 +252,9 @@ pub struct Design {
     pub dms: DmsDesign,
     /// Days for which the powered-off source VMs are kept.
     pub keep_source_days: u16,
+    /// Folder of the datacenter into which the retired source VMs are moved; empty = they stay where they are.
+    #[serde(default)]
+    pub retired_folder: String,
     /// Rule pack's id, `current`.
     pub rule_pack: String,
 }

@@ -14,6 +14,7 @@ pub mod exchange;
 pub mod graph;
 pub mod import;
 pub mod inventory;
+pub mod privileges;
 pub mod rules;
 pub mod scripts;
 pub mod smarthotel;
@@ -23,6 +24,7 @@ pub use address::{Address, ResourceId};
 pub use design::{BackupSource, Connections, DatabaseMethod, Design, DmsDesign, Project, ReplicationMethod};
 pub use exchange::{Exchange, Trace};
 pub use inventory::{Inventory, Vm};
+pub use privileges::{Place, Privileges, RightNeed};
 pub use task::{
     Action, Actor, Condition, DmsUntil, Duration, Expect, Fact, Finding, Follow, Plan, Script, Severity, Step, Task,
 };

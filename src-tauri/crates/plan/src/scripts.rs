@@ -4,53 +4,10 @@
 //! The readiness script publishes its findings through VMware Tools (`guestinfo.rehost.readiness`), so that Rehost
 //! can read them with nothing but the vCenter session. It uses only what PowerShell 2.0 has, and no localized names.
 
-/// Privileges of the vCenter role for Site Recovery modernized. Source: VMware's privilege ids, mapped from
-/// Microsoft's "Prepare an account for automatic discovery" (2019-05, modernized 2023-08).
-pub const SITE_RECOVERY_PRIVILEGES: &[&str] = &[
-    "Datastore.AllocateSpace",
-    "Datastore.Browse",
-    "Datastore.FileManagement",
-    "Datastore.DeleteFile",
-    "Datastore.UpdateVirtualMachineFiles",
-    "Network.Assign",
-    "Resource.AssignVMToPool",
-    "Resource.ColdMigrate",
-    "Resource.HotMigrate",
-    "Task.Create",
-    "Task.Update",
-    "VirtualMachine.Config.*",
-    "VirtualMachine.Interact.AnswerQuestion",
-    "VirtualMachine.Interact.DeviceConnection",
-    "VirtualMachine.Interact.SetCDMedia",
-    "VirtualMachine.Interact.SetFloppyMedia",
-    "VirtualMachine.Interact.PowerOff",
-    "VirtualMachine.Interact.PowerOn",
-    "VirtualMachine.Interact.ToolsInstall",
-    "VirtualMachine.Inventory.Create",
-    "VirtualMachine.Inventory.Register",
-    "VirtualMachine.Inventory.Unregister",
-    "VirtualMachine.Provisioning.GetVmFiles",
-    "VirtualMachine.Provisioning.PutVmFiles",
-    "VirtualMachine.State.RemoveSnapshot",
-    "VirtualMachine.State.CreateSnapshot",
-    "VirtualMachine.State.RevertToSnapshot",
-];
-
-/// Privileges of the vCenter role for Azure Migrate, agentless: replication by snapshots and changed block tracking,
-/// without anything that changes a machine's configuration. Source: Microsoft's support matrix for VMware migration
-/// (2024-05-15), as VMware's privilege ids.
-pub const AGENTLESS_PRIVILEGES: &[&str] = &[
-    "Datastore.Browse",
-    "Datastore.FileManagement",
-    "VirtualMachine.Config.ChangeTracking",
-    "VirtualMachine.Config.DiskLease",
-    "VirtualMachine.Provisioning.DiskRandomRead",
-    "VirtualMachine.Provisioning.DiskRandomAccess",
-    "VirtualMachine.Provisioning.GetVmFiles",
-    "VirtualMachine.State.*",
-    "VirtualMachine.GuestOperations.*",
-    "VirtualMachine.Interact.PowerOff",
-];
+use crate::{
+    privileges::RightNeed,
+    task::{Action, Plan, Script},
+};
 
 /// Quotes a name for T-SQL: `]` is doubled.
 fn name(s: &str) -> String {
@@ -62,9 +19,16 @@ fn text(s: &str) -> String {
     format!("N'{}'", s.replace('\'', "''"))
 }
 
-/// Quotes a text for PowerShell.
+/// Quotes a text for PowerShell, which takes four typographic quotes for `'` as well.
 fn ps(s: &str) -> String {
-    format!("'{}'", s.replace('\'', "''"))
+    let mut quoted = String::from("'");
+    for c in s.chars() {
+        if matches!(c, '\'' | '\u{2018}'..='\u{201b}') {
+            quoted.push(c);
+        }
+        quoted.push(c);
+    }
+    quoted + "'"
 }
 
 fn container_url(account: &str, container: &str) -> String {
@@ -287,6 +251,107 @@ pub fn probe() -> String {
     .to_owned()
 }
 
+/// Functions that the role scripts share. Each can run again: what is there is completed, what is right is left alone, and
+/// what somebody else has set is never replaced.
+const ROLE: &str = r#"function Set-Role($name, $ids) {
+    $all = Get-VIPrivilege -PrivilegeItem
+    $wanted = @($all | Where-Object { $id = $_.Id; @($ids | Where-Object { $id -like $_ }).Count -gt 0 })
+    $ids | Where-Object { $id = $_; @($wanted | Where-Object { $_.Id -like $id }).Count -eq 0 } |
+        ForEach-Object { "This vCenter has no privilege $_; the role goes without it." }
+    $role = Get-VIRole | Where-Object { $_.Name -eq $name }
+    if (-not $role) {
+        New-VIRole -Name $name -Privilege $wanted | Out-Null
+        "Role $name created with $($wanted.Count) privileges."
+        return
+    }
+    $lacking = @($wanted | Where-Object { $role.PrivilegeList -notcontains $_.Id })
+    if ($lacking.Count -gt 0) { Set-VIRole -Role $role -AddPrivilege $lacking -Confirm:$false | Out-Null }
+    "Role $name is there; $($lacking.Count) privileges added."
+}
+"#;
+const PERMISSION: &str = r#"function Get-Root { Get-Folder -Id "Folder-$((Get-View ServiceInstance).Content.RootFolder.Value)" }
+function Find-Datacenter($name) {
+    $found = @(Get-Datacenter | Where-Object { $_.Name -eq $name })
+    if ($found.Count -ne 1) { throw "$($found.Count) datacenters are called $name." }
+    $found[0]
+}
+function Set-Permission($entity, $principal, $role, $propagate) {
+    $old = Get-VIPermission -Entity $entity | Where-Object { $_.EntityId -eq $entity.Id -and $_.Principal -eq $principal }
+    if (-not $old) {
+        New-VIPermission -Entity $entity -Principal $principal -Role (Get-VIRole | Where-Object { $_.Name -eq $role }) -Propagate:$propagate | Out-Null
+        "$principal has the role $role on $entity now."
+    } elseif ($old.Role -ne $role) {
+        throw "$principal already has the role $($old.Role) on $entity. Add the privileges to that role, or choose another account."
+    } else {
+        if ($old.Propagate -ne $propagate) { Set-VIPermission -Permission $old -Propagate:$propagate | Out-Null }
+        "$principal has the role $role on $entity."
+    }
+}
+"#;
+
+fn set_role(role: &str, privileges: &[String]) -> String {
+    let ids: String = privileges.iter().map(|id| format!("    {}\n", ps(id))).collect();
+    format!("Set-Role {} @(\n{ids})\n", ps(role))
+}
+
+fn set_permission(role: &str, principal: &str, datacenter: Option<&str>, propagate: bool) -> String {
+    let on = datacenter.map_or_else(|| "Get-Root".to_owned(), |name| format!("Find-Datacenter {}", ps(name)));
+    format!("Set-Permission ({on}) {} {} ${propagate}\n", ps(principal), ps(role))
+}
+
+fn power_cli(parts: &str) -> Script {
+    let functions = [("Set-Role ", ROLE), ("Set-Permission ", PERMISSION)];
+    let used = functions
+        .iter()
+        .filter(|(call, _)| parts.contains(call))
+        .map(|(_, f)| *f);
+    Script {
+        language: "powershell".into(),
+        run_on: "VMware PowerCLI".into(),
+        text: format!(
+            "# Sign in before: Connect-VIServer YOUR-VCENTER\n$ErrorActionPreference = 'Stop'\n{}\n{parts}",
+            used.collect::<String>()
+        ),
+    }
+}
+
+fn by_hand_part(action: &Action) -> Option<String> {
+    match action {
+        Action::EnsureRole { role, privileges } => Some(set_role(role, privileges)),
+        Action::GrantRole {
+            role,
+            principal,
+            datacenter,
+        } => Some(set_permission(
+            role,
+            principal,
+            datacenter.as_deref(),
+            datacenter.is_some(),
+        )),
+        _ => None,
+    }
+}
+
+/// For an administrator who does by hand what Rehost would do, when Rehost's own account may not: roles and permissions.
+/// Rehost then finds them and goes on.
+pub fn by_hand(action: &Action) -> Option<Script> {
+    by_hand_part(action).as_deref().map(power_cli)
+}
+
+/// All roles and permissions of a plan in one script.
+pub fn roles(plan: &Plan) -> Script {
+    power_cli(&plan.tasks().filter_map(|t| by_hand_part(&t.action)).collect::<String>())
+}
+
+/// The role for Rehost's own account: exactly what the plan needs, granted on the whole vCenter.
+pub fn own_role(account: &str, needs: &[RightNeed]) -> Script {
+    let mut ids: Vec<String> = needs.iter().flat_map(|n| n.privileges.iter().cloned()).collect();
+    ids.retain(|id| !id.starts_with("System."));
+    ids.sort();
+    ids.dedup();
+    power_cli(&(set_role("Rehost", &ids) + &set_permission("Rehost", account, None, true)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,12 +382,36 @@ mod tests {
     }
 
     #[test]
-    fn no_privilege_stands_twice() {
-        for list in [SITE_RECOVERY_PRIVILEGES, AGENTLESS_PRIVILEGES] {
-            let mut all = list.to_vec();
-            all.sort_unstable();
-            all.dedup();
-            assert_eq!(all.len(), list.len());
+    fn what_is_done_by_hand_is_what_the_task_does() {
+        let action = Action::EnsureRole {
+            role: "It's \u{2019}ours".into(),
+            privileges: vec!["VirtualMachine.Config.*".into(), "Network.Assign".into()],
+        };
+        let script = by_hand(&action).expect("a script").text;
+        for part in [
+            "Set-Role 'It''s \u{2019}\u{2019}ours' @(",
+            "\n    'VirtualMachine.Config.*'\n    'Network.Assign'\n)",
+            "New-VIRole",
+            "Set-VIRole",
+        ] {
+            assert!(script.contains(part), "{part} is missing in {script}");
         }
+        assert!(!script.contains("New-VIPermission"));
+        let grant = |datacenter: Option<&str>| Action::GrantRole {
+            role: "R".into(),
+            principal: r"CONTOSO\svc".into(),
+            datacenter: datacenter.map(str::to_owned),
+        };
+        let script = by_hand(&grant(Some("dc"))).expect("a script").text;
+        assert!(
+            script.contains("Set-Permission (Find-Datacenter 'dc') 'CONTOSO\\svc' 'R' $true"),
+            "{script}"
+        );
+        let script = by_hand(&grant(None)).expect("a script").text;
+        assert!(
+            script.contains("Set-Permission (Get-Root) 'CONTOSO\\svc' 'R' $false"),
+            "{script}"
+        );
+        assert!(by_hand(&Action::CheckClassicDms).is_none());
     }
 }

@@ -80,6 +80,7 @@ pub fn design() -> Design {
             ..DmsDesign::default()
         },
         keep_source_days: 30,
+        retired_folder: "Migrated to Azure".into(),
         rule_pack: crate::rules::CURRENT.id.into(),
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     address::{Address, ResourceId},
     design::ReplicationMethod,
+    privileges::RightNeed,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -320,6 +321,10 @@ pub enum Action {
     CheckVCenter {
         min_version: String,
     },
+    /// Our own account has, before anything is changed, the rights in vCenter that each task of the plan needs.
+    CheckVCenterRights {
+        needs: Vec<RightNeed>,
+    },
     /// A machine of the inventory meets the rule pack's support rules for this method and size of Azure VM.
     CheckVm {
         vm: String,
@@ -340,15 +345,17 @@ pub enum Action {
     CheckPrincipal {
         principal: String,
     },
-    /// Grants the role on the datacenter, propagated.
+    /// Grants the role on the datacenter, propagated; on the vCenter itself when none is named, not propagated.
     GrantRole {
         role: String,
         principal: String,
-        datacenter: String,
+        datacenter: Option<String>,
     },
+    /// Takes back what [`Action::GrantRole`] has granted.
     RevokeRole {
+        role: String,
         principal: String,
-        datacenter: String,
+        datacenter: Option<String>,
     },
     /// A machine with this name exists and is powered on.
     CheckVmRuns {
@@ -374,6 +381,22 @@ pub enum Action {
     RenameVm {
         vm: String,
         to: String,
+    },
+    /// Adds a line to the machine's notes; what stands there stays.
+    AnnotateVm {
+        vm: String,
+        text: String,
+    },
+    /// Creates a folder for machines in the datacenter, or uses the one that is there.
+    EnsureFolder {
+        folder: String,
+        datacenter: String,
+    },
+    /// Moves the machine into that folder; its files stay where they are.
+    MoveVm {
+        vm: String,
+        folder: String,
+        datacenter: String,
     },
     /// Unregisters and deletes a machine with its disks. No return.
     DestroyVm {

@@ -1,9 +1,13 @@
 //! Roles, permissions and principals: what an account may do where.
 
 use crate::error::VsphereError;
+use crate::inventory::decoded;
+use crate::properties::Object;
 use crate::session::{VCenter, renewing};
 use crate::soap::Call;
 use crate::xml::{Node, escape};
+use plan::privileges::{Place, RightNeed, expand};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A named set of privileges.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -24,6 +28,21 @@ pub struct Permission {
     pub propagate: bool,
     pub group: bool,
 }
+
+/// A need of the plan, looked at.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Right {
+    pub need: RightNeed,
+    /// False when the object does not exist, or the account does not see it.
+    pub seen: bool,
+    /// What the account lacks.
+    pub missing: Vec<String>,
+    /// What this version of vSphere does not have, so that nobody can need it here.
+    pub unknown: Vec<String>,
+}
+
+/// Type and id of an object.
+type Entity = (String, String);
 
 /// The role that holds every privilege, on every server.
 const ADMIN: i32 = -1;
@@ -110,20 +129,21 @@ impl VCenter {
         Ok(response.all("returnval").filter_map(one).collect())
     }
 
-    /// Gives a user the role on the object and everything below. Other principals' permissions stay.
+    /// Gives a user the role on the object, with `propagate` on everything below as well. Other principals' permissions stay.
     ///
     /// # Errors
-    /// Fault `UserNotFound`; `InvalidArgument` on a datacenter's own folders, where vSphere allows none.
+    /// Fault `UserNotFound`; `InvalidArgument` on a datacenter's own folders and a cluster's root pool, where vSphere allows
+    /// none; [`VsphereError::NoPermission`] for an account that does not itself hold what is in the role.
     pub async fn grant(
         &self,
-        entity_type: &str,
-        moref: &str,
+        (entity_type, moref): (&str, &str),
         principal: &str,
         role_id: i32,
+        propagate: bool,
     ) -> Result<(), VsphereError> {
         let permission = format!(
             "<permission><principal>{}</principal><group>false</group><roleId>{role_id}</roleId>\
-             <propagate>true</propagate></permission>",
+             <propagate>{propagate}</propagate></permission>",
             escape(principal)
         );
         let call = Call::new("SetEntityPermissions", self.authorization())
@@ -144,30 +164,163 @@ impl VCenter {
         }
     }
 
-    /// Those of `privileges` that the signed-in account does not have on the object.
-    pub async fn missing_privileges(
+    /// Looks at each need of a plan: which of its privileges the signed-in account lacks on the object.
+    ///
+    /// A machine that is not there yet has the rights of the datacenter that the plan names. On an object that the account
+    /// does not see it has none.
+    pub async fn rights(&self, needs: &[RightNeed]) -> Result<Vec<Right>, VsphereError> {
+        renewing!(self, self.rights_once(needs))
+    }
+
+    async fn rights_once(&self, needs: &[RightNeed]) -> Result<Vec<Right>, VsphereError> {
+        let offered = self.privileges().await?;
+        let all = self
+            .list(&[("Datacenter", &["name"]), ("VirtualMachine", &["name", "parent"])])
+            .await?;
+        let find = |kind: &str, name: &str| {
+            all.iter()
+                .find(|o| o.kind == kind && decoded(o.text("name").unwrap_or_default()).eq_ignore_ascii_case(name))
+        };
+        let datacenter = needs.iter().find_map(|n| match &n.on {
+            Place::Datacenter { name } => find("Datacenter", name),
+            _ => None,
+        });
+        let root = &self.content().root_folder;
+        let object = |place: &Place| -> Option<Entity> {
+            let of = |o: &Object| (o.kind.clone(), o.moref.clone());
+            match place {
+                Place::Root => Some(("Folder".to_owned(), root.clone())),
+                Place::Datacenter { name } => find("Datacenter", name).map(of),
+                Place::Vm { name } => find("VirtualMachine", name).or(datacenter).map(of),
+                Place::FolderOf { vm } => match find("VirtualMachine", vm) {
+                    Some(o) => o.owned("parent").map(|parent| ("Folder".to_owned(), parent)),
+                    None => datacenter.map(of),
+                },
+            }
+        };
+        let wanted: Vec<(Option<Entity>, Vec<String>, Vec<String>)> = needs
+            .iter()
+            .map(|need| {
+                let (ids, unknown) = expand(&need.privileges, &offered);
+                (object(&need.on), ids, unknown)
+            })
+            .collect();
+        let entities: BTreeSet<&Entity> = wanted.iter().filter_map(|(e, ..)| e.as_ref()).collect();
+        let ids: BTreeSet<&String> = wanted.iter().flat_map(|(_, ids, _)| ids).collect();
+        let granted = self.granted(&entities, &ids).await?;
+        Ok(needs
+            .iter()
+            .zip(&wanted)
+            .map(|(need, (entity, ids, unknown))| {
+                let held = entity.as_ref().and_then(|e| granted.get(e));
+                Right {
+                    need: need.clone(),
+                    seen: entity.is_some(),
+                    missing: ids
+                        .iter()
+                        .filter(|id| held.is_none_or(|h| !h.contains(*id)))
+                        .cloned()
+                        .collect(),
+                    unknown: unknown.clone(),
+                }
+            })
+            .collect())
+    }
+
+    /// Which of these privileges the session holds on each of these objects.
+    async fn granted(
         &self,
+        entities: &BTreeSet<&Entity>,
+        ids: &BTreeSet<&String>,
+    ) -> Result<BTreeMap<Entity, BTreeSet<String>>, VsphereError> {
+        if !self.about().is_vcenter {
+            return self.granted_by_host(entities).await;
+        }
+        let entities: Vec<&Entity> = entities.iter().copied().collect();
+        match self.has_privileges(&entities, ids).await {
+            Err(VsphereError::NoPermission { .. }) => {}
+            answer => return answer,
+        }
+        // One that may not even be read refuses the question for all: on it the account holds nothing.
+        let mut all = BTreeMap::new();
+        for entity in entities {
+            match self.has_privileges(&[entity], ids).await {
+                Ok(held) => all.extend(held),
+                Err(VsphereError::NoPermission { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(all)
+    }
+
+    async fn has_privileges(
+        &self,
+        entities: &[&Entity],
+        ids: &BTreeSet<&String>,
+    ) -> Result<BTreeMap<Entity, BTreeSet<String>>, VsphereError> {
+        if entities.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut call = Call::new("HasPrivilegeOnEntities", self.authorization());
+        for (kind, moref) in entities {
+            call = call.reference("entity", (kind, moref));
+        }
+        call = call.secret("sessionId", &self.session_key());
+        for id in ids {
+            call = call.arg("privId", id);
+        }
+        let response = self.send(&call).await?;
+        let one = |answer: &Node| {
+            let entity = answer.child("entity")?;
+            let held = answer.all("privAvailability");
+            let held = held
+                .filter(|a| a.text_of("isGranted") == Some("true"))
+                .filter_map(|a| a.text_of("privId").map(str::to_owned));
+            let entity = (entity.reference.clone().unwrap_or_default(), entity.text.clone());
+            Some((entity, held.collect()))
+        };
+        Ok(response.all("returnval").filter_map(one).collect())
+    }
+
+    /// The same on a stand-alone host, which answers no such question but says which roles the account has on an object.
+    async fn granted_by_host(
+        &self,
+        entities: &BTreeSet<&Entity>,
+    ) -> Result<BTreeMap<Entity, BTreeSet<String>>, VsphereError> {
+        let roles = self.roles().await?;
+        let mut all = BTreeMap::new();
+        for entity in entities {
+            let object = self.retrieve_one(&entity.0, &entity.1, &["effectiveRole"]).await?;
+            let own = object.node("effectiveRole").map(|n| &*n.children).unwrap_or_default();
+            let own: Vec<i32> = own.iter().filter_map(|id| id.text.parse().ok()).collect();
+            let held = roles.iter().filter(|r| own.contains(&r.id));
+            all.insert((*entity).clone(), held.flat_map(|r| r.privileges.clone()).collect());
+        }
+        Ok(all)
+    }
+
+    /// What another account may do on an object, groups and all; none when this server does not tell.
+    pub async fn privileges_of(
+        &self,
+        account: &str,
         entity_type: &str,
         moref: &str,
-        privileges: &[String],
-    ) -> Result<Vec<String>, VsphereError> {
+    ) -> Result<Option<Vec<String>>, VsphereError> {
         let call = || {
-            let call = Call::new("HasPrivilegeOnEntities", self.authorization())
-                .reference("entity", (entity_type, moref))
-                .secret("sessionId", &self.session_key());
-            with_privileges(call, privileges)
+            Call::new("FetchUserPrivilegeOnEntities", self.authorization())
+                .reference("entities", (entity_type, moref))
+                .arg("userName", account)
         };
-        let response = renewing!(self, self.send(&call()))?;
-        let answers = response.all("returnval").flat_map(|e| e.all("privAvailability"));
-        let granted: Vec<&str> = answers
-            .filter(|a| a.text_of("isGranted") == Some("true"))
-            .filter_map(|a| a.text_of("privId"))
-            .collect();
-        Ok(privileges
-            .iter()
-            .filter(|p| !granted.contains(&p.as_str()))
-            .cloned()
-            .collect())
+        match renewing!(self, self.send(&call())) {
+            Ok(response) => {
+                let result = response.child("returnval");
+                let ids = result.map(|r| r.all("privileges").map(|p| p.text.clone()).collect());
+                Ok(Some(ids.unwrap_or_default()))
+            }
+            // Servers before 6.0, and stand-alone hosts.
+            Err(e) if matches!(e.code(), "MethodNotFound" | "NotSupported" | "NotImplemented") => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// True when the identity sources know this user or group (`DOMAIN\name`, `name@domain` or `name`).
@@ -200,12 +353,7 @@ impl VCenter {
 }
 
 fn with_privileges(call: Call, privileges: &[String]) -> Call {
-    let name = if call.method == "HasPrivilegeOnEntities" {
-        "privId"
-    } else {
-        "privIds"
-    };
-    privileges.iter().fold(call, |call, p| call.arg(name, p))
+    privileges.iter().fold(call, |call, p| call.arg("privIds", p))
 }
 
 fn roles_of(list: Option<&Node>) -> Vec<Role> {

@@ -1,10 +1,12 @@
 //! The Test button: is this connection good, and if not, what exactly is missing?
 
-use crate::error::VsphereError;
+use crate::access::Right;
+use crate::error::{Advice, VsphereError};
 use crate::network::Credentials;
 use crate::session::VCenter;
-use plan::Trace;
 use plan::design::VCenterConnection;
+use plan::{Place, RightNeed, Trace};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// One line of a connection test.
@@ -17,21 +19,11 @@ pub struct Step {
     pub hint: String,
 }
 
-/// Without these on the root folder a migration's preparation can't be carried out (vSphere API reference, required
-/// privileges of the methods used).
-const NEEDED: &[&str] = &[
-    "System.View",
-    "Authorization.ModifyRoles",
-    "Authorization.ModifyPermissions",
-    "VirtualMachine.Interact.PowerOn",
-    "VirtualMachine.Interact.PowerOff",
-    "VirtualMachine.Config.Rename",
-];
-
-/// Tests a connection from reaching the server to rights; stops at the first failure. Logs out again.
+/// Tests a connection from reaching the server to the rights for `needs`; stops at the first failure. Logs out again.
 pub async fn check_connection(
     connection: &VCenterConnection,
     credentials: impl Into<Credentials>,
+    needs: &[RightNeed],
     trace: Arc<dyn Trace>,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
@@ -61,12 +53,12 @@ pub async fn check_connection(
     ));
     steps.push(good("Trust its certificate", trust(connection)));
     steps.push(good("Sign in", format!("Signed in as {}.", vcenter.user())));
-    rest(&vcenter, &mut steps).await;
+    rest(&vcenter, needs, &mut steps).await;
     vcenter.logout().await;
     steps
 }
 
-async fn rest(vcenter: &VCenter, steps: &mut Vec<Step>) {
+async fn rest(vcenter: &VCenter, needs: &[RightNeed], steps: &mut Vec<Step>) {
     match vcenter.list(&[("Datacenter", &["name"])]).await {
         Ok(found) if found.is_empty() => steps.push(Step {
             title: "Read the inventory".into(),
@@ -80,19 +72,58 @@ async fn rest(vcenter: &VCenter, steps: &mut Vec<Step>) {
         }
         Err(e) => return steps.push(bad("Read the inventory", &e)),
     }
-    let needed: Vec<String> = NEEDED.iter().map(|p| (*p).to_owned()).collect();
-    match vcenter.missing_privileges("Folder", &vcenter.content().root_folder, &needed).await {
-        Ok(missing) if missing.is_empty() => {
-            steps.push(good("Rights", "The account may manage roles and permissions, power and names.".into()));
-        }
-        Ok(missing) => steps.push(Step {
-            title: "Rights".into(),
-            ok: false,
-            detail: format!("The account lacks {} on the vCenter.", missing.join(", ")),
-            hint: "A vCenter administrator adds them to the account's role: vSphere Client > Administration > Access Control > Roles. Discovery works without them.".into(),
+    if needs.is_empty() {
+        return;
+    }
+    match vcenter.rights(needs).await {
+        Ok(rights) => steps.push(match lacking(&rights) {
+            None => good(
+                "Rights",
+                format!(
+                    "The account has all rights for the {} things that the plan does in vCenter.",
+                    rights.len()
+                ),
+            ),
+            Some(advice) => Step {
+                title: "Rights".into(),
+                ok: false,
+                detail: format!("{}\n{}", advice.title, advice.detail),
+                hint: format!("{} Discovery works without them.", advice.hint),
+            },
         }),
         Err(e) => steps.push(bad("Rights", &e)),
     }
+}
+
+/// Says which rights lack, one line per object with the tasks that need them, and what a vCenter administrator does; none
+/// when nothing lacks.
+pub fn lacking(rights: &[Right]) -> Option<Advice> {
+    let mut objects: Vec<(&Place, Vec<&Right>)> = Vec::new();
+    for right in rights.iter().filter(|r| !r.missing.is_empty()) {
+        match objects.iter_mut().find(|(on, _)| *on == &right.need.on) {
+            Some((_, all)) => all.push(right),
+            None => objects.push((&right.need.on, vec![right])),
+        }
+    }
+    let line = |(on, all): &(&Place, Vec<&Right>)| {
+        let ids: BTreeSet<&str> = all.iter().flat_map(|r| &r.missing).map(String::as_str).collect();
+        let mut tasks: Vec<String> = all
+            .iter()
+            .map(|r| format!("step {}, {}", r.need.task.step(), r.need.title))
+            .collect();
+        tasks.dedup();
+        let unseen = match all.iter().all(|r| r.seen) {
+            true => "",
+            false => ", which the account does not see",
+        };
+        let ids: Vec<&str> = ids.into_iter().collect();
+        format!("On {on}{unseen}: {}. Needed for {}.", ids.join(", "), tasks.join("; "))
+    };
+    (!objects.is_empty()).then(|| Advice {
+        title: "The account lacks rights in vCenter".into(),
+        detail: objects.iter().map(line).collect::<Vec<_>>().join("\n"),
+        hint: "A vCenter administrator adds them to the role that the account has there (vSphere Client: Administration > Access Control > Roles), or runs the script that Connections > Roles and rights shows.".into(),
+    })
 }
 
 fn trust(connection: &VCenterConnection) -> String {

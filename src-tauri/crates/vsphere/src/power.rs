@@ -1,41 +1,11 @@
-//! Power, names and removal of machines, and the tasks that vCenter makes of them.
+//! Power, names, notes, snapshots and removal of machines. All of them become tasks of vCenter, except for the guest's shutdown.
 
 use crate::error::VsphereError;
 use crate::inventory::encoded;
-use crate::session::{VCenter, renewing};
+use crate::session::VCenter;
 use crate::soap::Call;
-use serde::{Deserialize, Serialize};
-
-/// A vCenter task's reference; it survives a restart of this program.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct TaskRef(pub String);
-
-/// Where a task stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TaskState {
-    Queued,
-    Running,
-    Success,
-    Error,
-}
-
-/// Why a task failed: the fault's type and the server's words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fault {
-    pub kind: String,
-    pub message: String,
-}
-
-/// One look at a task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskInfo {
-    pub state: TaskState,
-    /// Percent, when the server tells.
-    pub progress: Option<u8>,
-    /// Set when the state is `Error`.
-    pub error: Option<Fault>,
-}
+use crate::tasks::TaskRef;
+use crate::xml::escape;
 
 impl VCenter {
     /// Asks the guest's operating system to shut down; returns when it has been asked, not when it is off.
@@ -70,47 +40,39 @@ impl VCenter {
         self.start(Call::new("Destroy_Task", ("VirtualMachine", moref))).await
     }
 
-    /// Looks at a task once. vCenter forgets tasks some minutes after their end: fault `ManagedObjectNotFound`.
-    pub async fn task(&self, task: &TaskRef) -> Result<TaskInfo, VsphereError> {
-        let object = renewing!(self, self.retrieve_one("Task", &task.0, TASK))?;
-        let state = match object.text("info.state") {
-            Some("queued") => TaskState::Queued,
-            Some("running") => TaskState::Running,
-            Some("success") => TaskState::Success,
-            Some("error") => TaskState::Error,
-            other => {
-                return Err(VsphereError::Parse {
-                    server: self.server().to_owned(),
-                    method: "RetrievePropertiesEx".into(),
-                    detail: format!("task {} has the state {other:?}", task.0),
-                });
-            }
-        };
-        let error = object.node("info.error").map(|e| Fault {
-            kind: e
-                .child("fault")
-                .and_then(|f| f.kind.clone())
-                .unwrap_or_else(|| "SystemError".into()),
-            message: e.text_of("localizedMessage").unwrap_or_default().to_owned(),
-        });
-        Ok(TaskInfo {
-            state,
-            progress: object.number("info.progress"),
-            error,
-        })
+    /// Replaces the machine's notes.
+    pub async fn annotate(&self, moref: &str, notes: &str) -> Result<TaskRef, VsphereError> {
+        let spec = format!("<spec><annotation>{}</annotation></spec>", escape(notes));
+        self.start(Call::new("ReconfigVM_Task", ("VirtualMachine", moref)).xml(&spec))
+            .await
     }
 
-    async fn start(&self, call: Call) -> Result<TaskRef, VsphereError> {
-        let response = self.change(&call).await?;
-        response
-            .text_of("returnval")
-            .map(|t| TaskRef(t.to_owned()))
-            .ok_or_else(|| VsphereError::Parse {
-                server: self.server().to_owned(),
-                method: call.method.into(),
-                detail: "no task came back".into(),
-            })
+    /// Takes a snapshot of the disks. The task's result is its reference. With `quiesce` VMware Tools bring the guest's file
+    /// systems to a consistent state; without running Tools the server ignores it.
+    pub async fn create_snapshot(
+        &self,
+        moref: &str,
+        name: &str,
+        description: &str,
+        quiesce: bool,
+    ) -> Result<TaskRef, VsphereError> {
+        let call = Call::new("CreateSnapshot_Task", ("VirtualMachine", moref))
+            .arg("name", encoded(name))
+            .arg("description", description)
+            .arg("memory", false)
+            .arg("quiesce", quiesce);
+        self.start(call).await
+    }
+
+    /// Removes one snapshot; what was written since goes on to its parent, and its children stay.
+    pub async fn remove_snapshot(&self, snapshot: &str) -> Result<TaskRef, VsphereError> {
+        let call = Call::new("RemoveSnapshot_Task", ("VirtualMachineSnapshot", snapshot)).arg("removeChildren", false);
+        self.start(call).await
+    }
+
+    /// Goes back to a snapshot: what was written since is lost. Of disks alone, it leaves the machine powered off.
+    pub async fn revert_snapshot(&self, snapshot: &str) -> Result<TaskRef, VsphereError> {
+        self.start(Call::new("RevertToSnapshot_Task", ("VirtualMachineSnapshot", snapshot)))
+            .await
     }
 }
-
-const TASK: &[&str] = &["info.state", "info.progress", "info.error"];

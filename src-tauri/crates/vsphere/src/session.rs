@@ -39,6 +39,7 @@ pub(crate) struct Content {
     pub view_manager: String,
     pub authorization_manager: String,
     pub user_directory: String,
+    pub event_manager: String,
     property_collector: String,
     session_manager: String,
 }
@@ -182,6 +183,11 @@ impl VCenter {
     /// Who answers.
     pub fn about(&self) -> &About {
         &self.shared.about
+    }
+
+    /// Type and id of the root folder, on which rights on the vCenter itself are given.
+    pub fn root(&self) -> (&str, &str) {
+        ("Folder", &self.shared.content.root_folder)
     }
 
     /// Logs out now. Later calls sign in again.
@@ -428,6 +434,7 @@ fn service_content(wire: &Wire, response: &Node) -> Result<(About, Content), Vsp
     let content = response.child("returnval").ok_or_else(|| missing("the content"))?;
     let about = content.child("about").ok_or_else(|| missing("about"))?;
     let of = |name: &str| about.text_of(name).unwrap_or_default().to_owned();
+    let of_content = |name: &str| content.text_of(name).unwrap_or_default().to_owned();
     let object = |name: &str| content.text_of(name).map(str::to_owned).ok_or_else(|| missing(name));
     Ok((
         About {
@@ -442,6 +449,7 @@ fn service_content(wire: &Wire, response: &Node) -> Result<(About, Content), Vsp
             view_manager: object("viewManager")?,
             authorization_manager: object("authorizationManager")?,
             user_directory: object("userDirectory")?,
+            event_manager: of_content("eventManager"),
             property_collector: object("propertyCollector")?,
             session_manager: object("sessionManager")?,
         },

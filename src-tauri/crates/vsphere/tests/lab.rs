@@ -5,13 +5,14 @@ mod support;
 
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
-use lab::onprem::{Backing, Hardware, LabCard, Power};
+use lab::onprem::{Backing, Hardware, LabCard, LabPermission, LabRole, Power};
 use lab::{Lab, Options};
 use plan::design::{Proxy, VCenterConnection};
+use plan::privileges::{Place, RightNeed};
 use secrets::Secret;
 use std::sync::Arc;
 use support::{Gate, Recorder, connect};
-use vsphere::{Change, ErrorClass, Part, TaskState, Time, VCenter, check_connection, probe};
+use vsphere::{Change, ErrorClass, Part, TaskRef, TaskState, Time, VCenter, VsphereError, check_connection, probe};
 
 async fn start() -> (Lab, VCenterConnection, VCenter, Arc<Recorder>) {
     let lab = Lab::start(Options {
@@ -94,10 +95,11 @@ async fn the_datacenter_of_the_scenario() {
     let steps = check_connection(
         &connection,
         &Secret::from(lab.addresses().vcenter_password.as_str()),
+        &[],
         recorder,
     )
     .await;
-    assert!(steps.len() == 5 && steps.iter().all(|s| s.ok), "{steps:?}");
+    assert!(steps.len() == 4 && steps.iter().all(|s| s.ok), "{steps:?}");
     lab.with_world(|w| assert!(w.onprem.sessions.is_empty()));
 }
 
@@ -140,7 +142,7 @@ async fn a_session_that_ends_is_renewed_once_and_a_change_is_not_repeated() {
             b.expect("read").len(),
             c.expect("read").is_some()
         ),
-        (4, 4, true)
+        (4, 5, true)
     );
     assert_eq!(recorder.count("Login"), 2);
 
@@ -192,7 +194,7 @@ async fn roles_and_permissions() {
         .await
         .expect("read")
         .expect("there");
-    let grant = |to: &'static str| vcenter.grant("Datacenter", &datacenter, to, id);
+    let grant = |to: &'static str| vcenter.grant(("Datacenter", &datacenter), to, id, true);
     assert!(!vcenter.principal_exists("CONTOSO\\svc-asr").await.expect("read"));
     assert!(!vcenter.principal_exists("NOWHERE\\svc-asr").await.expect("read"));
     assert_eq!(
@@ -218,11 +220,25 @@ async fn roles_and_permissions() {
             ("CONTOSO\\svc-asr", id, true, false)
         ]
     );
-    let folder = vcenter
-        .grant("Folder", "group-v3", "CONTOSO\\svc-asr", id)
-        .await
-        .expect_err("not on these folders");
-    assert_eq!(folder.code(), "InvalidArgument");
+    for (on, role) in [
+        (("Folder", "group-v3"), id),
+        (("ResourcePool", "resgroup-10"), id),
+        (("HostSystem", "host-9"), id),
+        // View and Anonymous can't be given.
+        (("Datacenter", &datacenter), -3),
+        (("Datacenter", &datacenter), -4),
+    ] {
+        let refused = vcenter.grant(on, "CONTOSO\\svc-asr", role, true).await;
+        assert_eq!(
+            refused.expect_err("not here").code(),
+            "InvalidArgument",
+            "{on:?} {role}"
+        );
+    }
+    let own = vcenter
+        .revoke("Folder", "group-d1", "VSPHERE.LOCAL\\Administrator")
+        .await;
+    assert_eq!(own.expect_err("the last one").code(), "AuthMinimumAdminPermission");
 
     assert_eq!(
         vcenter.remove_role(id).await.expect_err("in use").code(),
@@ -528,6 +544,168 @@ async fn details_of_many_come_in_pages_and_without_those_that_are_gone() {
     );
 }
 
+/// Lets an account sign in that has a role of these privileges on an object, and nothing else.
+async fn account(lab: &Lab, name: &str, on: (&str, &str), propagate: bool, privileges: &[&str]) -> VCenter {
+    let principal = format!("CONTOSO\\{name}");
+    lab.with_world(|w| {
+        let o = &mut w.onprem;
+        o.principals.insert(principal.clone());
+        o.accounts.insert(principal.clone(), "its password".into());
+        let id = 2000 + o.roles.len() as i32;
+        let all = privileges
+            .iter()
+            .chain(&["System.Anonymous", "System.Read", "System.View"]);
+        o.roles.push(LabRole {
+            id,
+            name: format!("role of {name}"),
+            label: String::new(),
+            privileges: all.map(|p| (*p).to_owned()).collect(),
+            system: false,
+        });
+        o.permissions.push(LabPermission {
+            entity: on.1.into(),
+            entity_kind: on.0.into(),
+            principal: principal.clone(),
+            group: false,
+            role: id,
+            propagate,
+        });
+    });
+    sign_in(lab, &principal).await.expect("signed in")
+}
+
+async fn sign_in(lab: &Lab, user: &str) -> Result<VCenter, VsphereError> {
+    let a = lab.addresses();
+    let connection = VCenterConnection {
+        url: a.vcenter,
+        user: user.into(),
+        thumbprint: a.vcenter_thumbprint,
+        ..VCenterConnection::default()
+    };
+    connect(&connection, "its password", Arc::new(Recorder::default())).await
+}
+
+const DATACENTER: (&str, &str) = ("Datacenter", "datacenter-2");
+const ROOT: (&str, &str) = ("Folder", "group-d1");
+
+/// What was refused: privilege and object.
+fn refusal<T: std::fmt::Debug>(outcome: Result<T, VsphereError>) -> (String, String) {
+    match outcome.expect_err("refused") {
+        VsphereError::NoPermission { privilege, object, .. } => (privilege, object),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_account_without_the_right_is_told_which_and_where() {
+    let (lab, ..) = start().await;
+    let vcenter = account(&lab, "reader", DATACENTER, true, &[]).await;
+    let vm = |privilege: &str| (privilege.to_owned(), "VirtualMachine vm-21".to_owned());
+    let root = |privilege: &str| (privilege.to_owned(), "Folder group-d1".to_owned());
+    assert_eq!(
+        refusal(vcenter.shutdown_guest("vm-21").await),
+        vm("VirtualMachine.Interact.PowerOff")
+    );
+    assert_eq!(
+        refusal(vcenter.power_off("vm-21").await),
+        vm("VirtualMachine.Interact.PowerOff")
+    );
+    assert_eq!(
+        refusal(vcenter.power_on("vm-21").await),
+        vm("VirtualMachine.Interact.PowerOn")
+    );
+    assert_eq!(
+        refusal(vcenter.rename("vm-21", "X").await),
+        vm("VirtualMachine.Config.Rename")
+    );
+    assert_eq!(
+        refusal(vcenter.annotate("vm-21", "X").await),
+        vm("VirtualMachine.Config.Annotation")
+    );
+    assert_eq!(
+        refusal(vcenter.destroy("vm-21").await),
+        vm("VirtualMachine.Inventory.Delete")
+    );
+    assert_eq!(
+        refusal(vcenter.create_snapshot("vm-21", "X", "", false).await),
+        vm("VirtualMachine.State.CreateSnapshot")
+    );
+    assert_eq!(
+        refusal(vcenter.move_vm("vm-21", "group-v3").await),
+        vm("VirtualMachine.Inventory.Move")
+    );
+    assert_eq!(
+        refusal(vcenter.create_folder("group-v3", "X").await),
+        ("Folder.Create".into(), "Folder group-v3".into())
+    );
+    assert_eq!(
+        refusal(vcenter.grant(DATACENTER, "CONTOSO\\ContosoAdmin", -2, true).await),
+        (
+            "Authorization.ModifyPermissions".into(),
+            "Datacenter datacenter-2".into()
+        )
+    );
+    // Nothing was given on the root folder, where roles are made and read.
+    assert_eq!(
+        refusal(vcenter.add_role("X", &[]).await),
+        root("Authorization.ModifyRoles")
+    );
+    lab.with_world(|w| assert!(w.onprem.tasks.is_empty()));
+
+    // A stranger gets no session at all.
+    lab.with_world(|w| {
+        w.onprem
+            .accounts
+            .insert("CONTOSO\\ContosoAdmin".into(), "its password".into())
+    });
+    assert_eq!(
+        refusal(sign_in(&lab, "ContosoAdmin@contoso.com").await),
+        root("System.View")
+    );
+    let wrong = sign_in(&lab, "CONTOSO\\nobody").await.expect_err("unknown");
+    assert_eq!(wrong.code(), "InvalidLogin");
+}
+
+#[tokio::test]
+async fn an_account_gives_only_what_it_has() {
+    let (lab, ..) = start().await;
+    let own = [
+        "Authorization.ModifyPermissions",
+        "Authorization.ModifyRoles",
+        "Network.Assign",
+    ];
+    let vcenter = account(&lab, "delegate", ROOT, true, &own).await;
+    let small = vcenter
+        .add_role("small", &["Network.Assign".into()])
+        .await
+        .expect("added");
+    let large = vcenter
+        .add_role("large", &["Folder.Delete".into()])
+        .await
+        .expect("added");
+    let to = "CONTOSO\\ContosoAdmin";
+    vcenter
+        .grant(DATACENTER, to, small, true)
+        .await
+        .expect("it has all of it");
+    assert_eq!(
+        refusal(vcenter.grant(DATACENTER, to, large, true).await).0,
+        "Folder.Delete"
+    );
+    assert_eq!(
+        refusal(vcenter.update_role(small, "small", &["Folder.Move".into()]).await).0,
+        "Folder.Move"
+    );
+    assert_eq!(
+        vcenter
+            .privileges_of(to, DATACENTER.0, DATACENTER.1)
+            .await
+            .expect("read")
+            .expect("told"),
+        ["Network.Assign", "System.Anonymous", "System.Read", "System.View"]
+    );
+}
+
 #[tokio::test]
 async fn somebody_elses_new_sign_in_is_noticed() {
     let (lab, _, vcenter, recorder) = start().await;
@@ -668,4 +846,317 @@ async fn a_lost_connection_is_told_and_taken_up_again() {
         other => panic!("{other:?}"),
     }
     assert!(changes.next().await.is_none());
+}
+
+#[tokio::test]
+async fn permissions_are_merged_as_vsphere_does() {
+    let (lab, _, vcenter, _) = start().await;
+    let held = async |moref: &str| -> Vec<String> {
+        let all = vcenter.privileges_of("CONTOSO\\anna", "VirtualMachine", moref).await;
+        let all = all.expect("read").expect("told");
+        all.into_iter().filter(|p| !p.starts_with("System.")).collect()
+    };
+    let role = async |name: &str, privilege: &str| vcenter.add_role(name, &[privilege.into()]).await.expect("added");
+    lab.with_world(|w| w.onprem.principals.insert("CONTOSO\\anna".into()));
+    assert_eq!(held("vm-21").await, [] as [String; 0]);
+
+    let (users, anna) = (role("users", "Network.Assign").await, role("anna", "Folder.Move").await);
+    lab.with_world(|w| {
+        w.onprem.permissions.push(LabPermission {
+            entity: "datacenter-2".into(),
+            entity_kind: "Datacenter".into(),
+            principal: "CONTOSO\\Domain Users".into(),
+            group: true,
+            role: users,
+            propagate: true,
+        })
+    });
+    assert_eq!(held("vm-21").await, ["Network.Assign"]);
+    // Her own permission is not added to that of her group: it takes its place.
+    vcenter
+        .grant(DATACENTER, "CONTOSO\\anna", anna, true)
+        .await
+        .expect("granted");
+    assert_eq!(held("vm-21").await, ["Folder.Move"]);
+    // One further down takes the place of one further up, and only there.
+    vcenter
+        .grant(("VirtualMachine", "vm-21"), "CONTOSO\\anna", users, false)
+        .await
+        .expect("granted");
+    assert_eq!(held("vm-21").await, ["Network.Assign"]);
+    assert_eq!(held("vm-22").await, ["Folder.Move"]);
+    // Not propagated it counts for the datacenter and its own folders alone.
+    vcenter
+        .grant(DATACENTER, "CONTOSO\\anna", anna, false)
+        .await
+        .expect("granted");
+    assert_eq!(held("vm-22").await, ["Network.Assign"]);
+    let folder = vcenter.privileges_of("CONTOSO\\anna", "Folder", "group-v3").await;
+    assert!(folder.expect("read").expect("told").contains(&"Folder.Move".to_owned()));
+}
+
+#[tokio::test]
+async fn what_an_account_may_not_see_is_not_there_for_it() {
+    let (lab, ..) = start().await;
+    let vcenter = account(&lab, "narrow", ("VirtualMachine", "vm-21"), false, &[]).await;
+    let seen: Vec<String> = vcenter
+        .inventory()
+        .await
+        .expect("read")
+        .vms
+        .into_iter()
+        .map(|v| v.name)
+        .collect();
+    assert_eq!(seen, ["WEBVM"]);
+    assert!(vcenter.find_vm("SQLVM").await.expect("read").is_none());
+    assert_eq!(refusal(vcenter.vm_events("vm-22", 10).await).0, "System.View");
+}
+
+#[tokio::test]
+async fn rights_for_all_steps_are_known_before_the_first() {
+    let (lab, ..) = start().await;
+    let needs = |privileges: &[(&str, Place, &str)]| -> Vec<RightNeed> {
+        let one = |(task, on, privilege): &(&str, Place, &str)| RightNeed {
+            task: task.parse().expect("an address"),
+            title: format!("do {task}"),
+            on: on.clone(),
+            privileges: vec![(*privilege).to_owned()],
+        };
+        privileges.iter().map(one).collect()
+    };
+    let vm = |name: &str| Place::Vm { name: name.into() };
+    let dc = |name: &str| Place::Datacenter { name: name.into() };
+    let needs = needs(&[
+        ("step-4/role/R", Place::Root, "Authorization.ModifyRoles"),
+        (
+            "step-4/permission/D",
+            dc("contoso-datacenter"),
+            "VirtualMachine.State.*",
+        ),
+        ("step-7/shutdown/SQLVM", vm("SQLVM"), "VirtualMachine.Interact.PowerOff"),
+        (
+            "step-8/appliance-off/A",
+            vm("NOT-YET"),
+            "VirtualMachine.Interact.PowerOff",
+        ),
+        (
+            "step-8/remove-vm/SQLVM",
+            Place::FolderOf { vm: "SQLVM".into() },
+            "VirtualMachine.Inventory.Delete",
+        ),
+        ("step-8/rename/SQLVM", vm("SQLVM"), "Of.A.Later.Version"),
+    ]);
+    let vcenter = account(
+        &lab,
+        "half",
+        DATACENTER,
+        true,
+        &[
+            "VirtualMachine.Interact.PowerOff",
+            "VirtualMachine.State.CreateSnapshot",
+        ],
+    )
+    .await;
+    let rights = vcenter.rights(&needs).await.expect("read");
+    let missing: Vec<usize> = rights.iter().map(|r| r.missing.len()).collect();
+    assert_eq!(missing, [1, 3, 0, 0, 1, 0]);
+    assert_eq!(rights[5].unknown, ["Of.A.Later.Version"]);
+    let advice = vsphere::lacking(&rights).expect("some lack");
+    for part in [
+        "On the vCenter: Authorization.ModifyRoles. Needed for step 4, do step-4/role/R.",
+        "On datacenter contoso-datacenter: VirtualMachine.State.RemoveSnapshot, ",
+        "On the folder of SQLVM: VirtualMachine.Inventory.Delete. Needed for step 8, do step-8/remove-vm/SQLVM.",
+    ] {
+        assert!(advice.detail.contains(part), "{part} is missing in {}", advice.detail);
+    }
+
+    let connection = VCenterConnection {
+        url: lab.addresses().vcenter,
+        user: "CONTOSO\\half".into(),
+        thumbprint: lab.addresses().vcenter_thumbprint,
+        ..VCenterConnection::default()
+    };
+    let recorder = Arc::new(Recorder::default());
+    let steps = check_connection(&connection, &Secret::from("its password"), &needs, recorder.clone()).await;
+    let last = steps.last().expect("steps");
+    assert!(!last.ok && last.detail.contains("do step-4/role/R"), "{last:?}");
+    // Asked once for all, then for each, since the root folder may not even be read.
+    assert_eq!(recorder.count("HasPrivilegeOnEntities"), 5);
+    let elsewhere = RightNeed {
+        on: dc("other"),
+        ..needs[1].clone()
+    };
+    let nowhere = vcenter.rights(&[elsewhere]).await.expect("read");
+    assert_eq!((nowhere[0].seen, nowhere[0].missing.len()), (false, 4));
+}
+
+#[tokio::test]
+async fn tasks_tell_their_progress_end_early_and_are_forgotten() {
+    let (lab, _, vcenter, recorder) = start().await;
+    let task = vcenter
+        .create_snapshot("vm-21", "before", "", true)
+        .await
+        .expect("started");
+    later(&lab, SignedDuration::from_secs(4));
+    let half = vcenter.task(&task).await.expect("a task");
+    assert_eq!(
+        (half.state, half.cancelable, half.result.as_deref()),
+        (TaskState::Running, true, None)
+    );
+    assert!(half.progress.is_some_and(|p| (30..80).contains(&p)), "{half:?}");
+
+    // One thing at a time.
+    let second = vcenter.power_off("vm-21").await.expect("started");
+    later(&lab, SignedDuration::from_secs(1));
+    let busy = vcenter.task(&second).await.expect("a task").error.expect("refused");
+    assert_eq!(busy.kind, "TaskInProgress");
+
+    vcenter.cancel_task(&task).await.expect("asked");
+    assert_eq!(
+        vcenter.cancel_task(&task).await.expect_err("twice").code(),
+        "InvalidState"
+    );
+    later(&lab, SignedDuration::from_secs(60));
+    let ended = vcenter.task(&task).await.expect("a task");
+    assert_eq!(
+        (ended.state, ended.error.expect("why").kind.as_str()),
+        (TaskState::Error, "RequestCanceled")
+    );
+    assert!(
+        vcenter
+            .find_vm("WEBVM")
+            .await
+            .expect("read")
+            .expect("there")
+            .details
+            .expect("details")
+            .snapshots
+            .is_empty()
+    );
+
+    let task = vcenter.power_off("vm-21").await.expect("started");
+    assert_eq!(
+        vcenter.cancel_task(&task).await.expect_err("not this one").code(),
+        "NotSupported"
+    );
+    // The session ends while the task goes on: whoever waits signs in again and finds it.
+    lab.with_world(|w| w.onprem.sessions.clear());
+    assert_eq!(vcenter.task(&task).await.expect("a task").state, TaskState::Running);
+    assert_eq!(recorder.count("Login"), 2);
+    later(&lab, SignedDuration::from_mins(11));
+    let forgotten = vcenter.task(&task).await.expect_err("forgotten");
+    assert!(forgotten.is_not_found(), "{forgotten:?}");
+    lab.with_world(|w| assert_eq!(w.onprem.vm("vm-21").map(|v| v.power), Some(Power::Off)));
+
+    // Somebody removes the machine meanwhile.
+    let task = vcenter.annotate("vm-21", "X").await.expect("started");
+    lab.with_world(|w| w.onprem.vms.retain(|v| v.moref != "vm-21"));
+    later(&lab, SignedDuration::from_secs(9));
+    let gone = vcenter.task(&task).await.expect("a task").error.expect("an error");
+    assert_eq!(gone.kind, "ManagedObjectNotFound");
+}
+
+#[tokio::test]
+async fn snapshots_form_a_tree_and_bring_back_what_was() {
+    let (lab, _, vcenter, _) = start().await;
+    let done = async |task: Result<TaskRef, VsphereError>| {
+        let task = task.expect("started");
+        later(&lab, SignedDuration::from_secs(15));
+        let info = vcenter.task(&task).await.expect("a task");
+        assert_eq!((info.state, info.error), (TaskState::Success, None));
+        info.result
+    };
+    let details = async || {
+        vcenter
+            .find_vm("WEBVM")
+            .await
+            .expect("read")
+            .expect("there")
+            .details
+            .expect("details")
+    };
+    done(vcenter.annotate("vm-21", "before").await).await;
+    let first = done(vcenter.create_snapshot("vm-21", "100% first", "", true).await)
+        .await
+        .expect("made");
+    let second = done(vcenter.create_snapshot("vm-21", "second", "", true).await)
+        .await
+        .expect("made");
+    done(vcenter.annotate("vm-21", "after").await).await;
+    let names: Vec<String> = details().await.snapshots.into_iter().map(|s| s.name).collect();
+    assert_eq!(names, ["100% first", "second"]);
+    done(vcenter.revert_snapshot(&first).await).await;
+    assert_eq!(details().await.annotation.as_deref(), Some("before"));
+    // Of disks alone, it is the state of a machine that is off.
+    lab.with_world(|w| assert_eq!(w.onprem.vm("vm-21").map(|v| v.power), Some(Power::Off)));
+    done(vcenter.remove_snapshot(&first).await).await;
+    done(vcenter.remove_snapshot(&second).await).await;
+    assert!(details().await.snapshots.is_empty());
+    assert!(vcenter.revert_snapshot(&first).await.expect_err("gone").is_not_found());
+}
+
+#[tokio::test]
+async fn machines_move_into_folders_for_machines_only() {
+    let (lab, _, vcenter, _) = start().await;
+    let ended = async |task: Result<TaskRef, VsphereError>| {
+        let task = task.expect("started");
+        later(&lab, SignedDuration::from_secs(9));
+        vcenter.task(&task).await.expect("a task").error.map(|e| e.kind)
+    };
+    let top = vcenter.vm_folder("datacenter-2").await.expect("read");
+    let folder = vcenter.create_folder(&top, "Migrated/2026").await.expect("made");
+    assert_eq!(
+        vcenter.folder(&top, "migrated/2026").await.expect("read").as_ref(),
+        Some(&folder)
+    );
+    assert_eq!(
+        vcenter
+            .create_folder(&top, "Migrated/2026")
+            .await
+            .expect_err("there")
+            .code(),
+        "DuplicateName"
+    );
+    // A machine has the name: in vCenter a folder's children share one space of names.
+    assert_eq!(
+        vcenter.create_folder(&top, "WEBVM").await.expect_err("taken").code(),
+        "DuplicateName"
+    );
+    assert_eq!(ended(vcenter.move_vm("vm-21", &folder).await).await, None);
+    assert_eq!(vcenter.folder_of("vm-21").await.expect("read"), Some(folder));
+    assert_eq!(
+        ended(vcenter.move_vm("vm-21", "group-h4").await).await.as_deref(),
+        Some("NotSupported")
+    );
+    let moved = vcenter.find_vm("WEBVM").await.expect("read").expect("there");
+    assert_eq!(moved.datacenter.as_deref(), Some("contoso-datacenter"));
+}
+
+#[tokio::test]
+async fn a_machines_history_says_who_did_what() {
+    let (lab, _, vcenter, _) = start().await;
+    for n in 0..12 {
+        vcenter.annotate("vm-21", &format!("note {n}")).await.expect("started");
+        later(&lab, SignedDuration::from_secs(9));
+    }
+    vcenter.power_off("vm-22").await.expect("started");
+    vcenter.shutdown_guest("vm-21").await.expect("asked");
+    later(&lab, SignedDuration::from_mins(3));
+    let all = vcenter.vm_events("vm-21", 50).await.expect("read");
+    assert_eq!(all.len(), 14);
+    let who: Vec<_> = all.iter().map(|e| (e.kind.as_str(), e.user.as_str())).take(3).collect();
+    assert_eq!(
+        who,
+        [
+            ("VmPoweredOffEvent", ""),
+            ("VmGuestShutdownEvent", "VSPHERE.LOCAL\\Administrator"),
+            ("VmReconfiguredEvent", "VSPHERE.LOCAL\\Administrator"),
+        ]
+    );
+    assert_eq!(
+        all[0].message,
+        "WEBVM on contosohost1.contoso.com in contoso-datacenter is powered off"
+    );
+    assert_eq!(vcenter.vm_events("vm-21", 3).await.expect("read"), all[..3]);
+    assert!(vcenter.vm_events("vm-99", 3).await.expect_err("nobody").is_not_found());
 }

@@ -42,6 +42,10 @@ migrateLocation: string, replication: ReplicationMethod, databaseMethod: Databas
  */
 keepSourceDays: number, 
 /**
+ * Folder of the datacenter into which the retired source VMs are moved; empty = they stay where they are.
+ */
+retiredFolder: string, 
+/**
  * Rule pack's id, `current`.
  */
 rulePack: string, };

@@ -90,6 +90,10 @@ impl Context<'_> {
     /// Reads one property of one object; what pyvmomi does for attributes.
     pub(super) fn fetch(&mut self, request: &Element, this: &(String, String)) -> Outcome {
         let path = request.text("prop").unwrap_or_default();
+        let open = matches!(this.0.as_str(), "ServiceInstance" | "SessionManager");
+        if !open {
+            self.need("System.View", this)?;
+        }
         let all = objects::properties(self.w, self.open, self.session.as_deref(), this)
             .ok_or_else(|| Fault::not_found(this))?;
         Ok(all.at(path).map(|v| v.property("returnval")).unwrap_or_default())
@@ -186,6 +190,8 @@ impl Context<'_> {
         for path in paths.into_iter().filter(|p| once.insert(p.clone())) {
             if self.session.is_none() && !open {
                 values.1.push((path, Fault::not_authenticated(object)));
+            } else if self.session.is_some() && !open && !self.may("System.Read", object) {
+                values.1.push((path, self.no_permission(object, "System.Read")));
             } else if !objects::knows(&object.0, path.split('.').next().unwrap_or_default(), fields) {
                 return Err(Fault::new("InvalidProperty", "").with("name", Val::text(path.as_str())));
             } else if let Some(value) = all.at(&path) {
@@ -243,6 +249,10 @@ impl Walk<'_, '_, '_> {
                 .map(Val::references)
                 .unwrap_or_default();
             for object in next {
+                // What the caller may not see is not there for him.
+                if !context.may("System.View", &object) {
+                    continue;
+                }
                 if !traversal.flag("skip") {
                     self.found.push(object.clone());
                 }

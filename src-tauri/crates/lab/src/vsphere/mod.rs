@@ -10,6 +10,8 @@
 mod access;
 mod collector;
 mod devices;
+mod events;
+mod folders;
 mod machines;
 mod objects;
 mod updates;
@@ -67,6 +69,7 @@ struct Open {
     views: BTreeMap<String, View>,
     reads: BTreeMap<String, collector::Reading>,
     watchers: BTreeMap<String, updates::Watcher>,
+    collectors: BTreeMap<String, events::Collector>,
 }
 
 impl Open {
@@ -79,6 +82,7 @@ impl Open {
         self.views.retain(|_, v| v.session != session);
         self.reads.retain(|_, r| r.session != session);
         self.watchers.retain(|_, w| w.session != session);
+        self.collectors.retain(|_, c| c.session != session);
     }
 }
 
@@ -270,13 +274,18 @@ impl Context<'_> {
             "RetrieveRolePermissions" => self.role_permissions(request),
             "RemoveEntityPermission" => self.remove_permission(request),
             "HasPrivilegeOnEntities" => self.has_privileges(request),
+            "HasUserPrivilegeOnEntities" => self.user_has_privileges(request),
+            "FetchUserPrivilegeOnEntities" => self.fetch_privileges(request),
             "RetrieveUserGroups" => self.user_groups(request),
-            "ShutdownGuest" | "PowerOffVM_Task" | "PowerOnVM_Task" | "Rename_Task" | "Destroy_Task"
-            | "ReconfigVM_Task"
-                if this.0 == "VirtualMachine" =>
-            {
-                self.machine(request, &this.1)
+            _ if this.0 == "VirtualMachine" && machines::METHODS.contains(&method) => self.machine(request, &this.1),
+            "RemoveSnapshot_Task" | "RevertToSnapshot_Task" => self.snapshot(request, &this.1),
+            "CreateFolder" | "MoveIntoFolder_Task" | "Rename_Task" | "Destroy_Task" if this.0 == "Folder" => {
+                self.folder(request, &this)
             }
+            "CancelTask" => self.cancel_task(&this.1),
+            "QueryEvents" => self.query_events(request),
+            "CreateCollectorForEvents" => self.collect_events(request),
+            _ if this.0 == "EventHistoryCollector" => self.event_collector(request, &this.1),
             _ => Err(Fault::new("MethodNotFound", "The method is not supported by this lab.")
                 .with("receiver", reference(&this.0, &this.1))
                 .with("method", Val::text(method))),
@@ -288,24 +297,19 @@ impl Context<'_> {
     }
 
     fn login(&mut self, request: &Element) -> Outcome {
-        let right = request
-            .text("userName")
-            .is_some_and(|u| u.eq_ignore_ascii_case(&self.w.onprem.user))
-            && request.text("password") == Some(self.w.onprem.password.as_str());
-        if !right || self.session.is_some() {
+        let words = |name: &str| request.text(name).unwrap_or_default();
+        let account = self.account(words("userName"), words("password"));
+        let Some(user) = account.filter(|_| self.session.is_none()) else {
             let words = "Cannot complete login due to an incorrect user name or password.";
             return Err(Fault::new("InvalidLogin", words));
-        }
+        };
+        self.has_any_right(&user)?;
         let now = self.w.now();
         let key = self
             .w
             .guid(&format!("vcenter session {}", self.open.number()))
             .simple()
             .to_string();
-        let user = format!(
-            "VSPHERE.LOCAL\\{}",
-            self.w.onprem.user.split('@').next().unwrap_or_default()
-        );
         self.w.onprem.sessions.insert(
             key.clone(),
             LabSession {
@@ -371,7 +375,7 @@ impl Context<'_> {
                     .entities
                     .iter()
                     .find(|e| e.name == name)
-                    .map(|e| (e.kind, e.moref.to_owned()))
+                    .map(|e| (e.kind, e.moref.clone()))
             })
         };
         let found = match request.name.as_str() {

@@ -1,11 +1,11 @@
 //! What stands in the datacenter, as managed objects with their properties.
 
 use super::{
-    Open, View, access, devices, updates,
+    Open, View, access, devices, events, updates,
     wire::{Fault, Val, data, reference},
 };
 use crate::{
-    onprem::{Entity, LabTask, LabVm, Power, TaskState},
+    onprem::{Entity, LabSnapshot, LabTask, LabVm, Power, TaskState},
     world::World,
 };
 
@@ -19,6 +19,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("UserDirectory", "UserDirectory"),
     ("SearchIndex", "SearchIndex"),
     ("TaskManager", "TaskManager"),
+    ("EventManager", "EventManager"),
 ];
 
 /// Optional properties that exist though they may be unset here; everything else unknown is an `InvalidProperty`.
@@ -85,6 +86,7 @@ const OPTIONAL: &[(&str, &[&str])] = &[
         &["currentSession", "sessionList", "message", "defaultLocale"],
     ),
     ("ContainerView", &["view"]),
+    ("EventManager", &["description", "latestEvent"]),
 ];
 
 /// vSphere writes `/`, `\` and `%` in names as `%2f`, `%5c` and `%25`.
@@ -135,7 +137,12 @@ pub(super) fn exists(w: &World, open: &Open, session: Option<&str>, object: &(St
     let (kind, moref) = (object.0.as_str(), object.1.as_str());
     match kind {
         "VirtualMachine" => w.onprem.vm(moref).is_some(),
-        "Task" => w.onprem.tasks.iter().any(|t| t.moref == moref),
+        "VirtualMachineSnapshot" => w.onprem.snapshot(moref).is_some(),
+        "Task" => w.onprem.tasks.iter().any(|t| t.moref == moref && t.is_known(w.now())),
+        "EventHistoryCollector" => open
+            .collectors
+            .get(moref)
+            .is_some_and(|c| Some(c.session.as_str()) == session),
         "ContainerView" => open
             .views
             .get(moref)
@@ -152,7 +159,26 @@ pub(super) fn properties(w: &World, open: &Open, session: Option<&str>, object: 
     let (kind, moref) = (object.0.as_str(), object.1.as_str());
     let fields = match kind {
         "VirtualMachine" => machine(w, w.onprem.vm(moref)?),
-        "Task" => vec![("info", task(w.onprem.tasks.iter().find(|t| t.moref == moref)?, w))],
+        "VirtualMachineSnapshot" => {
+            let (vm, snapshot) = w.onprem.snapshot(moref)?;
+            let below = vm.snapshots.iter().filter(|s| s.parent.as_deref() == Some(moref));
+            vec![
+                ("vm", reference("VirtualMachine", &vm.moref)),
+                (
+                    "config",
+                    data(
+                        "VirtualMachineConfigInfo",
+                        [("annotation", Val::text(snapshot.annotation.as_str()))],
+                    ),
+                ),
+                (
+                    "childSnapshot",
+                    Val::refs(below.map(|s| (kind.to_owned(), s.moref.clone()))),
+                ),
+            ]
+        }
+        "EventHistoryCollector" => events::collector(w, open, session, moref)?,
+        "Task" => vec![("info", task_info(w, Some(moref))?)],
         "ContainerView" => {
             let view = open.views.get(moref).filter(|v| Some(v.session.as_str()) == session)?;
             vec![
@@ -193,9 +219,11 @@ pub(super) fn properties(w: &World, open: &Open, session: Option<&str>, object: 
                 Val::List("xsd:string", access::domains(w).into_iter().map(Val::text).collect()),
             )],
             "TaskManager" => {
-                let tasks = w.onprem.tasks.iter().map(|t| ("Task".to_owned(), t.moref.clone()));
+                let known = w.onprem.tasks.iter().filter(|t| t.is_known(w.now()));
+                let tasks = known.map(|t| ("Task".to_owned(), t.moref.clone()));
                 vec![("recentTask", Val::refs(tasks)), ("maxCollector", Val::int(32))]
             }
+            "EventManager" => vec![("maxCollector", Val::int(events::MAX_COLLECTORS as i64))],
             "PropertyCollector" => vec![("filter", updates::filters(open, session, moref))],
             "ViewManager" => {
                 let own = open.views.iter().filter(|(_, v)| Some(v.session.as_str()) == session);
@@ -254,6 +282,7 @@ pub(super) fn service_content(w: &World) -> Val {
             ("userDirectory", service("UserDirectory")),
             ("sessionManager", service("SessionManager")),
             ("authorizationManager", service("AuthorizationManager")),
+            ("eventManager", service("EventManager")),
             ("taskManager", service("TaskManager")),
             ("searchIndex", service("SearchIndex")),
         ],
@@ -262,12 +291,10 @@ pub(super) fn service_content(w: &World) -> Val {
 
 pub(super) fn session(w: &World, key: &str) -> Option<Val> {
     let s = w.onprem.sessions.get(key)?;
-    // The key that a client sees is not the cookie's value.
-    let shown = w.guid(&format!("shown {key}")).to_string();
     Some(data(
         "UserSession",
         [
-            ("key", Val::text(shown)),
+            ("key", Val::text(shown_key(w, key))),
             ("userName", Val::text(s.user.as_str())),
             ("fullName", Val::text(s.user.as_str())),
             ("loginTime", Val::time(s.login)),
@@ -279,13 +306,14 @@ pub(super) fn session(w: &World, key: &str) -> Option<Val> {
     ))
 }
 
-fn root(w: &World) -> &'static str {
-    w.onprem
-        .entities
-        .iter()
-        .find(|e| e.parent.is_none())
-        .map(|e| e.moref)
-        .unwrap_or_default()
+/// The key that a client sees is not the cookie's value.
+pub(super) fn shown_key(w: &World, key: &str) -> String {
+    w.guid(&format!("shown {key}")).to_string()
+}
+
+pub(super) fn root(w: &World) -> &str {
+    let root = w.onprem.entities.iter().find(|e| e.parent.is_none());
+    root.map(|e| e.moref.as_str()).unwrap_or_default()
 }
 
 pub(super) fn of_kind<'a>(w: &'a World, kind: &'a str) -> impl Iterator<Item = &'a Entity> {
@@ -329,12 +357,11 @@ fn children(w: &World, moref: &str) -> Vec<(String, String)> {
         .onprem
         .entities
         .iter()
-        .filter(|e| e.parent == Some(moref))
-        .map(|e| (e.kind.to_owned(), e.moref.to_owned()))
+        .filter(|e| e.parent.as_deref() == Some(moref))
+        .map(|e| (e.kind.to_owned(), e.moref.clone()))
         .collect();
-    if named_folder(w, "vm").1 == moref {
-        all.extend(machines(w));
-    }
+    let machines = w.onprem.vms.iter().filter(|v| v.folder == moref);
+    all.extend(machines.map(|v| ("VirtualMachine".to_owned(), v.moref.clone())));
     all
 }
 
@@ -367,8 +394,8 @@ fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
         ("name", Val::text(encoded(&e.name))),
         ("overallStatus", Val::of("ManagedEntityStatus", "green")),
     ];
-    if let Some(parent) = e.parent.and_then(|p| w.onprem.entities.iter().find(|x| x.moref == p)) {
-        fields.push(("parent", reference(parent.kind, parent.moref)));
+    if let Some(parent) = e.parent.as_deref().and_then(|p| w.onprem.entity(p)) {
+        fields.push(("parent", reference(parent.kind, &parent.moref)));
     }
     fields.extend(match e.kind {
         "Folder" => {
@@ -384,7 +411,7 @@ fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
                     "childType",
                     Val::List("xsd:string", types.iter().map(|t| Val::text(*t)).collect()),
                 ),
-                ("childEntity", Val::refs(children(w, e.moref))),
+                ("childEntity", Val::refs(children(w, &e.moref))),
             ]
         }
         "Datacenter" => vec![
@@ -493,7 +520,7 @@ fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
             let summary = data(
                 "HostListSummary",
                 [
-                    ("host", reference(e.kind, e.moref)),
+                    ("host", reference(e.kind, &e.moref)),
                     ("runtime", runtime.clone()),
                     ("config", config),
                     ("hardware", hardware),
@@ -526,7 +553,7 @@ fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
                     data(
                         "DatastoreSummary",
                         [
-                            ("datastore", reference(e.kind, e.moref)),
+                            ("datastore", reference(e.kind, &e.moref)),
                             ("name", Val::text(e.name.as_str())),
                             ("url", Val::text("ds:///vmfs/volumes/contoso-ds1/")),
                             ("capacity", Val::long(capacity)),
@@ -544,6 +571,12 @@ fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
     fields
 }
 
+/// What a task says of itself; none for one that vCenter has forgotten.
+pub(super) fn task_info(w: &World, moref: Option<&str>) -> Option<Val> {
+    let t = w.onprem.tasks.iter().find(|t| Some(t.moref.as_str()) == moref)?;
+    t.is_known(w.now()).then(|| task(t, w))
+}
+
 fn task(t: &LabTask, w: &World) -> Val {
     let (state, ended) = match &t.state {
         TaskState::Running => ("running", false),
@@ -555,14 +588,17 @@ fn task(t: &LabTask, w: &World) -> Val {
         ("task", reference("Task", &t.moref)),
         ("name", Val::text(t.description.rsplit('.').next().unwrap_or_default())),
         ("descriptionId", Val::text(t.description.as_str())),
-        ("entity", reference("VirtualMachine", &t.entity)),
+        ("entity", reference(t.entity.0, &t.entity.1)),
         ("entityName", Val::text(encoded(&t.entity_name))),
         ("state", Val::of("TaskInfoState", state)),
-        ("cancelled", Val::flag(false)),
-        ("cancelable", Val::flag(false)),
+        ("cancelled", Val::flag(t.cancelled)),
+        ("cancelable", Val::flag(t.cancelable && !ended)),
     ];
     if let TaskState::Error { fault, message } = &t.state {
         fields.push(("error", Fault::new(fault, message).localized()));
+    }
+    if let (TaskState::Success, Some((kind, moref))) = (&t.state, &t.result) {
+        fields.push(("result", Val::Any(Box::new(reference(kind, moref)))));
     }
     if !ended {
         let part = |d: jiff::SignedDuration| d.as_millis().max(1);
@@ -700,7 +736,10 @@ fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
     let extra = v.extra_config.iter().map(|(k, x)| {
         data(
             "OptionValue",
-            [("key", Val::text(k.as_str())), ("value", Val::Any(x.clone()))],
+            [
+                ("key", Val::text(k.as_str())),
+                ("value", Val::Any(Box::new(Val::text(x.as_str())))),
+            ],
         )
     });
     let config = data(
@@ -716,7 +755,7 @@ fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
             ("template", Val::flag(false)),
             ("guestId", Val::text(v.guest_id.as_str())),
             ("alternateGuestName", Val::text("")),
-            ("annotation", Val::text("")),
+            ("annotation", Val::text(v.annotation.as_str())),
             ("files", data("VirtualMachineFileInfo", [("vmPathName", path)])),
             (
                 "hardware",
@@ -751,10 +790,7 @@ fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
     };
     vec![
         ("name", name),
-        ("parent", {
-            let (kind, moref) = named_folder(w, "vm");
-            reference(&kind, &moref)
-        }),
+        ("parent", reference("Folder", &v.folder)),
         ("overallStatus", Val::of("ManagedEntityStatus", "green")),
         ("config", config),
         ("runtime", runtime),
@@ -769,6 +805,48 @@ fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
         }),
     ]
     .into_iter()
+    .chain(snapshots(v))
     .chain(on.then_some(("guestHeartbeatStatus", Val::of("ManagedEntityStatus", "green"))))
     .collect()
+}
+
+/// The tree of snapshots, when there are any.
+fn snapshots(v: &LabVm) -> Option<(&'static str, Val)> {
+    let snapshot = |moref: &str| reference("VirtualMachineSnapshot", moref);
+    let mut fields: Vec<(&'static str, Val)> = vec![];
+    fields.extend(v.current_snapshot.as_deref().map(|m| ("currentSnapshot", snapshot(m))));
+    fields.push((
+        "rootSnapshotList",
+        Val::List("VirtualMachineSnapshotTree", tree(v, None)),
+    ));
+    (!v.snapshots.is_empty()).then(|| ("snapshot", Val::Data("VirtualMachineSnapshotInfo".into(), fields)))
+}
+
+fn tree(v: &LabVm, parent: Option<&str>) -> Vec<Val> {
+    let below = v
+        .snapshots
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| s.parent.as_deref() == parent);
+    let one = |(i, s): (usize, &LabSnapshot)| {
+        data(
+            "VirtualMachineSnapshotTree",
+            [
+                ("snapshot", reference("VirtualMachineSnapshot", &s.moref)),
+                ("vm", reference("VirtualMachine", &v.moref)),
+                ("name", Val::text(encoded(&s.name))),
+                ("description", Val::text(s.description.as_str())),
+                ("id", Val::int(i as i64 + 1)),
+                ("createTime", Val::time(s.created)),
+                ("state", Val::of("VirtualMachinePowerState", s.power.vim())),
+                ("quiesced", Val::flag(s.quiesced)),
+                (
+                    "childSnapshotList",
+                    Val::List("VirtualMachineSnapshotTree", tree(v, Some(&s.moref))),
+                ),
+                ("replaySupported", Val::flag(false)),
+            ],
+        )
+    };
+    below.map(one).collect()
 }

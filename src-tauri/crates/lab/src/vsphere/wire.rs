@@ -123,8 +123,8 @@ fn element(reader: &NsReader<&[u8]>, start: &BytesStart) -> Result<Element, Stri
 #[derive(Debug, Clone)]
 pub(super) enum Val {
     Leaf(&'static str, String),
-    /// A leaf whose type is always written, since its field can hold anything.
-    Any(String),
+    /// A value whose type is always written, since its field can hold anything.
+    Any(Box<Val>),
     Ref(String, String),
     /// Items and their declared type, as in `ArrayOf…`.
     List(&'static str, Vec<Val>),
@@ -224,7 +224,10 @@ impl Val {
         let _ = match self {
             Val::Leaf(kind, text) if typed => write!(out, "<{name} xsi:type=\"{kind}\">{}</{name}>", escape(text)),
             Val::Leaf(_, text) => write!(out, "<{name}>{}</{name}>", escape(text)),
-            Val::Any(text) => write!(out, "<{name} xsi:type=\"xsd:string\">{}</{name}>", escape(text)),
+            Val::Any(value) => {
+                value.write(out, name, true);
+                Ok(())
+            }
             Val::Ref(kind, moref) => {
                 let xsi = if typed {
                     " xsi:type=\"ManagedObjectReference\""

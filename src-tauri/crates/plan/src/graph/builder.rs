@@ -5,6 +5,7 @@ pub(super) use crate::{
     address::{Address, ResourceId},
     design::{DatabaseMethod, Design, ReplicationMethod, SHARE_SECRET, SQL_SECRET},
     inventory::Inventory,
+    privileges::{PASSWORD_RULE, Privileges},
     rules::Pack,
     scripts,
     task::{Action, Actor, Condition, DmsUntil, Duration, Expect, Fact, Follow, Is, Parameter, Script, Step, Task},

@@ -1,6 +1,6 @@
 //! Rights and calls of an action, derived, so that they can't disagree with what is done.
 
-use crate::{address::ResourceId, task::Action};
+use crate::{address::ResourceId, privileges, task::Action};
 
 /// Returns the type of what an id addresses; placeholders stand for what they will hold.
 fn resource_type(id: &ResourceId) -> String {
@@ -67,11 +67,14 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             types.iter().map(|t| format!("GET {t}")).collect(),
         )
     };
-    let vc = |rights: &[&str], call: &str| {
-        (
-            rights.iter().map(|r| format!("vcenter:{r}")).collect(),
-            vec![call.to_owned()],
-        )
+    let vc = |call: &str| {
+        let mut rights: Vec<String> = privileges::of_action(action, "")
+            .into_iter()
+            .flat_map(|(_, ids)| ids)
+            .map(|id| format!("vcenter:{id}"))
+            .collect();
+        rights.dedup();
+        (rights, vec![call.to_owned()])
     };
     match action {
         Action::RegisterProvider { namespace } => one(
@@ -218,21 +221,25 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             format!("{}/retrieveBootDiagnosticsData/action", kind(vm)),
             format!("POST {}/{}/retrieveBootDiagnosticsData", kind(vm), vm.name()),
         ),
-        Action::CheckVCenter { .. } | Action::CheckVm { .. } | Action::CheckVmRuns { .. } => {
-            vc(&["System.Read"], "RetrievePropertiesEx")
-        }
-        Action::CheckReadiness { .. }
+        Action::CheckVCenter { .. }
+        | Action::CheckVm { .. }
+        | Action::CheckVmRuns { .. }
+        | Action::CheckReadiness { .. }
         | Action::NoteReports { .. }
         | Action::CheckReported { .. }
-        | Action::CheckPower { .. } => vc(&["System.Read"], "RetrievePropertiesEx"),
-        Action::EnsureRole { .. } => vc(&["Authorization.ModifyRoles"], "AddAuthorizationRole"),
-        Action::RemoveRole { .. } => vc(&["Authorization.ModifyRoles"], "RemoveAuthorizationRole"),
-        Action::CheckPrincipal { .. } => vc(&["System.View"], "RetrieveUserGroups"),
-        Action::GrantRole { .. } => vc(&["Authorization.ModifyPermissions"], "SetEntityPermissions"),
-        Action::RevokeRole { .. } => vc(&["Authorization.ModifyPermissions"], "RemoveEntityPermission"),
-        Action::ShutDownVm { .. } => vc(&["VirtualMachine.Interact.PowerOff"], "ShutdownGuest"),
-        Action::RenameVm { .. } => vc(&["VirtualMachine.Config.Rename"], "Rename_Task"),
-        Action::DestroyVm { .. } => vc(&["VirtualMachine.Inventory.Delete"], "Destroy_Task"),
+        | Action::CheckPower { .. } => vc("RetrievePropertiesEx"),
+        Action::CheckVCenterRights { .. } => vc("HasPrivilegeOnEntities"),
+        Action::EnsureRole { .. } => vc("AddAuthorizationRole"),
+        Action::RemoveRole { .. } => vc("RemoveAuthorizationRole"),
+        Action::CheckPrincipal { .. } => vc("RetrieveUserGroups"),
+        Action::GrantRole { .. } => vc("SetEntityPermissions"),
+        Action::RevokeRole { .. } => vc("RemoveEntityPermission"),
+        Action::ShutDownVm { .. } => vc("ShutdownGuest"),
+        Action::RenameVm { .. } => vc("Rename_Task"),
+        Action::AnnotateVm { .. } => vc("ReconfigVM_Task"),
+        Action::EnsureFolder { .. } => vc("CreateFolder"),
+        Action::MoveVm { .. } => vc("MoveIntoFolder_Task"),
+        Action::DestroyVm { .. } => vc("Destroy_Task"),
         Action::CheckLedger { .. } | Action::NotNeeded { .. } | Action::Gate { .. } | Action::WaitDays { .. } => {
             (vec![], vec![])
         }

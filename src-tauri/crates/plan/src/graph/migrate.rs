@@ -269,7 +269,7 @@ impl Builder<'_> {
                     format!("Browse to https://{}:44368 (Appliance Configuration Manager) and paste the project key.", d.appliance),
                     "Choose Login, enter the device code, and sign in as a user with the Entra role Application Developer and the Azure role Azure Migrate Owner, or Azure Migrate Decide and Plan Expert, on the project's resource group.".into(),
                     "Extract the VDDK for Windows into the folder that the page names, and let it check the prerequisites again.".into(),
-                    format!("Enter vCenter and the account {}; then choose Start discovery.", d.vcenter_principal),
+                    format!("Enter vCenter and the account {}; then choose Start discovery. {PASSWORD_RULE}", d.vcenter_principal),
                     "Rehost sees the registration by itself within a minute.".into(),
                 ],
             )

@@ -35,6 +35,7 @@ use crate::{
     address::{Address, ResourceId},
     design::Design,
     inventory::Inventory,
+    privileges,
     rules::{self, Case, Pack},
     task::{Action, Finding, Plan, Severity, Task},
 };
@@ -91,14 +92,14 @@ pub fn plan(design: &Design, subscription: &str, inventory: &Inventory) -> Resul
         ],
         findings: findings(design, pack, inventory),
     };
-    watch_locks(&mut plan);
+    look_first(&mut plan, design);
     check(&plan)?;
     Ok(plan)
 }
 
-/// Tells the check of locks what the plan puts, and lets every PUT that waits for nothing else wait for it. What Azure's
-/// services make themselves (VM, database) lies in what is put.
-fn watch_locks(plan: &mut Plan) {
+/// Tells the check of locks what the plan puts and the check of rights what it needs in vCenter, and lets every PUT that waits
+/// for nothing else wait for both. What Azure's services make themselves (VM, database) lies in what is put.
+fn look_first(plan: &mut Plan, design: &Design) {
     let put = |t: &Task| match &t.action {
         Action::Put { id, .. } => Some(id.clone()),
         _ => None,
@@ -109,12 +110,18 @@ fn watch_locks(plan: &mut Plan) {
         None => id,
     };
     let all: Vec<ResourceId> = plan.tasks().filter_map(put).map(known).collect();
-    let lock_check = Address::new(1, "check-locks", "subscription");
+    let first = [
+        Address::new(1, "check-locks", "subscription"),
+        Address::new(1, "check-rights", "vcenter"),
+    ];
+    let rights = privileges::needs(plan, &design.datacenter);
     for t in plan.steps.iter_mut().flat_map(|s| &mut s.tasks) {
         if let Action::CheckLocks { changes } = &mut t.action {
             changes.clone_from(&all);
+        } else if let Action::CheckVCenterRights { needs } = &mut t.action {
+            needs.clone_from(&rights);
         } else if t.after.is_empty() && put(t).is_some() {
-            t.after.push(lock_check.clone());
+            t.after.extend(first.clone());
         }
     }
 }
@@ -202,7 +209,7 @@ mod tests {
     use crate::{
         design::{BackupSource, DatabaseMethod, DmsDesign, ReplicationMethod},
         inventory::Vm,
-        smarthotel,
+        scripts, smarthotel,
         task::Actor,
     };
     use std::collections::HashSet;
@@ -334,6 +341,82 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn nothing_in_vcenter_is_changed_before_the_rights_for_all_of_it_are_known() {
+        let rights = Address::new(1, "check-rights", "vcenter");
+        for (d, p) in plans() {
+            let Action::CheckVCenterRights { needs } = &p.task(&rights).unwrap().action else {
+                panic!()
+            };
+            for t in p.tasks().filter(|t| t.address != rights) {
+                let ours = t.rights.iter().any(|r| r.starts_with("vcenter:"));
+                assert_eq!(needs.iter().any(|n| n.task == t.address), ours, "{}", t.address);
+                let reads = t.calls.iter().all(|c| c.starts_with("Retrieve"));
+                assert!(
+                    !ours || reads || behind(&p, t.address.as_str(), rights.as_str()),
+                    "{}",
+                    t.address
+                );
+            }
+            let on = |address: &str| -> Vec<(String, usize)> {
+                let of = needs.iter().filter(|n| n.task.as_str() == address);
+                of.map(|n| (n.on.to_string(), n.privileges.len())).collect()
+            };
+            // The name that the machine has today, its folder too.
+            assert_eq!(
+                on("step-8/remove-vm/WEBVM"),
+                [("WEBVM".to_owned(), 1), ("the folder of WEBVM".to_owned(), 1)]
+            );
+            // Whoever grants a role must hold what is in it.
+            let held = 1 + crate::Privileges::of(d.replication).ids().len();
+            assert_eq!(
+                on("step-4/permission/contoso-datacenter"),
+                [("datacenter contoso-datacenter".to_owned(), held)]
+            );
+        }
+    }
+
+    #[test]
+    fn agentless_replication_gets_its_second_role_on_the_vcenter_alone() {
+        let p = agentless();
+        let Action::GrantRole { role, datacenter, .. } =
+            &p.task(&Address::new(4, "permission", "vCenter")).unwrap().action
+        else {
+            panic!()
+        };
+        assert_eq!((role.as_str(), datacenter), ("Azure_Site_Recovery_vCenter", &None));
+        assert!(behind(
+            &p,
+            "step-8/ledger/all",
+            "step-8/role/Azure_Site_Recovery_vCenter"
+        ));
+        assert!(sample().task(&Address::new(4, "permission", "vCenter")).is_none());
+        let text = scripts::roles(&p).text;
+        for part in [
+            "Set-Role 'Azure_Site_Recovery' @(",
+            "(Get-Root) 'CONTOSO\\svc-asr' 'Azure_Site_Recovery_vCenter' $false",
+        ] {
+            assert!(text.contains(part), "{part} is missing in {text}");
+        }
+    }
+
+    #[test]
+    fn retired_machines_are_put_away_before_the_days_are_counted() {
+        let mut d = smarthotel::design();
+        let moves = |p: &Plan| {
+            p.tasks()
+                .filter(|t| matches!(t.action, Action::MoveVm { .. } | Action::EnsureFolder { .. }))
+                .count()
+        };
+        let p = sample();
+        assert_eq!(moves(&p), 3);
+        assert!(behind(&p, "step-8/keep/source", "step-8/move/SQLVM"));
+        d.retired_folder = String::new();
+        let p = plan(&d, SUB, &inventory()).unwrap();
+        assert_eq!(moves(&p), 0);
+        assert!(behind(&p, "step-8/keep/source", "step-8/annotate/WEBVM"));
     }
 
     #[test]

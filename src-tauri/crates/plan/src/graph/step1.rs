@@ -37,6 +37,17 @@ impl Builder<'_> {
                     Action::CheckLocks { changes: vec![] },
                 )
                 .why("A lock found later would stop the run in the middle, some of them at the failover."),
+                task(
+                    1,
+                    "check-rights",
+                    "vcenter",
+                    "Our account may do in vCenter what the plan needs",
+                    "Asks vCenter, for each task of all steps, whether the account has the rights on the machine, folder or datacenter.",
+                    // What the plan needs is known when all steps are.
+                    Action::CheckVCenterRights { needs: vec![] },
+                )
+                .why("A right that is missing would stop the run in the middle, some of them in the change window.")
+                .nodes(&["vcenter/vcenter".into()]),
                 self.check_network(
                     1,
                     &d.hub_network,

@@ -2,21 +2,32 @@
 
 use super::builder::*;
 
+/// A role for the appliance's account, and where it is granted.
+pub(super) struct Grant {
+    pub(super) role: String,
+    privileges: Vec<String>,
+    /// None: the vCenter itself.
+    pub(super) datacenter: Option<String>,
+}
+
+impl Grant {
+    pub(super) fn place(&self) -> &str {
+        self.datacenter.as_deref().unwrap_or("vCenter")
+    }
+}
+
 impl Builder<'_> {
     pub(super) fn step4(&self) -> Step {
         let d = self.d;
         let vm_node = format!("vm/{}", d.web_vm);
-        let (privileges, mobility) = match d.replication {
-            ReplicationMethod::InMageRcm => (scripts::SITE_RECOVERY_PRIVILEGES, self.mobility_account()),
-            ReplicationMethod::VMwareCbt => (
-                scripts::AGENTLESS_PRIVILEGES,
-                not_needed(
-                    4,
-                    "mobility-account",
-                    "none",
-                    "Account for the Mobility service",
-                    "Azure Migrate replicates through VMware's snapshots; no agent is installed in the VM.",
-                ),
+        let mobility = match d.replication {
+            ReplicationMethod::InMageRcm => self.mobility_account(),
+            ReplicationMethod::VMwareCbt => not_needed(
+                4,
+                "mobility-account",
+                "none",
+                "Account for the Mobility service",
+                "Azure Migrate replicates through VMware's snapshots; no agent is installed in the VM.",
             ),
         };
         let readiness = |key: &str, value: &str, title: &str, what: &str, why: &str| {
@@ -36,10 +47,8 @@ impl Builder<'_> {
             .why(why)
             .nodes(std::slice::from_ref(&vm_node))
         };
-        step(
-            4,
-            "Prepare VMware and WEBVM",
-            vec![
+        let grants = self.grants();
+        let mut tasks = vec![
                 task(
                     4,
                     "check-vcenter",
@@ -63,22 +72,6 @@ impl Builder<'_> {
                 .nodes(std::slice::from_ref(&vm_node)),
                 task(
                     4,
-                    "role",
-                    &d.vcenter_role,
-                    &format!("vCenter role {}", d.vcenter_role),
-                    "Creates the role with the privileges that the appliance needs, or adds what is missing.",
-                    Action::EnsureRole {
-                        role: d.vcenter_role.clone(),
-                        privileges: privileges.iter().map(|p| (*p).to_owned()).collect(),
-                    },
-                )
-                .after(&["4/check-vcenter/vcenter"])
-                .why("Discovery and failover need these rights, and no others.")
-                .secs(2, 10, "one request")
-                .back("Remove the role (step 8 does).")
-                .nodes(&["vcenter/vcenter".into()]),
-                task(
-                    4,
                     "person",
                     "discovery-account",
                     &format!("Account {} exists", d.vcenter_principal),
@@ -93,30 +86,13 @@ impl Builder<'_> {
                     "directory administrator",
                     &[
                         format!("Create the account {} in Active Directory, with a password that never expires during the migration.", d.vcenter_principal),
-                        "Avoid these characters in its password: & ; \" ' ^ \\ % < > # £ and anything outside ASCII.".into(),
+                        PASSWORD_RULE.into(),
                         "Make sure that the domain is an identity source of vCenter (Administration, Single Sign On, Configuration).".into(),
                         "Rehost sees the account by itself within a minute.".into(),
                     ],
                     None,
                 )
                 .nodes(&["vcenter/vcenter".into(), "dc/contosodc1".into()]),
-                task(
-                    4,
-                    "permission",
-                    &d.datacenter,
-                    &format!("Grant the role on {}", d.datacenter),
-                    &format!("Gives {} the role on the datacenter, propagated to everything in it.", d.vcenter_principal),
-                    Action::GrantRole {
-                        role: d.vcenter_role.clone(),
-                        principal: d.vcenter_principal.clone(),
-                        datacenter: d.datacenter.clone(),
-                    },
-                )
-                .after(&[&format!("4/role/{}", d.vcenter_role), "4/person/discovery-account"])
-                .why("A role without a permission gives no rights.")
-                .secs(2, 10, "one request")
-                .back("Remove the permission (step 8 does).")
-                .nodes(&["vcenter/vcenter".into()]),
                 task(
                     4,
                     "person",
@@ -152,8 +128,88 @@ impl Builder<'_> {
                 readiness("updates", "0", "No Windows update is pending", "Reads the number of pending updates.", "With pending updates nobody can sign in until they finish."),
                 readiness("reboot", "0", "No restart is pending", "Reads whether Windows waits for a restart.", "A pending restart would run during the failover."),
                 mobility,
-            ],
+            ];
+        // Where a reader looks for them: the roles before the account, the permissions after it.
+        tasks.splice(2..2, grants.iter().map(|g| self.role_task(g)));
+        tasks.splice(
+            3 + grants.len()..3 + grants.len(),
+            grants.iter().map(|g| self.permission_task(g)),
+        );
+        step(4, "Prepare VMware and WEBVM", tasks)
+    }
+
+    /// What the appliance's account gets: the role on the datacenter, and what must be held on the vCenter itself.
+    pub(super) fn grants(&self) -> Vec<Grant> {
+        let d = self.d;
+        let needed = Privileges::of(d.replication);
+        let mut all = vec![Grant {
+            role: d.vcenter_role.clone(),
+            privileges: needed.ids(),
+            datacenter: Some(d.datacenter.clone()),
+        }];
+        if !needed.root.is_empty() {
+            all.push(Grant {
+                role: format!("{}_vCenter", d.vcenter_role),
+                privileges: needed.root.iter().map(|id| (*id).to_owned()).collect(),
+                datacenter: None,
+            });
+        }
+        all
+    }
+
+    fn role_task(&self, g: &Grant) -> T {
+        let needed = Privileges::of(self.d.replication);
+        task(
+            4,
+            "role",
+            &g.role,
+            &format!("vCenter role {}", g.role),
+            &format!(
+                "Creates the role with the privileges for {}, or adds what is missing. Source: {}.",
+                needed.name, needed.source
+            ),
+            Action::EnsureRole {
+                role: g.role.clone(),
+                privileges: g.privileges.clone(),
+            },
         )
+        .after(&["4/check-vcenter/vcenter", "1/check-rights/vcenter"])
+        .why("Discovery and failover need these rights, and no others.")
+        .secs(2, 10, "one request")
+        .back("Remove the role (step 8 does).")
+        .nodes(&["vcenter/vcenter".into()])
+    }
+
+    fn permission_task(&self, g: &Grant) -> T {
+        let d = self.d;
+        let what = match &g.datacenter {
+            Some(_) => format!(
+                "Gives {} the role {}.",
+                d.vcenter_principal,
+                Privileges::of(d.replication).place
+            ),
+            None => format!(
+                "Gives {} the role on the vCenter's root folder alone, without anything below it.",
+                d.vcenter_principal
+            ),
+        };
+        task(
+            4,
+            "permission",
+            g.place(),
+            &format!("Grant {} on {}", g.role, g.place()),
+            &what,
+            Action::GrantRole {
+                role: g.role.clone(),
+                principal: d.vcenter_principal.clone(),
+                datacenter: g.datacenter.clone(),
+            },
+        )
+        .after(&[&format!("4/role/{}", g.role), "4/person/discovery-account"])
+        .why("A role without a permission gives no rights.")
+        .secs(2, 10, "one request")
+        .back("Remove the permission (step 8 does).")
+        .nodes(&["vcenter/vcenter".into()])
     }
 
     fn mobility_account(&self) -> T {

@@ -75,7 +75,7 @@ impl Builder<'_> {
                         "Sign in to the appliance: the Microsoft Azure Appliance Configuration Manager opens by itself and checks what it needs.".into(),
                         "Choose how the VMs reach the appliance, by name rather than by address. The network card can't be changed later (unverified).".into(),
                         format!("Paste the appliance key, choose Login and enter the shown code within 5 minutes, as a user with the Entra role Application Developer who is owner of the subscription, or contributor and User Access Administrator. It must then show {} and vault {}.", d.failover_group, d.vault),
-                        format!("Choose Add vCenter Server and enter vCenter and the account {}.", d.vcenter_principal),
+                        format!("Choose Add vCenter Server and enter vCenter and the account {}. {PASSWORD_RULE}", d.vcenter_principal),
                         format!("Choose Add virtual machine credentials and enter {}, for the installation of the Mobility service; then Continue. It takes up to 30 minutes.", d.mobility_account),
                     ],
                 )

@@ -1,6 +1,6 @@
 //! Step 8, which the scenario leaves open: everything temporary goes, and the ledger proves it.
 
-use super::builder::*;
+use super::{builder::*, step4::Grant};
 
 impl Builder<'_> {
     pub(super) fn step8(&self) -> Step {
@@ -25,6 +25,52 @@ impl Builder<'_> {
             .back("Rename it back.")
             .nodes(&[format!("vm/{vm}")])
         };
+        let annotate = |vm: &str, migrated_to: &str| {
+            task(
+                8,
+                "annotate",
+                vm,
+                &format!("Note in {} where it went", retired(vm)),
+                "Adds a line to the VM's notes in vCenter.",
+                Action::AnnotateVm {
+                    vm: retired(vm),
+                    text: format!(
+                        "Migrated to Azure: {migrated_to}. Don't power it on. It is kept {} days, then removed. Application {}.",
+                        d.keep_source_days, d.application
+                    ),
+                },
+            )
+            .after(&[&format!("8/rename/{vm}")])
+            .why("Whoever finds the VM in a year knows what it was and where it went.")
+            .secs(3, 15, "one vCenter task")
+            .back("Delete the line.")
+            .nodes(&[format!("vm/{vm}")])
+        };
+        let relocate = |vm: &str| {
+            task(
+                8,
+                "move",
+                vm,
+                &format!("Move {} into {}", retired(vm), d.retired_folder),
+                "Moves the VM into the folder for retired machines; its files stay where they are.",
+                Action::MoveVm {
+                    vm: retired(vm),
+                    folder: d.retired_folder.clone(),
+                    datacenter: d.datacenter.clone(),
+                },
+            )
+            .after(&[&format!("8/annotate/{vm}"), &format!("8/folder/{}", d.retired_folder)])
+            .why("It leaves the lists that people and backup jobs work with.")
+            .secs(3, 15, "one vCenter task")
+            .back("Move it back into its old folder.")
+            .nodes(&[format!("vm/{vm}")])
+        };
+        let last = if d.retired_folder.is_empty() {
+            "annotate"
+        } else {
+            "move"
+        };
+        let put_away = [&d.web_vm, &d.sql_vm].map(|vm| format!("8/{last}/{vm}"));
         let destroy = |vm: &str| {
             task(
                 8,
@@ -69,27 +115,21 @@ impl Builder<'_> {
         };
         tasks.extend(self.database_cleanup(&end));
         tasks.extend([
-                delete("test-network", self.vnet(&d.test_network), &format!("Delete {}", d.test_network), "Deletes the network of the test failover.", "Only the test used it.")
-                    .after(&[&end])
-                    .nodes(&[format!("net/{}", d.test_network)]),
-                command("switch-connection"),
-                command("iisreset"),
-                command("probe"),
-                task(
-                    8,
-                    "permission",
-                    &d.datacenter,
-                    "Take the role from the discovery account",
-                    &format!("Removes the permission of {} on {}.", d.vcenter_principal, d.datacenter),
-                    Action::RevokeRole { principal: d.vcenter_principal.clone(), datacenter: d.datacenter.clone() },
-                )
-                .after(&[&format!("8/remove-fabric/{}", d.appliance)])
-                .why("Temporary rights must not stay.")
-                .nodes(&["vcenter/vcenter".into()]),
-                task(8, "role", &d.vcenter_role, &format!("Remove the role {}", d.vcenter_role), "Removes the role from vCenter.", Action::RemoveRole { role: d.vcenter_role.clone() })
-                    .after(&[&format!("8/permission/{}", d.datacenter)])
-                    .why("Temporary rights must not stay.")
-                    .nodes(&["vcenter/vcenter".into()]),
+            delete(
+                "test-network",
+                self.vnet(&d.test_network),
+                &format!("Delete {}", d.test_network),
+                "Deletes the network of the test failover.",
+                "Only the test used it.",
+            )
+            .after(&[&end])
+            .nodes(&[format!("net/{}", d.test_network)]),
+            command("switch-connection"),
+            command("iisreset"),
+            command("probe"),
+        ]);
+        tasks.extend(self.leave_vcenter());
+        tasks.extend([
                 task(
                     8,
                     "appliance-off",
@@ -105,6 +145,8 @@ impl Builder<'_> {
                 .nodes(&[format!("appliance/{}", d.appliance)]),
                 rename(&d.web_vm),
                 rename(&d.sql_vm),
+                annotate(&d.web_vm, &format!("VM {} in {}", d.web_vm, d.target_group)),
+                annotate(&d.sql_vm, &format!("database {} on {}", d.database, d.mi.name)),
                 task(
                     8,
                     "gate",
@@ -129,7 +171,7 @@ impl Builder<'_> {
                     "Waits until the agreed time after the rename has passed.",
                     Action::WaitDays { since: Address::new(8, "rename", &d.sql_vm), days: d.keep_source_days },
                 )
-                .after(&[&format!("8/rename/{}", d.web_vm), &format!("8/rename/{}", d.sql_vm)])
+                .after(&put_away.each_ref().map(String::as_str))
                 .why("Until then going back to the old machines stays possible.")
                 .secs(u32::from(d.keep_source_days) * 86_400, u32::from(d.keep_source_days) * 86_400, "design")
                 .nodes(&[format!("vm/{}", d.web_vm), format!("vm/{}", d.sql_vm)]),
@@ -188,7 +230,6 @@ impl Builder<'_> {
                 .after(&[
                     &format!("8/cache/{}", d.replication_cache()),
                     &format!("8/test-network/{}", d.test_network),
-                    &format!("8/role/{}", d.vcenter_role),
                     &format!("8/remove-vm/{}", d.web_vm),
                     &format!("8/remove-vm/{}", d.sql_vm),
                     &format!("8/remove-vm/{}", d.appliance),
@@ -197,9 +238,71 @@ impl Builder<'_> {
                     &format!("8/run-command/rehost-probe-{}", d.application.to_ascii_lowercase()),
                 ])
                 .after(&self.database_gone().iter().map(String::as_str).collect::<Vec<_>>())
+                .after(&self.grants().iter().map(|g| format!("8/role/{}", g.role)).collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>())
                 .why("It proves to the change board that nothing temporary was left behind."),
         ]);
+        if !d.retired_folder.is_empty() {
+            let at = tasks
+                .iter()
+                .rposition(|t| t.0.address.kind() == "annotate")
+                .map_or(tasks.len(), |i| i + 1);
+            let folder = task(
+                8,
+                "folder",
+                &d.retired_folder,
+                &format!("Folder {} in {}", d.retired_folder, d.datacenter),
+                "Creates the folder for retired machines, or uses the one that is there.",
+                Action::EnsureFolder {
+                    folder: d.retired_folder.clone(),
+                    datacenter: d.datacenter.clone(),
+                },
+            )
+            .after(&[&end, &end_web])
+            .why("The design puts retired machines there.")
+            .secs(2, 10, "one request")
+            .back("Delete the folder when it is empty. Rehost never does: vCenter would delete the machines in it as well.")
+            .nodes(&["vcenter/vcenter".into()]);
+            tasks.splice(at..at, [folder, relocate(&d.web_vm), relocate(&d.sql_vm)]);
+        }
         step(8, "Clean up", tasks)
+    }
+
+    /// Takes the appliance's rights in vCenter away.
+    fn leave_vcenter(&self) -> Vec<T> {
+        let d = self.d;
+        let of_grant = |g: &Grant| {
+            [
+                task(
+                    8,
+                    "permission",
+                    g.place(),
+                    &format!("Take {} from the discovery account", g.role),
+                    &format!("Removes the permission of {} on {}.", d.vcenter_principal, g.place()),
+                    Action::RevokeRole {
+                        role: g.role.clone(),
+                        principal: d.vcenter_principal.clone(),
+                        datacenter: g.datacenter.clone(),
+                    },
+                )
+                .after(&[&format!("8/remove-fabric/{}", d.appliance)])
+                .why("Temporary rights must not stay.")
+                .back("Grant the role again.")
+                .nodes(&["vcenter/vcenter".into()]),
+                task(
+                    8,
+                    "role",
+                    &g.role,
+                    &format!("Remove the role {}", g.role),
+                    "Removes the role from vCenter.",
+                    Action::RemoveRole { role: g.role.clone() },
+                )
+                .after(&[&format!("8/permission/{}", g.place())])
+                .why("Temporary rights must not stay.")
+                .back("Create the role again.")
+                .nodes(&["vcenter/vcenter".into()]),
+            ]
+        };
+        self.grants().iter().flat_map(of_grant).collect()
     }
 
     /// Takes everything of Site Recovery away, in the order that it demands.
