@@ -423,7 +423,7 @@ fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
             ("network", all_of(w, "Network")),
         ],
         "ComputeResource" | "ClusterComputeResource" => {
-            let hosts = of_kind(w, "HostSystem").filter(|h| h.parent == Some(e.moref));
+            let hosts = of_kind(w, "HostSystem").filter(|h| h.parent.as_deref() == Some(&*e.moref));
             let hosts: Vec<_> = hosts.map(|h| (h.kind.to_owned(), h.moref.to_string())).collect();
             let (n, cores) = (hosts.len() as i64, i64::from(CORES));
             let summary = data(
@@ -450,7 +450,7 @@ fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
             let summary = data(
                 "NetworkSummary",
                 [
-                    ("network", reference(e.kind, e.moref)),
+                    ("network", reference(e.kind, &e.moref)),
                     ("name", Val::text(encoded(&e.name))),
                     ("accessible", Val::flag(true)),
                 ],
