@@ -17,6 +17,8 @@ mod access;
 mod check;
 mod details;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod inventory;
 mod network;
 mod power;

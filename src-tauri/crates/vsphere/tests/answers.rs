@@ -146,10 +146,18 @@ async fn compressed_answers_are_read_within_limits() {
     let mut cut = zipped(versions);
     cut.truncate(cut.len() - 20);
     let error = Server::start(vec![cut]).await.refusal().await;
-    assert_eq!((error.code(), error.class()), ("Unreachable", ErrorClass::Transient), "{error:?}");
+    assert_eq!(
+        (error.code(), error.class()),
+        ("Unreachable", ErrorClass::Transient),
+        "{error:?}"
+    );
     let garbage = http("200 OK", "content-encoding: gzip\r\n", b"not compressed");
     let error = Server::start(vec![garbage]).await.refusal().await;
-    assert_eq!((error.code(), error.class()), ("Parse", ErrorClass::Permanent), "{error:?}");
+    assert_eq!(
+        (error.code(), error.class()),
+        ("Parse", ErrorClass::Permanent),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 //! connection and sign in, do not count. The figure of a program is the median of its rounds' medians; their spread is
 //! the machine's noise, and is printed.
 
+use super::{built, python};
 use crate::run::{cargo, command, output, run};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -18,7 +19,6 @@ use std::{
 };
 
 const FOLDER: &str = "target/bench-arm";
-const PROGRAM: &str = "target/release/examples/arm_calls";
 const SCRIPT: &str = include_str!("arm_calls.py");
 /// Of Microsoft's client for Python, MIT.
 const REQUIREMENTS: [&str; 2] = ["azure-mgmt-resource==26.0.0", "azure-core==1.41.0"];
@@ -59,8 +59,10 @@ pub(crate) fn bench(rounds: usize, calls: usize) -> Result<()> {
         "--example",
         "arm_calls",
     ]))?;
-    let python = python(&folder)?;
-    let azure = serve(&folder)?;
+    fs::write(folder.join("arm_calls.py"), SCRIPT)?;
+    let python = python(&folder, &REQUIREMENTS)?;
+    let program = built("arm_calls");
+    let azure = serve(&program, &folder)?;
     let (address, subscription) = (azure.text("arm")?, azure.text("subscriptionId")?);
     let url = format!("{address}/subscriptions/{subscription}/resourceGroups/bench?api-version=2024-07-01");
     let token = azure.token(&folder)?;
@@ -80,7 +82,7 @@ pub(crate) fn bench(rounds: usize, calls: usize) -> Result<()> {
 
     let (mut ours, mut curl, mut microsoft) = (vec![], vec![], vec![]);
     for round in 1..=rounds.max(1) {
-        let mut measure = command(PROGRAM, &["measure", &number]);
+        let mut measure = command(&program, &["measure", &number]);
         ours.push(median_of(&mut measure, &azure.addresses.to_string(), 1.0)?);
         let mut measure = Command::new("curl");
         measure.arg("--config").arg(&transfers);
@@ -155,9 +157,9 @@ fn median_of(measure: &mut Command, input: &str, unit: f64) -> Result<f64> {
     Ok(times[times.len() / 2])
 }
 
-fn serve(folder: &Path) -> Result<Azure> {
+fn serve(program: &str, folder: &Path) -> Result<Azure> {
     let ca = folder.join("ca.pem").to_string_lossy().into_owned();
-    let mut child = command(PROGRAM, &["serve", &ca])
+    let mut child = command(program, &["serve", &ca])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -219,23 +221,4 @@ impl Azure {
             .context("the simulated Entra gave no token")?
             .to_owned())
     }
-}
-
-/// Microsoft's client in an environment of its own.
-fn python(folder: &Path) -> Result<std::path::PathBuf> {
-    fs::write(folder.join("arm_calls.py"), SCRIPT)?;
-    let environment = folder.join("python");
-    let interpreter = environment.join("bin/python");
-    let ready = environment.join(".ready");
-    let wanted = REQUIREMENTS.join(" ");
-    if fs::read_to_string(&ready).is_ok_and(|r| r == wanted) {
-        return Ok(interpreter);
-    }
-    let path = environment.to_string_lossy().into_owned();
-    run(&mut command("python3", &["-m", "venv", "--clear", &path])).context("Python 3 with venv is needed")?;
-    let mut install = Command::new(&interpreter);
-    install.args(["-m", "pip", "install", "--quiet"]).args(REQUIREMENTS);
-    run(&mut install)?;
-    fs::write(ready, wanted)?;
-    Ok(interpreter)
 }
