@@ -103,10 +103,10 @@ def main(url: str, user: str, password: str) -> None:
     )
     collector.CancelRetrievePropertiesEx(result.token)
     refused(lambda: collector.ContinueRetrievePropertiesEx(result.token), vmodl.fault.InvalidArgument)
-    none = vmodl.query.PropertyCollector.RetrieveOptions(maxObjects=0)
+    none, all_pages = (vmodl.query.PropertyCollector.RetrieveOptions(maxObjects=n) for n in (0, None))
     refused(lambda: collector.RetrievePropertiesEx([everything], none), vmodl.fault.InvalidArgument)
     unknown = spec_of(view, vim.VirtualMachine, ["noSuchProperty"])
-    e = refused(lambda: collector.RetrievePropertiesEx([unknown], None), vmodl.query.InvalidProperty)
+    e = refused(lambda: collector.RetrievePropertiesEx([unknown], all_pages), vmodl.query.InvalidProperty)
     assert e.name == "noSuchProperty", e
     ok("given up, and refused")
 
@@ -134,9 +134,9 @@ def main(url: str, user: str, password: str) -> None:
         objectSet=objects,
         propSet=[vmodl.query.PropertyCollector.PropertySpec(type=vim.VirtualMachine, pathSet=["name"])],
     )
-    refused(lambda: collector.RetrievePropertiesEx([some], None), vmodl.fault.ManagedObjectNotFound)
+    refused(lambda: collector.RetrievePropertiesEx([some], all_pages), vmodl.fault.ManagedObjectNotFound)
     some.reportMissingObjectsInResults = True
-    assert [o.obj._moId for o in collector.RetrievePropertiesEx([some], None).objects] == [one._moId]
+    assert [o.obj._moId for o in collector.RetrievePropertiesEx([some], all_pages).objects] == [one._moId]
     ok("what is gone is left out when asked so")
 
     watch(service, content, view, everything, whole)

@@ -365,7 +365,7 @@ impl Places {
         places
     }
 
-    fn add(&mut self, objects: &[Object]) {
+    pub(crate) fn add(&mut self, objects: &[Object]) {
         for o in objects {
             self.asked.insert(o.moref.clone());
             let place = Place {
@@ -445,7 +445,7 @@ impl Places {
     }
 
     /// A machine after the second pass.
-    fn whole_vm(&self, o: &Object) -> Vm {
+    pub(crate) fn whole_vm(&self, o: &Object) -> Vm {
         let extra = o.node("config.extraConfig").map(|d| &*d.children).unwrap_or_default();
         Vm {
             details: Some(details::details(o, |moref| self.name(moref))),

@@ -19,6 +19,8 @@ mod details;
 mod error;
 mod events;
 mod folders;
+#[cfg(test)]
+mod fuzz;
 mod inventory;
 mod network;
 mod power;

@@ -228,7 +228,7 @@ async fn give_up(vcenter: VCenter, method: &'static str, ahead: JoinHandle<Resul
 }
 
 /// The token where servers write it, before the objects: found without reading the page.
-fn early_token(body: &str) -> Option<&str> {
+pub(crate) fn early_token(body: &str) -> Option<&str> {
     let start = body.find("<token>")? + "<token>".len();
     let (token, _) = body[start..].split_once('<')?;
     let plain = !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');

@@ -12,7 +12,7 @@ use quick_xml::{NsReader, XmlVersion};
 
 const XSI: Namespace = Namespace("http://www.w3.org/2001/XMLSchema-instance");
 /// vSphere's own answers stay below twenty.
-const MAX_DEPTH: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
 const MAX_ATTRIBUTES: usize = 32;
 
 /// One element: local names only, since every element of an answer is in one of two namespaces.

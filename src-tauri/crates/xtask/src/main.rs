@@ -47,7 +47,7 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Measures a rehearsal (the default), or a call to the resource manager.
+    /// Measures a rehearsal (the default), a call to the resource manager, or a large vCenter's inventory.
     Bench {
         #[command(subcommand)]
         what: Option<Bench>,
@@ -73,6 +73,12 @@ enum Bench {
         #[arg(long, default_value_t = 300)]
         calls: usize,
     },
+    /// What reading and watching 10,000 machines costs, beside curl and VMware's client for Python.
+    Vsphere {
+        /// How many times each of the three is measured, in turns.
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
 }
 
 fn main() -> ExitCode {
@@ -87,6 +93,7 @@ fn main() -> ExitCode {
             Command::Bench { what } => match what.unwrap_or(Bench::Rehearsal { times: 3 }) {
                 Bench::Rehearsal { times } => bench::rehearsal::bench(times),
                 Bench::Arm { rounds, calls } => bench::arm::bench(rounds, calls),
+                Bench::Vsphere { rounds } => bench::vsphere::bench(rounds),
             },
             Command::Package => start::package(),
         }

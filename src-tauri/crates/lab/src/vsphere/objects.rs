@@ -577,6 +577,18 @@ pub(super) fn task_info(w: &World, moref: Option<&str>) -> Option<Val> {
     t.is_known(w.now()).then(|| task(t, w))
 }
 
+/// The method that made a task: `PowerOnVM_Task` for `VirtualMachine.powerOn`.
+fn method(description: &str) -> String {
+    let (_, word) = description.rsplit_once('.').unwrap_or(("", description));
+    let machine = match word {
+        "powerOn" | "powerOff" | "clone" => "VM",
+        _ => "",
+    };
+    let word = if word == "reconfigure" { "reconfigVM" } else { word };
+    let (first, rest) = word.split_at(word.len().min(1));
+    format!("{}{rest}{machine}_Task", first.to_uppercase())
+}
+
 fn task(t: &LabTask, w: &World) -> Val {
     let (state, ended) = match &t.state {
         TaskState::Running => ("running", false),
@@ -586,7 +598,7 @@ fn task(t: &LabTask, w: &World) -> Val {
     let mut fields = vec![
         ("key", Val::text(t.moref.as_str())),
         ("task", reference("Task", &t.moref)),
-        ("name", Val::text(t.description.rsplit('.').next().unwrap_or_default())),
+        ("name", Val::text(method(&t.description))),
         ("descriptionId", Val::text(t.description.as_str())),
         ("entity", reference(t.entity.0, &t.entity.1)),
         ("entityName", Val::text(encoded(&t.entity_name))),

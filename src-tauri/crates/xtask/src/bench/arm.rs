@@ -11,6 +11,7 @@
 //! thread is the runtime's cost and not the client's, and is taken off. A run also writes a trace; that is shown, and not
 //! judged, because neither curl nor Python writes one.
 
+use super::{built, python};
 use crate::run::{cargo, command, output, run};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -23,7 +24,6 @@ use std::{
 };
 
 const FOLDER: &str = "target/bench-arm";
-const PROGRAM: &str = "target/release/examples/arm_calls";
 const SCRIPT: &str = include_str!("arm_calls.py");
 /// Of Microsoft's client for Python, MIT.
 const REQUIREMENTS: [&str; 2] = ["azure-mgmt-resource==26.0.0", "azure-core==1.41.0"];
@@ -64,8 +64,10 @@ pub(crate) fn bench(rounds: usize, calls: usize) -> Result<()> {
         "--example",
         "arm_calls",
     ]))?;
-    let python = python(&folder)?;
-    let azure = serve(&folder)?;
+    fs::write(folder.join("arm_calls.py"), SCRIPT)?;
+    let python = python(&folder, &REQUIREMENTS)?;
+    let program = built("arm_calls");
+    let azure = serve(&program, &folder)?;
     let (address, subscription) = (azure.text("arm")?, azure.text("subscriptionId")?);
     let url = format!("{address}/subscriptions/{subscription}/resourceGroups/bench?api-version=2024-07-01");
     let token = azure.token(&folder)?;
@@ -84,8 +86,8 @@ pub(crate) fn bench(rounds: usize, calls: usize) -> Result<()> {
     let number = (calls + WARM).to_string();
 
     let ours = |who: &'static str, at: &'static str| {
-        let (number, addresses) = (&number, azure.addresses.to_string());
-        move || median_of(&mut command(PROGRAM, &["measure", who, at, number]), &addresses, 1.0)
+        let (program, number, addresses) = (&program, &number, azure.addresses.to_string());
+        move || median_of(&mut command(program, &["measure", who, at, number]), &addresses, 1.0)
     };
     let curl = || {
         let mut measure = Command::new("curl");
@@ -201,9 +203,9 @@ fn median_of(measure: &mut Command, input: &str, unit: f64) -> Result<f64> {
     Ok(times[times.len() / 2])
 }
 
-fn serve(folder: &Path) -> Result<Azure> {
+fn serve(program: &str, folder: &Path) -> Result<Azure> {
     let ca = folder.join("ca.pem").to_string_lossy().into_owned();
-    let mut child = command(PROGRAM, &["serve", &ca])
+    let mut child = command(program, &["serve", &ca])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -265,23 +267,4 @@ impl Azure {
             .context("the simulated Entra gave no token")?
             .to_owned())
     }
-}
-
-/// Microsoft's client in an environment of its own.
-fn python(folder: &Path) -> Result<std::path::PathBuf> {
-    fs::write(folder.join("arm_calls.py"), SCRIPT)?;
-    let environment = folder.join("python");
-    let interpreter = environment.join("bin/python");
-    let ready = environment.join(".ready");
-    let wanted = REQUIREMENTS.join(" ");
-    if fs::read_to_string(&ready).is_ok_and(|r| r == wanted) {
-        return Ok(interpreter);
-    }
-    let path = environment.to_string_lossy().into_owned();
-    run(&mut command("python3", &["-m", "venv", "--clear", &path])).context("Python 3 with venv is needed")?;
-    let mut install = Command::new(&interpreter);
-    install.args(["-m", "pip", "install", "--quiet"]).args(REQUIREMENTS);
-    run(&mut install)?;
-    fs::write(ready, wanted)?;
-    Ok(interpreter)
 }
