@@ -1,13 +1,14 @@
 //! Connections: saved with the project, their secrets in the secret store; tested step by step.
 
 use crate::{
-    App, Open, Typed, sign_in,
+    App, Open, Typed, rights, sign_in,
     wire::{CertificateView, ConnectionKind, ConnectionStep, ConnectionTest, ConnectionsView, Hop, UiError},
 };
 use plan::{
     Connections,
     design::{SignIn, VCenterConnection},
     exchange::NoTrace,
+    privileges,
 };
 use secrets::{Secret, SecretError};
 use std::sync::Arc;
@@ -113,7 +114,7 @@ pub async fn connection_test(app: &Arc<App>, project: String, kind: ConnectionKi
         ConnectionKind::Vcenter => {
             let password = app.secret(&open, SecretName::Vcenter).await;
             let proxy = app.secret(&open, SecretName::VcenterProxy).await?;
-            Ok(test_vcenter(&open.project().connections.vcenter, password, proxy).await)
+            Ok(test_vcenter(&open, password, proxy).await)
         }
         ConnectionKind::Azure => Ok(test_azure(app, &open).await),
     }
@@ -242,11 +243,9 @@ fn need(stored: Stored, what: &str, field: &str) -> Result<Secret<String>, Conne
     }
 }
 
-async fn test_vcenter(
-    connection: &VCenterConnection,
-    stored: Stored,
-    proxy_password: Option<Secret<String>>,
-) -> ConnectionTest {
+async fn test_vcenter(open: &Open, stored: Stored, proxy_password: Option<Secret<String>>) -> ConnectionTest {
+    let project = open.project();
+    let connection = &project.connections.vcenter;
     let mut test = ConnectionTest {
         ok: false,
         steps: vec![],
@@ -299,6 +298,7 @@ async fn test_vcenter(
             sha256: certificate.sha256.clone(),
             sha1: certificate.sha1.clone(),
             subject: certificate.subject.clone(),
+            names: certificate.names.clone(),
             issuer: certificate.issuer.clone(),
             not_before: certificate.not_before.to_string(),
             not_after: certificate.not_after.to_string(),
@@ -313,7 +313,8 @@ async fn test_vcenter(
                 password,
                 proxy_password,
             };
-            let steps = vsphere::check_connection(connection, &credentials, Arc::new(NoTrace)).await;
+            let needs = rights::own_needs(open);
+            let steps = vsphere::check_connection(connection, &credentials, &needs, Arc::new(NoTrace)).await;
             test.steps.extend(steps.into_iter().map(|s| ConnectionStep {
                 hop: None,
                 title: s.title,
@@ -321,6 +322,18 @@ async fn test_vcenter(
                 detail: s.detail,
                 hint: s.hint,
             }));
+            // Of the appliance's account Rehost sees the password only when it is its own as well.
+            let shared = rights::same_account(&connection.user, &project.design.vcenter_principal);
+            if shared && !privileges::accepts_password(credentials.password.expose()) {
+                test.steps.push(failed(
+                    "Password for the appliance",
+                    format!(
+                        "The appliance will sign in with this account. {}",
+                        privileges::PASSWORD_RULE
+                    ),
+                    "Give the account another password, or name another account for the appliance in Design.",
+                ));
+            }
             test.ok = test.steps.iter().all(|s| s.ok);
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     App, Open, Sink,
     app::lock,
     connections::SecretName,
-    wire::{InventoryChange, InventoryMessage, UiError},
+    wire::{InventoryChange, InventoryMessage, UiError, VmEventView},
 };
 use futures::StreamExt;
 use plan::{Inventory, Vm, changes::changes, design::VCenterConnection, exchange::NoTrace};
@@ -19,6 +19,8 @@ use vsphere::{Change, Credentials, Part, VCenter};
 
 /// Machines in one page. Small enough that the first is on screen at once.
 const PAGE: u32 = 200;
+/// Events of one machine.
+const EVENTS: u32 = 50;
 
 /// Returns what the last discovery found.
 ///
@@ -114,6 +116,23 @@ pub async fn inventory_details(app: &Arc<App>, project: String, morefs: Vec<Stri
         open.change_machines(&vms, &[])?;
     }
     Ok(vms)
+}
+
+/// The last events of a machine in vCenter, newest first.
+///
+/// # Errors
+/// Fails when the project isn't open, or vCenter refuses.
+pub async fn vm_events(app: &Arc<App>, project: String, moref: String) -> Result<Vec<VmEventView>, UiError> {
+    let open = app.opened(&project)?;
+    let events = session(app, &open).await?.vm_events(&moref, EVENTS).await?;
+    let view = |e: vsphere::VmEvent| VmEventView {
+        key: e.key,
+        at: e.at.to_string(),
+        kind: e.kind,
+        user: e.user,
+        message: e.message,
+    };
+    Ok(events.into_iter().map(view).collect())
 }
 
 /// Tells what changes in the inventory that was read, beginning with what has changed since, and keeps it in the project.

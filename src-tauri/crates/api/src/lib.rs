@@ -18,6 +18,7 @@ pub mod inventory;
 pub mod projects;
 pub mod redact;
 pub mod rehearsal;
+pub mod rights;
 mod router;
 pub mod run;
 pub mod saved;

@@ -1,8 +1,8 @@
 //! From a command's name and JSON arguments to its function and back. Made from the table in `table.rs`.
 
 use crate::{
-    App, Typed, connections, costs, import, inventory, projects, rehearsal, run, saved, settings, sign_in, support,
-    wire::*,
+    App, Typed, connections, costs, import, inventory, projects, rehearsal, rights, run, saved, settings, sign_in,
+    support, wire::*,
 };
 use plan::{Address, Connections, DatabaseMethod, DmsDesign, ReplicationMethod, design::AzureConnection};
 use serde::{Serialize, de::DeserializeOwned};
@@ -67,11 +67,12 @@ mod functions {
         connections::{certificate_trust, connection_save, connection_test},
         costs::plan_costs,
         import::{inventory_import, inventory_import_preview},
-        inventory::{inventory_details, inventory_get, inventory_read, inventory_watch},
+        inventory::{inventory_details, inventory_get, inventory_read, inventory_watch, vm_events},
         projects::{
             dms_save, methods_set, project_close, project_forget, project_get, project_new, project_open, projects_list,
         },
         rehearsal::{fault_scripts, rehearse_sample, set_speed},
+        rights::vcenter_rights,
         run::{
             azure_quota, close_question, close_window, gate_decide, plan_get, run_cancel, run_continue, run_pause,
             run_resume, run_start, run_subscribe, task_exchanges, task_retry, task_script,

@@ -502,7 +502,8 @@ pub async fn azure_quota(app: &Arc<App>, project: String) -> Result<Vec<QuotaVie
     Ok(quota.into_iter().map(QuotaView::from).collect())
 }
 
-/// The script of a person's task with its secrets filled in, to be shown or copied on request.
+/// The script of a person's task with its secrets filled in, or the one with which somebody does a task of Rehost's by hand;
+/// to be shown or copied on request.
 ///
 /// # Errors
 /// Fails when the task has none, or a secret can't be had.
@@ -515,18 +516,17 @@ pub async fn task_script(app: &Arc<App>, project: String, address: Address) -> R
     let none =
         || UiError::not_found("This task has no script", "Its instructions are all there is.", "").about(&address);
     let task = view.plan.task(&address).ok_or_else(none)?;
-    let Actor::Person {
-        script: Some(script), ..
-    } = &task.actor
-    else {
-        return Err(none());
+    let script = match &task.actor {
+        Actor::Person { script, .. } => script.clone(),
+        Actor::Rehost => plan::scripts::by_hand(&task.action),
     };
+    let script = script.ok_or_else(none)?;
     let text = filled(app, &open, &view.plan, &script.text)
         .await
         .map_err(|e| e.about(&address))?;
     Ok(FilledScript {
         address,
-        language: script.language.clone(),
+        language: script.language,
         text,
     })
 }

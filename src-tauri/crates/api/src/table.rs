@@ -22,6 +22,7 @@ macro_rules! commands {
             command dms_save(project: String, dms: DmsDesign, sql_password: Option<Typed>, share_password: Option<Typed>) -> ProjectView;
             command connection_save(project: String, kind: ConnectionKind, connections: Connections, secret: Option<Typed>, proxy_password: Option<Typed>) -> ConnectionsView;
             command connection_test(project: String, kind: ConnectionKind) -> ConnectionTest;
+            command vcenter_rights(project: String) -> RightsView;
             command certificate_trust(project: String, sha256: String) -> ConnectionsView;
             command clouds_list() -> Vec<CloudView>;
             command cloud_read(project: String, connection: AzureConnection) -> AzureConnection;
@@ -31,6 +32,7 @@ macro_rules! commands {
             command sign_out(project: String) -> ConnectionsView;
             command account_scope(project: String) -> AccountScope;
             command inventory_get(project: String) -> Option<Inventory>;
+            command vm_events(project: String, moref: String) -> Vec<VmEventView>;
             stream inventory_read(project: String) -> InventoryMessage;
             command inventory_details(project: String, morefs: Vec<String>) -> Vec<Vm>;
             stream inventory_watch(project: String) -> InventoryChange;

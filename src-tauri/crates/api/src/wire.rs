@@ -3,7 +3,7 @@
 
 pub use engine::{RunPhase, RunState, TaskState, TaskStatus};
 use plan::{
-    Address, BackupSource, Connections, DatabaseMethod, Design, Finding, Plan, ReplicationMethod, Vm,
+    Address, BackupSource, Connections, DatabaseMethod, Design, Finding, Plan, ReplicationMethod, Script, Vm,
     changes::InventoryChanges, cost::Costs, design::AzureConnection, diagram::Diagram, import::RefusedRow,
 };
 use serde::{Deserialize, Serialize};
@@ -360,6 +360,80 @@ pub enum Hop {
     Rights,
 }
 
+/// Roles and rights in vCenter, as they are now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct RightsView {
+    /// Rehost's own account.
+    pub user: String,
+    /// Each thing that the plan does in vCenter, in its order.
+    pub own: Vec<OwnRights>,
+    /// What a vCenter administrator does about what lacks; none when nothing does.
+    pub lacking: Option<String>,
+    /// Gives Rehost's own account a role of what the plan needs.
+    pub own_script: Script,
+    /// The appliance's account, and whether vCenter's directory knows it.
+    pub principal: String,
+    pub principal_known: bool,
+    /// What it needs the roles for, and who says so when.
+    pub method: String,
+    pub source: String,
+    pub roles: Vec<RoleView>,
+    /// Makes the roles and grants them.
+    pub roles_script: Script,
+    /// What the account's password must not hold.
+    pub password_rule: String,
+}
+
+/// What Rehost's own account needs for one task on one object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct OwnRights {
+    pub step: u8,
+    pub task: Address,
+    pub title: String,
+    /// `datacenter contoso-datacenter`
+    pub on: String,
+    /// False when the object does not exist, or the account does not see it.
+    pub seen: bool,
+    pub privileges: Vec<String>,
+    pub missing: Vec<String>,
+}
+
+/// A role of the appliance's account.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct RoleView {
+    pub name: String,
+    /// Where it is granted, in words.
+    pub place: String,
+    /// As this version of vSphere has them.
+    pub privileges: Vec<String>,
+    /// What this version of vSphere does not have.
+    pub unknown: Vec<String>,
+    pub exists: bool,
+    /// What it lacks when it exists.
+    pub missing: Vec<String>,
+}
+
+/// A line of a machine's history in vCenter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct VmEventView {
+    pub key: i32,
+    /// RFC 3339.
+    pub at: String,
+    /// `VmPoweredOffEvent`
+    pub kind: String,
+    /// Empty for what vCenter does by itself.
+    pub user: String,
+    pub message: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
 #[serde(rename_all = "camelCase")]
 #[ts(export)]
@@ -367,6 +441,8 @@ pub struct CertificateView {
     pub sha256: String,
     pub sha1: String,
     pub subject: String,
+    /// Host names and addresses that it is for.
+    pub names: Vec<String>,
     pub issuer: String,
     pub not_before: String,
     pub not_after: String,

@@ -72,6 +72,9 @@ async fn rest(vcenter: &VCenter, needs: &[RightNeed], steps: &mut Vec<Step>) {
         }
         Err(e) => return steps.push(bad("Read the inventory", &e)),
     }
+    if needs.is_empty() {
+        return;
+    }
     match vcenter.rights(needs).await {
         Ok(rights) => steps.push(match lacking(&rights) {
             None => good(

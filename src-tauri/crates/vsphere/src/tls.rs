@@ -15,6 +15,7 @@ use rustls::{CertificateError, DigitallySignedStruct, Error as TlsError, Signatu
 use secrets::Secret;
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex, PoisonError};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName};
 
 /// A server's certificate as an admin compares it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -24,6 +25,8 @@ pub struct Certificate {
     /// The form that VMware's own tools show.
     pub sha1: String,
     pub subject: String,
+    /// Host names and addresses that it is for.
+    pub names: Vec<String>,
     pub issuer: String,
     pub not_before: Timestamp,
     pub not_after: Timestamp,
@@ -39,12 +42,30 @@ impl Certificate {
             sha256: colons(&Sha256::digest(der)),
             sha1: colons(&sha1::Sha1::digest(der)),
             subject: parsed.subject().to_string(),
+            names: names(&parsed),
             issuer: parsed.issuer().to_string(),
             not_before: time(parsed.validity().not_before)?,
             not_after: time(parsed.validity().not_after)?,
             trusted,
         })
     }
+}
+
+/// Subject alternative names: what a certificate is for since its common name no longer counts.
+fn names(certificate: &X509Certificate) -> Vec<String> {
+    let extension = certificate.subject_alternative_name().ok().flatten();
+    let all = extension.map(|e| e.value.general_names.as_slice()).unwrap_or_default();
+    let one = |name: &GeneralName| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
+            Ok(four) => Some(std::net::Ipv4Addr::from(four).to_string()),
+            Err(_) => <[u8; 16]>::try_from(*bytes)
+                .ok()
+                .map(|six| std::net::Ipv6Addr::from(six).to_string()),
+        },
+        _ => None,
+    };
+    all.iter().filter_map(one).collect()
 }
 
 fn colons(bytes: &[u8]) -> String {

@@ -340,7 +340,7 @@ async fn the_connection_test_says_what_is_missing() {
     )
     .await;
     assert!(
-        steps.len() == 5 && steps.iter().all(|s| s.ok && s.hint.is_empty()),
+        steps.len() == 4 && steps.iter().all(|s| s.ok && s.hint.is_empty()),
         "{steps:?}"
     );
     let steps = check_connection(

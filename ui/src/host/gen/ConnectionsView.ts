@@ -6,7 +6,7 @@ import type { Connections } from "./Connections";
 /**
  * Connections without their secrets; only whether one is stored.
  */
-export type ConnectionsView = { connections: Connections, vcenterPasswordStored: boolean, 
+export type ConnectionsView = { connections: Connections, vcenterPasswordStored: boolean, vcenterProxyPasswordStored: boolean, 
 /**
  * A client secret, for sign-in with [`plan::design::SignIn::ClientSecret`].
  */

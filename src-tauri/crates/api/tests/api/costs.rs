@@ -17,6 +17,7 @@ async fn a_plan_is_priced_by_the_list_of_its_cloud() {
         url: a.vcenter,
         user: a.vcenter_user,
         thumbprint: a.vcenter_thumbprint,
+        ..Default::default()
     };
     connections.azure.arm_url = a.arm.clone();
     connections.azure.authority_url = a.authority;

@@ -163,7 +163,7 @@ impl Context<'_> {
             .collect())
     }
 
-    pub(super) fn create_collector(&mut self, request: &Element) -> Outcome {
+    pub(super) fn collect_events(&mut self, request: &Element) -> Outcome {
         let (filter, page) = Filter::read(request)?;
         self.readable(&filter)?;
         let session = self.session.clone().unwrap_or_default();

@@ -284,7 +284,7 @@ impl Context<'_> {
             }
             "CancelTask" => self.cancel_task(&this.1),
             "QueryEvents" => self.query_events(request),
-            "CreateCollectorForEvents" => self.create_collector(request),
+            "CreateCollectorForEvents" => self.collect_events(request),
             _ if this.0 == "EventHistoryCollector" => self.event_collector(request, &this.1),
             _ => Err(Fault::new("MethodNotFound", "The method is not supported by this lab.")
                 .with("receiver", reference(&this.0, &this.1))
