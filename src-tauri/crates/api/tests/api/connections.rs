@@ -5,15 +5,15 @@ use serde_json::{Value, json};
 
 const CANARY: &str = "Canary-7f3a-password";
 
-struct Bench {
-    desk: Desk,
-    lab: lab::Lab,
-    project: String,
-    connections: Connections,
+pub(crate) struct Bench {
+    pub desk: Desk,
+    pub lab: lab::Lab,
+    pub project: String,
+    pub connections: Connections,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let (desk, lab) = (Desk::new(), lab().await);
         let made = desk.project("contoso").await;
         let a = lab.addresses();
@@ -36,13 +36,13 @@ impl Bench {
         }
     }
 
-    async fn save(&self, kind: &str, secret: Value) -> Result<ConnectionsView, UiError> {
+    pub async fn save(&self, kind: &str, secret: Value) -> Result<ConnectionsView, UiError> {
         let arguments =
             json!({ "project": self.project, "kind": kind, "connections": self.connections, "secret": secret });
         self.desk.call("connection_save", arguments).await
     }
 
-    async fn test(&self, kind: &str) -> ConnectionTest {
+    pub async fn test(&self, kind: &str) -> ConnectionTest {
         self.desk
             .call("connection_test", json!({ "project": self.project, "kind": kind }))
             .await
@@ -50,7 +50,7 @@ impl Bench {
     }
 }
 
-fn last(test: &ConnectionTest) -> &ConnectionStep {
+pub(crate) fn last(test: &ConnectionTest) -> &ConnectionStep {
     test.steps.last().unwrap()
 }
 
@@ -91,6 +91,7 @@ async fn an_unknown_certificate_is_shown_and_trusted_and_a_changed_one_is_told_a
         (shown.sha256.as_str(), shown.changed_from),
         (a.vcenter_thumbprint.as_str(), None)
     );
+    assert!(shown.names.contains(&"127.0.0.1".to_owned()), "{:?}", shown.names);
     b.desk
         .call::<ConnectionsView>(
             "certificate_trust",

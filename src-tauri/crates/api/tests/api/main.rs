@@ -7,6 +7,7 @@ mod costs;
 mod import;
 mod projects;
 mod rehearsal;
+mod rights;
 mod sign_in;
 mod streams;
 
