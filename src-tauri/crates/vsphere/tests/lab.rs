@@ -1,6 +1,8 @@
 //! The client against our own lab: what VMware's simulator can't show (refusals of the directory, sessions that end during a
 //! read, tasks that take their time), on the lab's clock.
 
+#![allow(clippy::panic)]
+
 mod support;
 
 use futures::StreamExt;
