@@ -88,7 +88,8 @@ fn changed(random: &mut Random) -> String {
     let mut bytes = RECORDED[random.below(RECORDED.len())].as_bytes().to_vec();
     for _ in 0..=random.below(8) {
         let at = random.below(bytes.len());
-        let length = random.below(if random.below(4) == 0 { 4096 } else { 64 });
+        let most = if random.below(4) == 0 { 4096 } else { 64 };
+        let length = random.below(most);
         let to = (at + length).min(bytes.len());
         match random.below(8) {
             0 => bytes.truncate(at),
