@@ -234,6 +234,7 @@ const vcenterTest = (): ConnectionTest =>
         certificate: {
           sha256: "C1:9E:3A:77:52:0B:F4:6D:88:21:9C:E0:47:B5:1F:A3:6E:D9:04:72:CB:38:90:5D:E6:13:AF:28:7C:B4:F0:59",
           sha1: "9D:42:0F:6B:A1:C8:73:5E:D4:02:9B:F7:16:88:3C:E5:70:AD:4F:21",
+          names: ["vcenter.contoso.com", "vcenter"],
           subject: "CN=vcenter.contoso.com, O=Contoso",
           issuer: "CN=CA, DC=vsphere, DC=local, O=vcenter.contoso.com",
           notBefore: "2026-11-20",
