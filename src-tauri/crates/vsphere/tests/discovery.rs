@@ -589,7 +589,10 @@ async fn names_and_passwords_may_contain_anything() {
     assert_eq!(found, BTreeSet::from(names));
     for name in names {
         let vm = vcenter.find_vm(name).await.expect("read").expect("there");
-        assert_eq!(vcenter.details(std::slice::from_ref(&vm.moref)).await.expect("read")[0].name, name);
+        assert_eq!(
+            vcenter.details(std::slice::from_ref(&vm.moref)).await.expect("read")[0].name,
+            name
+        );
     }
     assert!(!recorder.text().contains("canary"));
 }
