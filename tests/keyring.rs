@@ -118,7 +118,10 @@ async fn signs_in(harness: &Harness, project: &Value) {
         .call("connection_test", json!({"project": project, "kind": "vcenter"}))
         .await
         .unwrap();
-    assert_eq!(test["ok"], true, "{test}");
+    // Rights on the machines of the plan are another matter: the simulator does not have them.
+    let steps = test["steps"].as_array().unwrap();
+    let signed_in = steps.iter().any(|s| s["title"] == "Sign in" && s["ok"] == true);
+    assert!(signed_in, "{test}");
 }
 
 #[tokio::test]

@@ -255,13 +255,14 @@ fn csv(name: &str, bytes: &[u8]) -> Result<Sheet, String> {
         None if std::str::from_utf8(bytes).is_ok() => encoding_rs::UTF_8,
         None => encoding_rs::WINDOWS_1252,
     };
-    let (text, ..) = encoding.decode(bytes);
+    // The reader takes the first character of a pair as the line's end, and would count one line too few.
+    let text = encoding.decode(bytes).0.replace("\r\n", "\n");
     // Excel's own first line.
     let (said, rest, skipped) = match text.split_once('\n') {
         Some((first, rest)) if first.to_ascii_lowercase().starts_with("sep=") => {
             (first[4..].trim_end().chars().next(), rest, 1)
         }
-        _ => (None, &*text, 0),
+        _ => (None, text.as_str(), 0),
     };
     let head = rest.lines().find(|l| !l.trim().is_empty()).unwrap_or_default();
     let often = |c: &char| head.matches(*c).count();

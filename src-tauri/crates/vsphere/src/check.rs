@@ -122,7 +122,7 @@ pub fn lacking(rights: &[Right]) -> Option<Advice> {
     (!objects.is_empty()).then(|| Advice {
         title: "The account lacks rights in vCenter".into(),
         detail: objects.iter().map(line).collect::<Vec<_>>().join("\n"),
-        hint: "A vCenter administrator adds them to the role that the account has there (vSphere Client: Administration > Access Control > Roles), or runs the script that Connections > Roles and rights shows.".into(),
+        hint: "A vCenter administrator adds them to the role that the account has there (vSphere Client: Administration > Access Control > Roles).".into(),
     })
 }
 
