@@ -448,7 +448,9 @@ impl TaskKind for OnPremises {
                 }
             }
             Action::ShutDownVm { vm, made_for } => {
-                if let Some(whole) = made_for.as_ref().filter(|m| !ctx.is_ours(m.as_str())) {
+                // After a crash in the middle of it, what it was made for may be gone from the ledger already.
+                let begun = ctx.intent_at.is_some() || ctx.fact(&identity(vm)).is_some();
+                if let Some(whole) = made_for.as_ref().filter(|m| !begun && !ctx.is_ours(m.as_str())) {
                     return Ok(Observed::NotNeeded(format!(
                         "{} was there before, so what belongs to it stays.",
                         whole.name()
