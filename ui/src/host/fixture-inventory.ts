@@ -286,7 +286,12 @@ const METHODS: ReplicationMethod[] = ["InMageRcm", "VMwareCbt"];
 
 export const inventoryHandlers: Pick<
   { [C in keyof Commands]: (args: Commands[C][0]) => Commands[C][1] },
-  "inventory_get" | "inventory_details" | "inventory_findings" | "inventory_import_preview" | "inventory_import"
+  | "inventory_get"
+  | "inventory_details"
+  | "vm_events"
+  | "inventory_findings"
+  | "inventory_import_preview"
+  | "inventory_import"
 > = {
   inventory_get: () => (has("empty") ? null : inventory()),
   inventory_details: ({ morefs }) => {
@@ -294,6 +299,32 @@ export const inventoryHandlers: Pick<
     vms = vms.map((of) => (morefs.includes(of.moref) ? whole(of) : of));
     return vms.filter((of) => morefs.includes(of.moref));
   },
+  vm_events: () =>
+    has("quiet")
+      ? []
+      : [
+          {
+            key: 3,
+            at: "2026-11-21T18:12:40Z",
+            kind: "VmPoweredOnEvent",
+            user: "CONTOSO\\anna",
+            message: "WEBVM on contosohost1.contoso.com in contoso-datacenter is powered on",
+          },
+          {
+            key: 2,
+            at: "2026-11-21T18:10:02Z",
+            kind: "VmReconfiguredEvent",
+            user: "CONTOSO\\anna",
+            message: "Reconfigured WEBVM on contosohost1.contoso.com in contoso-datacenter",
+          },
+          {
+            key: 1,
+            at: "2026-11-20T03:00:11Z",
+            kind: "VmMigratedEvent",
+            user: "",
+            message: "Migration of virtual machine WEBVM from contosohost2 to contosohost1 completed",
+          },
+        ],
   inventory_findings: ({ morefs }) =>
     vms
       .filter((of) => morefs.includes(of.moref))

@@ -31,6 +31,7 @@ import type { SavedReport } from "./gen/SavedReport";
 import type { SignInMessage } from "./gen/SignInMessage";
 import type { UiError } from "./gen/UiError";
 import type { Vm } from "./gen/Vm";
+import type { VmEventView } from "./gen/VmEventView";
 import type { VmFindings } from "./gen/VmFindings";
 
 type InProject = { project: string };
@@ -74,6 +75,8 @@ export type Commands = {
   inventory_get: [InProject, Inventory | null];
   /** Reads these machines whole. */
   inventory_details: [InProject & { morefs: string[] }, Vm[]];
+  /** The last lines of a machine's history in vCenter, the newest first. */
+  vm_events: [InProject & { moref: string }, VmEventView[]];
   /** Judges machines of the kept inventory by both methods. */
   inventory_findings: [InProject & { morefs: string[] }, VmFindings[]];
   /** Asks for a file and tells what it would change; null when the dialog was closed. */

@@ -518,7 +518,12 @@ pub async fn task_script(app: &Arc<App>, project: String, address: Address) -> R
     let task = view.plan.task(&address).ok_or_else(none)?;
     let script = match &task.actor {
         Actor::Person { script, .. } => script.clone(),
-        Actor::Rehost => plan::scripts::by_hand(&task.action),
+        Actor::Rehost => match &task.action {
+            plan::Action::CheckVCenterRights { needs } => {
+                Some(plan::scripts::own_role(&open.project().connections.vcenter.user, needs))
+            }
+            action => plan::scripts::by_hand(action),
+        },
     };
     let script = script.ok_or_else(none)?;
     let text = filled(app, &open, &view.plan, &script.text)

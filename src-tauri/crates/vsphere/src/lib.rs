@@ -11,7 +11,8 @@
 //! * hostile answers (`xml`): no document types, no own entities, limits on depth and size;
 //! * the record: each call goes to a [`plan::Trace`] without the password or the session.
 //!
-//! The crate knows `plan`'s nouns and nothing above; it never retries a change and never sleeps. Begin with [`VCenter`].
+//! The crate knows `plan`'s nouns and nothing above; it never repeats a change, and waits by the clock that it is given
+//! ([`Time`]). Begin with [`VCenter`].
 
 mod access;
 mod check;

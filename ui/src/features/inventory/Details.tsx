@@ -1,12 +1,16 @@
 // One machine: whether it can move and who must do what for it, then everything that is known of it.
 import { Button, Spinner, Tab, TabList } from "@fluentui/react-components";
 import { DismissRegular } from "@fluentui/react-icons";
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
+import { useProject } from "../../app/project";
 import { Cure } from "../../design/Cure";
+import { ErrorCard } from "../../design/ErrorCard";
 import { bytes, dateTime, percent } from "../../design/format";
 import type { Mark } from "../../design/mark";
 import { StatusIcon } from "../../design/StatusIcon";
+import { useHost } from "../../host";
 import type { Disk } from "../../host/gen/Disk";
 import type { Finding } from "../../host/gen/Finding";
 import type { ReplicationMethod } from "../../host/gen/ReplicationMethod";
@@ -14,6 +18,7 @@ import type { Severity } from "../../host/gen/Severity";
 import type { UiError } from "../../host/gen/UiError";
 import type { Vm } from "../../host/gen/Vm";
 import type { VmDetails } from "../../host/gen/VmDetails";
+import type { VmEventView } from "../../host/gen/VmEventView";
 import type { VmFindings } from "../../host/gen/VmFindings";
 import { countOf, findingsOf, IMPORTED } from "./rows";
 import { place, toolsVersion, usePower, useTools } from "./words";
@@ -81,7 +86,42 @@ export function Details({ vm, judged, method, error, silent, onClose }: Props) {
           )}
         </p>
       )}
+      {silent === null && !vm.moref.startsWith(IMPORTED) ? <History moref={vm.moref} /> : null}
     </aside>
+  );
+}
+
+/** Who did what to the machine, asked of vCenter when somebody wants to know. */
+function History({ moref }: { moref: string }) {
+  const { t } = useTranslation();
+  const host = useHost();
+  const { path } = useProject();
+  const [open, setOpen] = useState(false);
+  const events = useQuery<VmEventView[], UiError>({
+    queryKey: ["vm-events", path, moref],
+    queryFn: () => host.call("vm_events", { project: path ?? "", moref }),
+    enabled: open && path !== null,
+    staleTime: 0,
+  });
+  return (
+    <details className={s.notes} data-testid="vm-history" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>{t("inventory.history")}</summary>
+      {open && events.isPending ? <Spinner size="tiny" label={t("inventory.readingHistory")} /> : null}
+      {events.error ? <ErrorCard error={events.error} onRetry={() => void events.refetch()} /> : null}
+      {events.data?.length === 0 ? <p className={s.muted}>{t("inventory.noHistory")}</p> : null}
+      {events.data && events.data.length > 0 ? (
+        <ul className={s.things}>
+          {events.data.map((event) => (
+            <li key={event.key}>
+              <p>{event.message || event.kind}</p>
+              <p className={s.muted}>
+                {dateTime(event.at)} · {event.user || t("inventory.byVcenter")}
+              </p>
+            </li>
+          ))}
+        </ul>
+      ) : null}
+    </details>
   );
 }
 

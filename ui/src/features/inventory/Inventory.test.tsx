@@ -84,6 +84,10 @@ function show(preview: ImportPreview | null = null) {
       if (command === "inventory_get") return structuredClone(stored);
       if (command === "inventory_import_preview") return preview;
       if (command === "inventory_findings") return morefs.map(judged);
+      if (command === "vm_events") {
+        const about = { key: 1, at: "2026-11-21T18:12:40Z", kind: "VmPoweredOffEvent", user: "" };
+        return [{ ...about, message: "WEBVM is powered off" }];
+      }
       if (command !== "inventory_details") return null;
       const vms = stored.vms.map((vm) => (morefs.includes(vm.moref) ? { ...vm, details } : vm));
       stored = { ...stored, vms };
@@ -131,12 +135,17 @@ it("reads what is on screen whole, once, and says whether it can move", async ()
 });
 
 it("shows a machine with who must do what, and closes by Escape", async () => {
-  show();
+  const { count } = show();
   const user = userEvent.setup();
   await user.click(await screen.findByText("WEBVM"));
   const panel = screen.getByTestId("vm-details");
   expect(await within(panel).findByText("Before the patch")).toBeVisible();
   expect(await within(panel).findByText("vCenter administrator:")).toBeVisible();
+  // History is asked for by whoever wants it.
+  expect(count("vm_events")).toBe(0);
+  await user.click(within(panel).getByText("History in vCenter"));
+  expect(await within(panel).findByText("WEBVM is powered off")).toBeVisible();
+  expect(count("vm_events")).toBe(1);
   await user.click(within(panel).getByTestId("findings-InMageRcm"));
   expect(within(panel).getByText("Nothing stands against it.")).toBeVisible();
   await user.keyboard("{Escape}");

@@ -1,6 +1,6 @@
 // One task: what it does, how far it is, its last sign of life, what it waits for, its proofs, the way back; and one
 // click away its requests, rights and costs.
-import { Button, Tab, TabList, Tooltip } from "@fluentui/react-components";
+import { Button, Spinner, Tab, TabList, Tooltip } from "@fluentui/react-components";
 import { CopyRegular, DismissRegular } from "@fluentui/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -103,6 +103,7 @@ export function TaskPanel({ run, live, now, project, address, onSelect, onDecide
       {task.actor.who === "person" && !SETTLED.has(mark) ? (
         <Instructions task={task} project={project} ready={state.status === "needsPerson"} />
       ) : null}
+      {BY_HAND.has(task.action.do) && !SETTLED.has(mark) ? <ByHand task={task} project={project} /> : null}
       {state.decision ? (
         <section>
           <h3>{t("task.decision")}</h3>
@@ -283,6 +284,46 @@ function Instructions({ task, project, ready }: { task: Task; project: string; r
         </>
       ) : null}
     </section>
+  );
+}
+
+/** What a vCenter administrator can do in Rehost's place, when Rehost's account may not. */
+const BY_HAND: ReadonlySet<Task["action"]["do"]> = new Set(["checkVCenterRights", "ensureRole", "grantRole"]);
+
+function ByHand({ task, project }: { task: Task; project: string }) {
+  const { t } = useTranslation();
+  const script = useCommand("task_script");
+  const [copied, copyText] = useCopy();
+  const read = () => script.mutate({ project, address: task.address });
+  return (
+    <details
+      className={s.byHand}
+      data-testid="by-hand"
+      onToggle={(event) => event.currentTarget.open && script.isIdle && read()}
+    >
+      <summary>{t("task.byHand")}</summary>
+      <p className={s.back}>{t(task.action.do === "checkVCenterRights" ? "task.byHandOwn" : "task.byHandRole")}</p>
+      {script.isPending ? <Spinner size="tiny" label={t("task.byHandReading")} labelPosition="after" /> : null}
+      {script.error ? <ErrorCard error={script.error} onRetry={read} /> : null}
+      {script.data ? (
+        <>
+          <div className={s.scriptHead}>
+            <span className="cut">{t("task.byHandWhere")}</span>
+            <Button
+              size="small"
+              icon={<CopyRegular />}
+              data-testid="copy-by-hand"
+              onClick={() => copyText(script.data.text)}
+            >
+              {t(copied ? "task.copied" : "task.copy")}
+            </Button>
+          </div>
+          <pre className={s.script} tabIndex={0}>
+            {script.data.text}
+          </pre>
+        </>
+      ) : null}
+    </details>
   );
 }
 

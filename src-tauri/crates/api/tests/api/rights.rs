@@ -70,6 +70,11 @@ async fn both_accounts_are_looked_at_before_there_is_a_subscription() {
     azure.unwrap();
     let script: FilledScript = b.desk.call("task_script", task).await.unwrap();
     assert!(script.language == "powershell" && script.text.contains("New-VIRole"));
+    // The check's own script gives Rehost's account what the plan needs.
+    let task = json!({ "project": b.project, "address": "step-1/check-rights/vcenter" });
+    let own: FilledScript = b.desk.call("task_script", task).await.unwrap();
+    let account = &b.connections.vcenter.user;
+    assert!(own.text.contains(account) && own.text.contains("VirtualMachine.Interact.PowerOff"));
 }
 
 #[tokio::test]
