@@ -162,6 +162,15 @@ const shots = [
     },
   },
   {
+    name: "inventory-history",
+    screen: on("inventory"),
+    act: async (p) => {
+      await p.click('[data-name="APP-0001"]');
+      await p.click('[data-testid="vm-history"] summary');
+      await p.locator('[data-testid="vm-history"]').evaluate((e) => e.scrollIntoView());
+    },
+  },
+  {
     name: "inventory-changed",
     query: "changed&live",
     screen: on("inventory"),
@@ -243,6 +252,16 @@ const shots = [
     query: "still&at=middle",
     screen: on("run"),
     act: (p) => p.click('[data-address="step-6/restore/full"]'),
+  },
+  {
+    name: "run-by-hand",
+    query: "still&at=start",
+    screen: on("run"),
+    act: async (p) => {
+      await p.click('[data-address="step-4/permission/contoso-datacenter"]');
+      await p.click('[data-testid="by-hand"] summary');
+      await p.waitForSelector('[data-testid="copy-by-hand"]');
+    },
   },
   {
     name: "run-cost",

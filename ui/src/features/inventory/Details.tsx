@@ -74,7 +74,7 @@ export function Details({ vm, judged, method, error, silent, onClose }: Props) {
       {vm.details ? (
         <Hardware vm={vm} details={vm.details} />
       ) : (
-        <p className={s.unread} data-testid="vm-unread">
+        <div className={s.unread} data-testid="vm-unread">
           {silent !== null || vm.moref.startsWith(IMPORTED) ? (
             t(`inventory.silent.${silent ?? "noConnection"}`)
           ) : error ? (
@@ -84,7 +84,7 @@ export function Details({ vm, judged, method, error, silent, onClose }: Props) {
               <Spinner size="extra-tiny" /> {t("inventory.readingDetails")}
             </>
           )}
-        </p>
+        </div>
       )}
       {silent === null && !vm.moref.startsWith(IMPORTED) ? <History moref={vm.moref} /> : null}
     </aside>
