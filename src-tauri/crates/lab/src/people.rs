@@ -156,6 +156,7 @@ fn vm_admin(world: &mut World) {
             let line =
                 "script=1;rdp=1;firewall=domain,private,public;san=OnlineAll;updates=0;reboot=0;mobility=svc-mobility";
             vm.extra_config.insert("guestinfo.rehost.readiness".into(), line.into());
+            vm.guest.made_ready();
         }
     });
 }

@@ -99,7 +99,7 @@ impl Endpoint {
 pub(crate) enum Record {
     /// Request and answer.
     Whole,
-    /// Without the answer: it may hold secrets of other programs (a machine's `extraConfig`).
+    /// Without the answer: it may hold secrets (a machine's `extraConfig`, the ticket of a guest's file).
     NoAnswer,
 }
 
