@@ -564,9 +564,10 @@ impl World {
 }
 
 impl LabVm {
-    /// Programs that it still remembers.
-    pub(crate) fn processes(&self, now: Timestamp) -> impl Iterator<Item = &LabProcess> {
-        let known = move |p: &&LabProcess| p.ended.is_none_or(|(at, _)| now.duration_since(at) <= REMEMBERED);
+    /// Programs that it still remembers, the ended ones at least for `patience`.
+    pub(crate) fn processes(&self, now: Timestamp, patience: SignedDuration) -> impl Iterator<Item = &LabProcess> {
+        let kept = REMEMBERED.max(patience);
+        let known = move |p: &&LabProcess| p.ended.is_none_or(|(at, _)| now.duration_since(at) <= kept);
         self.guest.processes.iter().filter(known)
     }
 }

@@ -162,8 +162,8 @@ impl Context<'_> {
             }
             _ => {
                 let wanted = request.texts("pids");
-                let now = self.w.now();
-                let all = machine(self.w, &vm.1)?.processes(now).filter(|p| {
+                let (now, patience) = (self.w.now(), self.patience);
+                let all = machine(self.w, &vm.1)?.processes(now, patience).filter(|p| {
                     let pid = p.pid.to_string();
                     wanted.is_empty() || wanted.contains(&pid)
                 });

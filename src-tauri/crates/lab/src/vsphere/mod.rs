@@ -105,6 +105,8 @@ struct Context<'a> {
     session: Option<String>,
     user: String,
     set_cookie: Option<String>,
+    /// What a busy client can't miss: nothing is forgotten sooner, however fast the clock runs.
+    patience: SignedDuration,
     /// The call has looked before, and waits.
     again: bool,
     /// There is nothing to tell yet.
@@ -151,9 +153,8 @@ fn answer(service: &Service, headers: &HeaderMap, request: &Result<Element, Stri
     let mut world = service.world.lock();
     world.advance(service.clock.now());
     let mut open = service.open.lock().unwrap_or_else(PoisonError::into_inner);
-    let idle = IDLE.max(SignedDuration::from_secs(
-        IDLE_REAL_SECS * i64::from(service.clock.speed()),
-    ));
+    let patience = SignedDuration::from_secs(IDLE_REAL_SECS * i64::from(service.clock.speed()));
+    let idle = IDLE.max(patience);
     let key = cookie(headers).filter(|key| renew(&mut world, &mut open, key, idle));
     let user = key
         .as_ref()
@@ -166,6 +167,7 @@ fn answer(service: &Service, headers: &HeaderMap, request: &Result<Element, Stri
         session: key,
         user,
         set_cookie: None,
+        patience,
         again,
         pending: false,
     };
