@@ -1,5 +1,5 @@
 //! VMware's own client for Python judges the lab's vCenter: each script in tests/judges/vsphere is a test with a lab of its
-//! own. A script is called with address, user and password, prints `ok NAME` for each check, and raises for what is wrong.
+//! own. A script is called with address, user and password of vCenter and user and password of WEBVM, prints `ok NAME` for each check, and raises for what is wrong.
 //!
 //! Needs the Python environment in target/judges-python, which `cargo xtask test` installs.
 
@@ -24,7 +24,7 @@ macro_rules! scripts {
     };
 }
 
-scripts!(inventory);
+scripts!(guest, inventory);
 
 async fn judge(name: &str) {
     let _machine = together().await;
@@ -37,7 +37,9 @@ async fn judge(name: &str) {
     let a = lab.addresses();
     let url = format!("{}/sdk", a.vcenter);
     let script = format!("vsphere/{name}.py");
-    let ended = python(&script, &[&url, &a.vcenter_user, &a.vcenter_password], "").await;
+    let web = &a.guests[0];
+    let arguments = [&url, &a.vcenter_user, &a.vcenter_password, &web.user, &web.password];
+    let ended = python(&script, &arguments.map(String::as_str), "").await;
     ended.must_end_with(0);
     let checks = ended.stdout.lines().filter(|l| l.starts_with("ok ")).count();
     assert!(checks > 0, "{name}.py checked nothing");
