@@ -162,6 +162,64 @@ const shots = [
     },
   },
   {
+    name: "readiness-unread",
+    screen: on("inventory"),
+    act: async (p) => {
+      await p.fill('[data-testid="inventory-filter"]', "webvm");
+      await p.click('[data-name="WEBVM"]');
+      await p.waitForSelector('[data-testid="readiness-check"]');
+    },
+  },
+  {
+    name: "readiness",
+    query: "guest=checked",
+    screen: on("inventory"),
+    act: async (p) => {
+      await p.fill('[data-testid="inventory-filter"]', "webvm");
+      await p.click('[data-name="WEBVM"]');
+      await p.click('[data-item="updates"] summary');
+      await p.locator('[data-testid="vm-details"]').evaluate((e) => e.scrollTo(0, 140));
+    },
+  },
+  {
+    name: "readiness-account",
+    query: "guest=refused",
+    screen: on("inventory"),
+    act: async (p) => {
+      await p.fill('[data-testid="inventory-filter"]', "webvm");
+      await p.click('[data-name="WEBVM"]');
+      await click("readiness-check")(p);
+      await p.fill('[data-testid="guest-user"]', "CONTOSO\\anna");
+      await p.fill('[data-testid="guest-password"]', "not this one");
+      await click("guest-check")(p);
+      await p.waitForSelector('[data-testid="error-card"]');
+    },
+  },
+  {
+    name: "readiness-fix",
+    query: "guest=checked",
+    screen: on("inventory"),
+    act: async (p) => {
+      await p.fill('[data-testid="inventory-filter"]', "webvm");
+      await p.click('[data-name="WEBVM"]');
+      await click("preview-rdp")(p);
+      await p.waitForSelector('[data-testid="fix-undo"]');
+    },
+  },
+  {
+    name: "readiness-paste",
+    query: "guest=notools",
+    screen: on("inventory"),
+    act: async (p) => {
+      await p.fill('[data-testid="inventory-filter"]', "webvm");
+      await p.click('[data-name="WEBVM"]');
+      await click("readiness-by-hand")(p);
+      await p.fill('[data-testid="paste-output"]', "readiness=1\nos=windows\nrdp.deny=1");
+      await click("paste")(p);
+      await p.waitForSelector('[data-testid="error-card"]');
+    },
+  },
+  {
     name: "inventory-history",
     screen: on("inventory"),
     act: async (p) => {

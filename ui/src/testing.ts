@@ -153,6 +153,7 @@ export function machine(name: string, more: Partial<Vm> = {}): Vm {
     datacenter: null,
     details: null,
     readiness: null,
+    guest: null,
     ...more,
   };
 }

@@ -16,6 +16,9 @@ import type { DmsDesign } from "./gen/DmsDesign";
 import type { FaultScript } from "./gen/FaultScript";
 import type { FilledScript } from "./gen/FilledScript";
 import type { ImportPreview } from "./gen/ImportPreview";
+import type { GuestFixPreview } from "./gen/GuestFixPreview";
+import type { GuestItem } from "./gen/GuestItem";
+import type { GuestView } from "./gen/GuestView";
 import type { Inventory } from "./gen/Inventory";
 import type { InventoryChange } from "./gen/InventoryChange";
 import type { InventoryMessage } from "./gen/InventoryMessage";
@@ -36,6 +39,7 @@ import type { VmEventView } from "./gen/VmEventView";
 import type { VmFindings } from "./gen/VmFindings";
 
 type InProject = { project: string };
+type OfMachine = InProject & { moref: string };
 type OfTask = InProject & { address: string };
 type Nothing = Record<string, never>;
 
@@ -77,9 +81,18 @@ export type Commands = {
   /** Reads these machines whole. */
   inventory_details: [InProject & { morefs: string[] }, Vm[]];
   /** The last lines of a machine's history in vCenter, the newest first. */
-  vm_events: [InProject & { moref: string }, VmEventView[]];
+  vm_events: [OfMachine, VmEventView[]];
   /** Judges machines of the kept inventory by both methods. */
   inventory_findings: [InProject & { morefs: string[] }, VmFindings[]];
+  /** What is known of readiness inside a machine. */
+  guest_get: [OfMachine, GuestView];
+  /** Reads it by way of vCenter; user and password null = as known. */
+  guest_check: [OfMachine & { user: string | null; password: string | null; remember: boolean }, GuestView];
+  guest_fix_preview: [OfMachine & { item: GuestItem }, GuestFixPreview];
+  guest_fix: [OfMachine & { item: GuestItem }, GuestView];
+  guest_undo: [OfMachine & { item: GuestItem }, GuestView];
+  /** Takes what the script printed to the person who ran it. */
+  guest_paste: [OfMachine & { output: string }, GuestView];
   /** Asks for a file and tells what it would change; null when the dialog was closed. */
   inventory_import_preview: [InProject, ImportPreview | null];
   /** Keeps what the last preview showed. */

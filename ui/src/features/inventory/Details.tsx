@@ -20,6 +20,7 @@ import type { Vm } from "../../host/gen/Vm";
 import type { VmDetails } from "../../host/gen/VmDetails";
 import type { VmEventView } from "../../host/gen/VmEventView";
 import type { VmFindings } from "../../host/gen/VmFindings";
+import { Readiness } from "./Readiness";
 import { countOf, findingsOf, IMPORTED } from "./rows";
 import { place, toolsVersion, usePower, useTools } from "./words";
 import s from "./details.module.css";
@@ -38,10 +39,12 @@ type Props = {
   error: UiError | null;
   /** Why vCenter can't be asked for details; none when it can. */
   silent: Silence;
+  /** Readiness was read or changed: it is to be judged again. */
+  onRead: () => void;
   onClose: () => void;
 };
 
-export function Details({ vm, judged, method, error, silent, onClose }: Props) {
+export function Details({ vm, judged, method, error, silent, onRead, onClose }: Props) {
   const { t } = useTranslation();
   const power = usePower();
   return (
@@ -70,6 +73,7 @@ export function Details({ vm, judged, method, error, silent, onClose }: Props) {
         />
       </div>
       <Findings judged={judged} method={method} read={vm.details !== null} />
+      <Readiness vm={vm} ask={silent === null && !vm.moref.startsWith(IMPORTED)} onRead={onRead} />
       <Machine vm={vm} />
       {vm.details ? (
         <Hardware vm={vm} details={vm.details} />
@@ -247,6 +251,7 @@ function Facts({ title, rows }: { title: string; rows: [string, string][] }) {
 
 function Hardware({ vm, details: d }: { vm: Vm; details: VmDetails }) {
   const { t } = useTranslation();
+  const cbt = useCbt();
   const byMac = (mac: string | null) => d.addresses.filter((a) => mac !== null && a.mac === mac);
   const homeless = d.addresses.filter((a) => !d.nics.some((n) => n.mac !== null && n.mac === a.mac));
   const address = (a: (typeof d.addresses)[number]) =>
@@ -314,7 +319,7 @@ function Hardware({ vm, details: d }: { vm: Vm; details: VmDetails }) {
         title={t("inventory.more")}
         rows={[
           [t("inventory.hardware"), d.hardware ?? t("inventory.unknown")],
-          [t("inventory.cbt"), cbt(d, t)],
+          [t("inventory.cbt"), cbt(d)],
           [t("inventory.vtpm"), t(d.vtpm ? "inventory.yes" : "inventory.no")],
           [t("inventory.encrypted"), t(d.encrypted ? "inventory.yes" : "inventory.no")],
           [t("inventory.passthrough"), String(d.passthrough)],
@@ -326,10 +331,13 @@ function Hardware({ vm, details: d }: { vm: Vm; details: VmDetails }) {
   );
 }
 
-function cbt(d: VmDetails, t: ReturnType<typeof useTranslation>["t"]): string {
-  if (d.cbtSupported === false) return t("inventory.cbtImpossible");
-  if (d.cbtEnabled === null) return t("inventory.unknown");
-  return t(d.cbtEnabled ? "inventory.cbtOn" : "inventory.cbtOff");
+function useCbt(): (d: VmDetails) => string {
+  const { t } = useTranslation();
+  return (d) => {
+    if (d.cbtSupported === false) return t("inventory.cbtImpossible");
+    if (d.cbtEnabled === null) return t("inventory.unknown");
+    return t(d.cbtEnabled ? "inventory.cbtOn" : "inventory.cbtOff");
+  };
 }
 
 /** What is unusual about a disk, in words of the support rules. */

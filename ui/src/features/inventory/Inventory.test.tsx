@@ -88,6 +88,7 @@ function show(preview: ImportPreview | null = null) {
         const about = { key: 1, at: "2026-11-21T18:12:40Z", kind: "VmPoweredOffEvent", user: "" };
         return [{ ...about, message: "WEBVM is powered off" }];
       }
+      if (command === "guest_get") throw new Error("not asked here");
       if (command !== "inventory_details") return null;
       const vms = stored.vms.map((vm) => (morefs.includes(vm.moref) ? { ...vm, details } : vm));
       stored = { ...stored, vms };

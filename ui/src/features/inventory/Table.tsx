@@ -196,6 +196,7 @@ export function Table({ vms, busy, silent, touched, patch, chosen, onChoose }: P
       </div>
       {vm ? (
         <Details
+          onRead={() => patch((list) => list.map((each) => (each.moref === vm.moref ? { ...each } : each)))}
           key={vm.moref}
           vm={vm}
           judged={second.judged.get(vm)}
