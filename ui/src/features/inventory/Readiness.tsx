@@ -206,7 +206,6 @@ function Row({ row, busy, reachable, onPreview, onUndo }: RowProps) {
             {row.undoableSince ? (
               <Button
                 size="small"
-                appearance="subtle"
                 data-testid={`undo-${row.item}`}
                 aria-label={t("readiness.undoOf", { name })}
                 disabledFocusable={busy || !reachable}
