@@ -5,7 +5,7 @@ use crate::error::VsphereError;
 use crate::network::Credentials;
 use crate::soap::{Call, Endpoint, OLDEST, Received, Wire, action};
 use crate::time::{SystemTime, Time};
-use crate::tls::Trust;
+use trust::Trust;
 use crate::xml::Node;
 use jiff::{SignedDuration, Timestamp};
 use plan::Trace;
@@ -129,7 +129,7 @@ impl VCenter {
     ) -> Result<VCenter, VsphereError> {
         let credentials = credentials.into();
         let endpoint = Endpoint::of(connection, credentials.proxy_password.as_ref())?;
-        let verifier = endpoint.verifier(Trust::from_pin(&connection.thumbprint)?);
+        let verifier = endpoint.verifier(Trust::from_pin(&connection.thumbprint).map_err(VsphereError::Config)?);
         let http = endpoint.client(&verifier)?;
         let mut wire = Wire {
             endpoint,

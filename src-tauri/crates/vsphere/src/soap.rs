@@ -2,7 +2,7 @@
 
 use crate::error::{UnreachableKind, VsphereError};
 use crate::network::Via;
-use crate::tls::{Trust, Verifier};
+use trust::{Trust, Verifier};
 use crate::xml::{self, Node, escape};
 use jiff::Timestamp;
 use plan::design::VCenterConnection;
@@ -81,7 +81,11 @@ impl Endpoint {
     /// An HTTP client that trusts as `verifier` says.
     pub fn client(&self, verifier: &Arc<Verifier>) -> Result<reqwest::Client, VsphereError> {
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(verifier.config()?)
+            .tls_backend_preconfigured(
+                verifier
+                    .config(rustls::DEFAULT_VERSIONS)
+                    .map_err(|e| VsphereError::Config(e.to_string()))?,
+            )
             .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
