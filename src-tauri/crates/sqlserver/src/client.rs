@@ -110,7 +110,9 @@ pub struct Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("server", &self.server).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("server", &self.server)
+            .finish_non_exhaustive()
     }
 }
 
@@ -224,7 +226,9 @@ async fn establish(options: &Options, target: &Target, port: u16) -> Result<Reac
     let (mut line, answer) = match options.encryption {
         Encryption::Strict => {
             // TLS 1.3 is for TDS 8 alone ([MS-TDS] 1.7): inside of TDS 7 its tickets would come in the middle.
-            let mut config = verifier.config(rustls::DEFAULT_VERSIONS).map_err(|e| outdated(&server, &e.to_string()))?;
+            let mut config = verifier
+                .config(rustls::DEFAULT_VERSIONS)
+                .map_err(|e| outdated(&server, &e.to_string()))?;
             config.alpn_protocols = vec![b"tds/8.0".to_vec()];
             let connector = TlsConnector::from(Arc::new(config));
             let mut tls = step(&server, connector.connect(name(&target.host)?, tcp))
@@ -237,7 +241,11 @@ async fn establish(options: &Options, target: &Target, port: u16) -> Result<Reac
         wish => {
             let mut tcp = tcp;
             let instance = options.target.instance.as_deref().unwrap_or_default();
-            let level = if wish == Encryption::Off { EncryptionLevel::NotSupported } else { EncryptionLevel::On };
+            let level = if wish == Encryption::Off {
+                EncryptionLevel::NotSupported
+            } else {
+                EncryptionLevel::On
+            };
             let asked = prelogin::exchange(&mut tcp, level, instance, federated);
             let answer = step(&server, asked).await?.map_err(|e| greeting(&server, &e))?;
             let refused = |kind| SqlError::Encryption {
@@ -407,7 +415,9 @@ async fn resolve(server: &str, host: &str, port: u16) -> Result<Vec<std::net::So
     match step(server, lookup_host((host, port))).await? {
         Ok(found) => {
             let found: Vec<_> = found.collect();
-            (!found.is_empty()).then_some(found).ok_or_else(|| unknown("the name has no address".into()))
+            (!found.is_empty())
+                .then_some(found)
+                .ok_or_else(|| unknown("the name has no address".into()))
         }
         Err(e) => Err(unknown(e.to_string())),
     }
@@ -448,8 +458,11 @@ async fn step<T>(server: &str, future: impl Future<Output = T>) -> Result<T, Sql
 }
 
 fn name(host: &str) -> Result<ServerName<'static>, SqlError> {
-    ServerName::try_from(host.to_owned())
-        .map_err(|_| SqlError::Config(format!("{host} is no name of a computer that a certificate could be for.")))
+    ServerName::try_from(host.to_owned()).map_err(|_| {
+        SqlError::Config(format!(
+            "{host} is no name of a computer that a certificate could be for."
+        ))
+    })
 }
 
 fn outdated(server: &str, detail: &str) -> SqlError {
@@ -469,7 +482,7 @@ fn greeting(server: &str, e: &IoError) -> SqlError {
         },
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => SqlError::Encryption {
             server: server.to_owned(),
-            kind: EncryptionKind::Strict,
+            kind: EncryptionKind::StrictOnly,
             detail: "it hung up at the first word".into(),
         },
         _ => SqlError::Unreachable {
@@ -517,7 +530,10 @@ fn failure(server: &str, e: tiberius::error::Error) -> SqlError {
             message: e.message().to_owned(),
             server,
         },
-        tiberius::error::Error::Io { message, .. } => SqlError::Broken { server, detail: message },
+        tiberius::error::Error::Io { message, .. } => SqlError::Broken {
+            server,
+            detail: message,
+        },
         other => SqlError::Protocol {
             server,
             detail: other.to_string(),
@@ -532,7 +548,8 @@ mod tests {
     #[test]
     fn the_port_is_read_from_the_browsers_answer() {
         let answer = |text: &str| [&[5, text.len() as u8, 0][..], text.as_bytes()].concat();
-        let whole = "ServerName;SQLVM;InstanceName;X;IsClustered;No;Version;13.0.6300.0;np;\\\\SQLVM\\pipe\\x;tcp;50123;;";
+        let whole =
+            "ServerName;SQLVM;InstanceName;X;IsClustered;No;Version;13.0.6300.0;np;\\\\SQLVM\\pipe\\x;tcp;50123;;";
         assert_eq!(instance_port(&answer(whole)), Some(50123));
         assert_eq!(instance_port(&answer("ServerName;SQLVM;InstanceName;X;;")), None);
         assert_eq!(instance_port(b"\x05"), None);

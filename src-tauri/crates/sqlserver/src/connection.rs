@@ -65,8 +65,11 @@ impl ConnectionString {
 
     /// Whether a key is `true`, `yes` or `sspi`.
     pub fn is_on(&self, keys: &[&str]) -> bool {
-        self.get(keys)
-            .is_some_and(|v| ["true", "yes", "sspi", "mandatory", "strict"].iter().any(|t| v.expose().eq_ignore_ascii_case(t)))
+        self.get(keys).is_some_and(|v| {
+            ["true", "yes", "sspi", "mandatory", "strict"]
+                .iter()
+                .any(|t| v.expose().eq_ignore_ascii_case(t))
+        })
     }
 
     /// Changes a value where it stands; what isn't there is added under its first name.
@@ -80,7 +83,8 @@ impl ConnectionString {
 
     /// Removes a key under all its names.
     pub fn remove(&mut self, keys: &[&str]) {
-        self.pairs.retain(|(k, _)| !keys.iter().any(|n| n.eq_ignore_ascii_case(k)));
+        self.pairs
+            .retain(|(k, _)| !keys.iter().any(|n| n.eq_ignore_ascii_case(k)));
     }
 
     /// As a text again.
@@ -245,16 +249,43 @@ mod tests {
         }
     }
 
-    const PASSWORDS: &[&str] = &["p;w", "p\"w", "p'w", "p'\"w;=", "{p}w}", " pw ", "=pw", "pä客", "", "p&amp;w"];
+    const PASSWORDS: &[&str] = &[
+        "p;w", "p\"w", "p'w", "p'\"w;=", "{p}w}", " pw ", "=pw", "pä客", "", "p&amp;w",
+    ];
 
     #[test]
     fn every_style_is_read() {
         for (text, server, database, password) in [
-            ("Server=SQLVM;Database=SmartHotelDB;Trusted_Connection=True", "SQLVM", "SmartHotelDB", None),
-            ("Data Source=tcp:sqlvm,1433; Initial Catalog = SmartHotelDB ;User ID=u;Password=p", "tcp:sqlvm,1433", "SmartHotelDB", Some("p")),
-            ("data source=\"SQLVM\\X\";initial catalog='Smart''Hotel';uid=u;pwd=\"a\"\"b;c\";", "SQLVM\\X", "Smart'Hotel", Some("a\"b;c")),
-            ("DRIVER={ODBC Driver 18 for SQL Server};SERVER=SQLVM;DATABASE=SmartHotelDB;UID=u;PWD={a}}b;c}", "SQLVM", "SmartHotelDB", Some("a}b;c")),
-            ("metadata=res://*/M.csdl|res://*/M.ssdl;provider=System.Data.SqlClient;provider connection string=\"data source=SQLVM;initial catalog=SmartHotelDB;password='x;y'\"", "SQLVM", "SmartHotelDB", Some("x;y")),
+            (
+                "Server=SQLVM;Database=SmartHotelDB;Trusted_Connection=True",
+                "SQLVM",
+                "SmartHotelDB",
+                None,
+            ),
+            (
+                "Data Source=tcp:sqlvm,1433; Initial Catalog = SmartHotelDB ;User ID=u;Password=p",
+                "tcp:sqlvm,1433",
+                "SmartHotelDB",
+                Some("p"),
+            ),
+            (
+                "data source=\"SQLVM\\X\";initial catalog='Smart''Hotel';uid=u;pwd=\"a\"\"b;c\";",
+                "SQLVM\\X",
+                "Smart'Hotel",
+                Some("a\"b;c"),
+            ),
+            (
+                "DRIVER={ODBC Driver 18 for SQL Server};SERVER=SQLVM;DATABASE=SmartHotelDB;UID=u;PWD={a}}b;c}",
+                "SQLVM",
+                "SmartHotelDB",
+                Some("a}b;c"),
+            ),
+            (
+                "metadata=res://*/M.csdl|res://*/M.ssdl;provider=System.Data.SqlClient;provider connection string=\"data source=SQLVM;initial catalog=SmartHotelDB;password='x;y'\"",
+                "SQLVM",
+                "SmartHotelDB",
+                Some("x;y"),
+            ),
             ("Addr=old;Server=new;Database=a;Database=b", "new", "b", None),
             ("a==b=c;;Server=SQLVM;Database=", "SQLVM", "", None),
         ] {
@@ -266,12 +297,22 @@ mod tests {
             let again = ConnectionString::parse(read.write().expose()).unwrap();
             assert_eq!(again.get(keys::PASSWORD), read.get(keys::PASSWORD), "{text}");
         }
-        assert!(ConnectionString::parse("Integrated Security=SSPI").unwrap().is_on(keys::INTEGRATED));
+        assert!(
+            ConnectionString::parse("Integrated Security=SSPI")
+                .unwrap()
+                .is_on(keys::INTEGRATED)
+        );
     }
 
     #[test]
     fn malformed_ones_are_refused_without_showing_them() {
-        for text in ["Server", "=x", "Password=\"secret", "Password='secret'x;Server=a", "PWD={secret"] {
+        for text in [
+            "Server",
+            "=x",
+            "Password=\"secret",
+            "Password='secret'x;Server=a",
+            "PWD={secret",
+        ] {
             let error = ConnectionString::parse(text).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }
@@ -288,7 +329,10 @@ mod tests {
             s.remove(&["app"]);
             s.set(keys::ENCRYPT, Secret::from("True"));
             let written = s.write();
-            assert!(written.expose().starts_with("Server=tcp:mi,1433;User ID=u;Password="), "{password}");
+            assert!(
+                written.expose().starts_with("Server=tcp:mi,1433;User ID=u;Password="),
+                "{password}"
+            );
             let read = ConnectionString::parse(written.expose()).unwrap();
             assert_eq!(read.get(keys::PASSWORD).unwrap().expose(), password);
             assert!(read.is_on(keys::ENCRYPT) && read.get(&["app"]).is_none());

@@ -50,7 +50,10 @@ pub enum SqlError {
         message: String,
     },
     /// The server refused a statement.
-    #[error("{message} (error {number}, level {class}, state {state}, line {line}{})", In(procedure))]
+    #[error(
+        "{message} (error {number}, level {class}, state {state}, line {line}{})",
+        In(procedure)
+    )]
     Statement {
         server: String,
         number: u32,
@@ -123,8 +126,10 @@ pub enum EncryptionKind {
     NotOffered,
     /// The server insists on what the connection's settings forbid.
     Forced,
-    /// It wants or lacks TDS 8.
+    /// It does not speak TDS 8.
     Strict,
+    /// It hangs up on everything but TDS 8, or is no SQL Server.
+    StrictOnly,
     /// Its TLS is older than 1.2, or has no cipher that is still secure.
     Outdated,
     /// The certificate's key or form is too weak whatever one trusts.
@@ -137,6 +142,9 @@ impl EncryptionKind {
             Self::NotOffered => "the server offers no encryption",
             Self::Forced => "the server insists on encryption, which is switched off here",
             Self::Strict => "the server does not speak TDS 8 with strict encryption",
+            Self::StrictOnly => {
+                "the server hung up at the first word, as one does that takes TDS 8 with strict encryption only"
+            }
             Self::Outdated => "the server offers no TLS version and cipher that is still secure",
             Self::WeakCertificate => "the server's certificate is too weak or malformed",
         }
@@ -243,7 +251,8 @@ impl SqlError {
                 match kind {
                     EncryptionKind::NotOffered | EncryptionKind::Outdated => format!("{server} needs TLS 1.2: SQL Server 2016 and later have it; 2008 to 2014 need the update of KB3135244 and Windows with TLS 1.2 enabled. Until then the database administrator can allow a connection without encryption in Connections, on a network where nobody listens."),
                     EncryptionKind::Forced => "Choose Mandatory under Encryption in Connections.".to_owned(),
-                    EncryptionKind::Strict => "Choose Mandatory in place of Strict under Encryption in Connections; only SQL Server 2022 and later speak TDS 8. If the server has Force Strict Encryption on, choose Strict.".to_owned(),
+                    EncryptionKind::Strict => "Choose Mandatory in place of Strict under Encryption in Connections; only SQL Server 2022 and later speak TDS 8.".to_owned(),
+                    EncryptionKind::StrictOnly => format!("If the server has Force Strict Encryption on, choose Strict under Encryption in Connections. If not, check the port in {server}: what answers there may be no SQL Server."),
                     EncryptionKind::WeakCertificate => "The database administrator installs a certificate with an RSA key of at least 2,048 bits, X.509 version 3 (SQL Server Configuration Manager > Protocols > Properties > Certificate), and restarts the service.".to_owned(),
                 },
             ),
@@ -318,21 +327,60 @@ fn login_advice(user: &str, number: u32, message: &str) -> (&'static str, String
 
 /// Numbers and what to do.
 const STATEMENTS: &[(&[u32], &str)] = &[
-    (&[229, 230, 262, 371, 15247], "The login lacks this right. The database administrator adds it to the role sysadmin for the time of the migration: ALTER SERVER ROLE sysadmin ADD MEMBER …, or on 2008: EXEC sp_addsrvrolemember '…', 'sysadmin'."),
-    (&[297, 300], "The login may not see the server's state. The database administrator grants it: GRANT VIEW SERVER STATE TO …"),
-    (&[916], "The login has no user in that database. The database administrator makes one: CREATE USER … FOR LOGIN …, or adds the login to sysadmin."),
-    (&[195, 207, 208], "This version of SQL Server does not know what was asked for."),
-    (&[911], "There is no database of that name any more. Read the facts again."),
-    (&[3201, 3202, 18204, 18210], "SQL Server can't open or write the backup's place. Its service account, not yours, needs the right to write there; for a share write \\\\SERVER\\share\\… and grant the computer account, for a URL look at the credential's SAS. Operating system error 5 is access denied, 53 no such path, 112 disk full."),
-    (&[3013], "The line before this one says why the backup or restore ended."),
-    (&[3035], "A differential backup needs a full one first: run a full backup, not COPY_ONLY."),
-    (&[4208, 4214], "The database's log can't be backed up: set it to the full recovery model and take a full backup: ALTER DATABASE … SET RECOVERY FULL."),
-    (&[3023], "Another backup or change of the same database is running. Wait for it: SELECT session_id, command, percent_complete FROM sys.dm_exec_requests."),
-    (&[9002], "The transaction log is full. Back it up, or give it room: SELECT log_reuse_wait_desc FROM sys.databases."),
+    (
+        &[229, 230, 262, 371, 15247],
+        "The login lacks this right. The database administrator adds it to the role sysadmin for the time of the migration: ALTER SERVER ROLE sysadmin ADD MEMBER …, or on 2008: EXEC sp_addsrvrolemember '…', 'sysadmin'.",
+    ),
+    (
+        &[297, 300],
+        "The login may not see the server's state. The database administrator grants it: GRANT VIEW SERVER STATE TO …",
+    ),
+    (
+        &[916],
+        "The login has no user in that database. The database administrator makes one: CREATE USER … FOR LOGIN …, or adds the login to sysadmin.",
+    ),
+    (
+        &[195, 207, 208],
+        "This version of SQL Server does not know what was asked for.",
+    ),
+    (
+        &[911],
+        "There is no database of that name any more. Read the facts again.",
+    ),
+    (
+        &[3201, 3202, 18204, 18210],
+        "SQL Server can't open or write the backup's place. Its service account, not yours, needs the right to write there; for a share write \\\\SERVER\\share\\… and grant the computer account, for a URL look at the credential's SAS. Operating system error 5 is access denied, 53 no such path, 112 disk full.",
+    ),
+    (
+        &[3013],
+        "The line before this one says why the backup or restore ended.",
+    ),
+    (
+        &[3035],
+        "A differential backup needs a full one first: run a full backup, not COPY_ONLY.",
+    ),
+    (
+        &[4208, 4214],
+        "The database's log can't be backed up: set it to the full recovery model and take a full backup: ALTER DATABASE … SET RECOVERY FULL.",
+    ),
+    (
+        &[3023],
+        "Another backup or change of the same database is running. Wait for it: SELECT session_id, command, percent_complete FROM sys.dm_exec_requests.",
+    ),
+    (
+        &[9002],
+        "The transaction log is full. Back it up, or give it room: SELECT log_reuse_wait_desc FROM sys.databases.",
+    ),
     (&[1105], "The file group is full. Give the data file or its disk room."),
-    (&[33111], "The certificate that encrypts this database is not on this server. Export it on the source with its private key, and import it here first."),
+    (
+        &[33111],
+        "The certificate that encrypts this database is not on this server. Export it on the source with its private key, and import it here first.",
+    ),
     (&[1205], "The statement lost against another one (deadlock). Try again."),
-    (&[927], "The database is being restored; nobody can use it until that has ended."),
+    (
+        &[927],
+        "The database is being restored; nobody can use it until that has ended.",
+    ),
 ];
 
 #[cfg(test)]
@@ -360,13 +408,25 @@ mod tests {
             state: 1,
             message: "Login failed.".into(),
         };
-        let mut all: Vec<SqlError> = STATEMENTS.iter().flat_map(|(n, _)| n.iter()).map(|n| statement(*n)).collect();
+        let mut all: Vec<SqlError> = STATEMENTS
+            .iter()
+            .flat_map(|(n, _)| n.iter())
+            .map(|n| statement(*n))
+            .collect();
         all.extend([4060, 18452, 18456, 18470, 18486, 18488, 40615].map(|n| login(n, "u]x")));
         all.push(login(18456, r"CONTOSO\x"));
         all.push(statement(1));
         for e in all {
             let a = e.advice();
-            assert!(a.hint.len() > 20 && a.hint.ends_with(['.', ')', ';']) || a.hint.contains("EXEC ") || a.hint.contains("ALTER ") || a.hint.contains("GRANT ") || a.hint.contains("SELECT "), "{}", a.hint);
+            assert!(
+                a.hint.len() > 20 && a.hint.ends_with(['.', ')', ';'])
+                    || a.hint.contains("EXEC ")
+                    || a.hint.contains("ALTER ")
+                    || a.hint.contains("GRANT ")
+                    || a.hint.contains("SELECT "),
+                "{}",
+                a.hint
+            );
             assert!(!a.title.ends_with('.') && !a.detail.is_empty());
         }
         assert!(login(18470, "u]x").advice().hint.contains("ALTER LOGIN [u]]x] ENABLE"));
@@ -375,7 +435,13 @@ mod tests {
     #[test]
     fn classes_follow_the_numbers() {
         use ErrorClass::*;
-        for (number, class) in [(1205, Transient), (3023, Conflict), (229, Auth), (3201, Permanent), (207, Permanent)] {
+        for (number, class) in [
+            (1205, Transient),
+            (3023, Conflict),
+            (229, Auth),
+            (3201, Permanent),
+            (207, Permanent),
+        ] {
             assert_eq!(statement(number).class(), class, "{number}");
         }
         assert!(statement(207).is_unknown_here() && !statement(229).is_unknown_here());

@@ -11,11 +11,14 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
+use tds_protocol::{
+    login7::Login7,
+    prelogin::{EncryptionLevel, PreLogin},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
 };
-use tds_protocol::{login7::Login7, prelogin::{EncryptionLevel, PreLogin}};
 use tokio_rustls::client::TlsStream;
 use winauth::{NextBytes, NtlmV2ClientBuilder};
 
@@ -131,11 +134,15 @@ pub(crate) async fn ntlm(
     service: String,
 ) -> io::Result<Vec<u8>> {
     let (domain, user) = account;
-    let mut exchange = NtlmV2ClientBuilder::new()
-        .target_spn(service)
-        .build(domain.map(str::to_owned), user.to_owned(), password.to_owned());
+    let mut exchange = NtlmV2ClientBuilder::new().target_spn(service).build(
+        domain.map(str::to_owned),
+        user.to_owned(),
+        password.to_owned(),
+    );
     let mut next = |from: Option<&[u8]>| {
-        let bytes = exchange.next_bytes(from).map_err(|e| malformed(&format!("NTLM: {e}")))?;
+        let bytes = exchange
+            .next_bytes(from)
+            .map_err(|e| malformed(&format!("NTLM: {e}")))?;
         bytes.ok_or_else(|| malformed("NTLM has nothing to say"))
     };
     let login = login.with_integrated_auth(next(None)?);
@@ -146,7 +153,10 @@ pub(crate) async fn ntlm(
         return Ok(challenge.raw);
     };
     let length = usize::from(u16::from_le_bytes([low, high]));
-    let token = challenge.payload.get(3..3 + length).ok_or_else(|| malformed("its challenge ends early"))?;
+    let token = challenge
+        .payload
+        .get(3..3 + length)
+        .ok_or_else(|| malformed("its challenge ends early"))?;
     write_message(to, SSPI, &next(Some(token))?).await?;
     Ok(read_message(to).await?.raw)
 }

@@ -32,8 +32,16 @@ impl Target {
         {
             match protocol.to_ascii_lowercase().as_str() {
                 "tcp" => rest = after.trim(),
-                "np" => return Err(bad("named pipes are not supported; write tcp: and turn TCP/IP on in SQL Server Configuration Manager.")),
-                "lpc" => return Err(bad("shared memory works on the same computer only; write tcp: and turn TCP/IP on.")),
+                "np" => {
+                    return Err(bad(
+                        "named pipes are not supported; write tcp: and turn TCP/IP on in SQL Server Configuration Manager.",
+                    ));
+                }
+                "lpc" => {
+                    return Err(bad(
+                        "shared memory works on the same computer only; write tcp: and turn TCP/IP on.",
+                    ));
+                }
                 "admin" => return Err(bad("the dedicated administrator connection is not supported.")),
                 _ => return Err(bad("its protocol is not known; write tcp:.")),
             }
@@ -42,12 +50,17 @@ impl Target {
             return Err(bad("named pipes are not supported; write the computer's name."));
         }
         if rest.to_ascii_lowercase().starts_with("(localdb)") {
-            return Err(bad("LocalDB belongs to one user on one computer. Attach the database to an instance first."));
+            return Err(bad(
+                "LocalDB belongs to one user on one computer. Attach the database to an instance first.",
+            ));
         }
         let (place, port) = match rest.rsplit_once(',') {
             Some((place, port)) => {
                 let port = port.trim().parse::<u16>().ok().filter(|p| *p > 0);
-                (place.trim(), Some(port.ok_or_else(|| bad("the port after the comma must be a number from 1 to 65535."))?))
+                (
+                    place.trim(),
+                    Some(port.ok_or_else(|| bad("the port after the comma must be a number from 1 to 65535."))?),
+                )
             }
             None => (rest, None),
         };
@@ -113,9 +126,26 @@ mod tests {
             ("10.0.0.5,1433", "10.0.0.5", None, Some(1433)),
         ] {
             let read = Target::parse(text).unwrap();
-            assert_eq!((read.host.as_str(), read.instance.as_deref(), read.port), (host, instance, port), "{text}");
+            assert_eq!(
+                (read.host.as_str(), read.instance.as_deref(), read.port),
+                (host, instance, port),
+                "{text}"
+            );
         }
-        for text in ["", "np:SQLVM", r"\\SQLVM\pipe\sql\query", "SQLVM,x", "SQLVM,0", "SQLVM,70000", r"SQLVM\", r"(LocalDB)\v11.0", "a b", "lpc:x", "admin:x", "http:x"] {
+        for text in [
+            "",
+            "np:SQLVM",
+            r"\\SQLVM\pipe\sql\query",
+            "SQLVM,x",
+            "SQLVM,0",
+            "SQLVM,70000",
+            r"SQLVM\",
+            r"(LocalDB)\v11.0",
+            "a b",
+            "lpc:x",
+            "admin:x",
+            "http:x",
+        ] {
             assert!(Target::parse(text).is_err(), "{text}");
         }
     }

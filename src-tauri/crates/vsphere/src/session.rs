@@ -5,7 +5,6 @@ use crate::error::VsphereError;
 use crate::network::Credentials;
 use crate::soap::{Call, Endpoint, OLDEST, Received, Wire, action};
 use crate::time::{SystemTime, Time};
-use trust::Trust;
 use crate::xml::Node;
 use jiff::{SignedDuration, Timestamp};
 use plan::Trace;
@@ -15,6 +14,7 @@ use reqwest::header::HeaderValue;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use trust::Trust;
 
 /// A session that was not used for so long is used once. vCenter ends idle ones after 30 minutes by default.
 const KEEP_ALIVE: SignedDuration = SignedDuration::from_mins(10);

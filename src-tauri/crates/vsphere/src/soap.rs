@@ -2,7 +2,6 @@
 
 use crate::error::{UnreachableKind, VsphereError};
 use crate::network::Via;
-use trust::{Trust, Verifier};
 use crate::xml::{self, Node, escape};
 use jiff::Timestamp;
 use plan::design::VCenterConnection;
@@ -12,6 +11,7 @@ use secrets::Secret;
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use trust::{Trust, Verifier};
 use url::Url;
 
 /// One page of an inventory is below 1 MiB; the largest single answer, the privileges of all roles, too. Counted after

@@ -206,7 +206,10 @@ pub(crate) fn database_caller(world: &World, token: &str) -> Result<String, &'st
     if audience != "https://database.windows.net" {
         return Err(" The token was obtained for another audience.");
     }
-    if claims["exp"].as_i64().is_none_or(|exp| exp <= world.token_now().as_second()) {
+    if claims["exp"]
+        .as_i64()
+        .is_none_or(|exp| exp <= world.token_now().as_second())
+    {
         return Err(" Token is expired.");
     }
     let name = claims["upn"].as_str().or(claims["appid"].as_str());

@@ -168,7 +168,10 @@ impl Spec {
                 Login {
                     sysadmin: false,
                     default_database: "SmartHotelDB".into(),
-                    ..login("smarthotel", &format!("Lab-{}-9", guid(seed, "application's login").simple()))
+                    ..login(
+                        "smarthotel",
+                        &format!("Lab-{}-9", guid(seed, "application's login").simple()),
+                    )
                 },
             ],
             databases: vec![Database::default()],
@@ -214,7 +217,9 @@ pub struct Instance {
 
 impl std::fmt::Debug for Instance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Instance").field("spec", &self.spec).finish_non_exhaustive()
+        f.debug_struct("Instance")
+            .field("spec", &self.spec)
+            .finish_non_exhaustive()
     }
 }
 
@@ -319,7 +324,9 @@ impl Instance {
         } else {
             format!("{database}.{schema}.{object}")
         };
-        self.tables.get(&key.to_lowercase()).map(|t| (t.source.as_str(), t.scope))
+        self.tables
+            .get(&key.to_lowercase())
+            .map(|t| (t.source.as_str(), t.scope))
     }
 
     pub fn columns(&self, source: &str) -> &[String] {
@@ -358,9 +365,9 @@ impl Instance {
             "isclustered" | "isintegratedsecurityonly" => Some(Sql::Integer(0)),
             "ishadrenabled" => since(2012, Some(Sql::Integer(0))),
             "isxtpsupported" => since(2014, Some(Sql::Integer(1))),
-            "filestreamconfiguredlevel" => {
-                Some(Sql::Integer(i64::from(self.spec.databases.iter().any(|d| d.filestream))))
-            }
+            "filestreamconfiguredlevel" => Some(Sql::Integer(i64::from(
+                self.spec.databases.iter().any(|d| d.filestream),
+            ))),
             "instancedefaultdatapath" => since(2012, text(r"C:\SQLData\")),
             "instancedefaultbackuppath" => since(2019, text(r"C:\SQLBackup\")),
             _ => None,
@@ -392,10 +399,15 @@ impl Instance {
         let properties: BTreeMap<String, Option<Sql>> =
             NAMES.iter().map(|n| ((*n).to_owned(), self.property(n))).collect();
         let flags = FunctionFlags::SQLITE_UTF8;
-        self.engine.create_scalar_function("serverproperty", 1, flags, move |c| {
-            let name: String = c.get(0)?;
-            Ok(properties.get(&name.to_lowercase()).cloned().flatten().unwrap_or(Sql::Null))
-        })?;
+        self.engine
+            .create_scalar_function("serverproperty", 1, flags, move |c| {
+                let name: String = c.get(0)?;
+                Ok(properties
+                    .get(&name.to_lowercase())
+                    .cloned()
+                    .flatten()
+                    .unwrap_or(Sql::Null))
+            })?;
         let session = |context: &Arc<Mutex<Session>>| context.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for name in ["suser_sname", "suser_name", "original_login", "user_name"] {
             let context = self.context.clone();
@@ -414,7 +426,8 @@ impl Instance {
         let day = civil(now).to_string();
         for name in ["getdate", "sysdatetime", "getutcdate", "sysutcdatetime"] {
             let day = day.clone();
-            self.engine.create_scalar_function(name, 0, flags, move |_| Ok(day.clone()))?;
+            self.engine
+                .create_scalar_function(name, 0, flags, move |_| Ok(day.clone()))?;
         }
         Ok(())
     }
@@ -426,7 +439,9 @@ impl Instance {
         let own = usize::from(scope == Scope::Database);
         // A name must stay a text, whatever it looks like: SQLite goes by the letters of a type.
         let of = |t: &str| t.replace("sysname", "nvarchar(128)").replace("(max)", " max");
-        let declared = kept.iter().map(|i| format!("\"{}\" {} COLLATE NOCASE", columns[*i].0, of(columns[*i].1)));
+        let declared = kept
+            .iter()
+            .map(|i| format!("\"{}\" {} COLLATE NOCASE", columns[*i].0, of(columns[*i].1)));
         let hidden = (own == 1).then(|| "\"#db\" TEXT COLLATE NOCASE".to_owned());
         let declared: Vec<String> = hidden.into_iter().chain(declared).collect();
         let marks = vec!["?"; kept.len() + own].join(",");
@@ -469,20 +484,36 @@ impl Instance {
             (1539, "max degree of parallelism", 0),
             (1562, "clr enabled", 0),
             (1579, "backup compression default", 0),
-            (1580, "filestream access level", i64::from(spec.databases.iter().any(|d| d.filestream)) * 2),
+            (
+                1580,
+                "filestream access level",
+                i64::from(spec.databases.iter().any(|d| d.filestream)) * 2,
+            ),
             (16390, "xp_cmdshell", 0),
             (16391, "Ad Hoc Distributed Queries", 0),
         ];
-        let rows = settings.iter().map(|(id, n, v)| vec![int(*id), text(n), int(*v), int(*v)]).collect();
+        let rows = settings
+            .iter()
+            .map(|(id, n, v)| vec![int(*id), text(n), int(*v), int(*v)])
+            .collect();
         self.make(
             "sys.configurations",
             Server,
-            &[("configuration_id", "int", 0), ("name", "nvarchar(35)", 0), ("value", "int", 0), ("value_in_use", "int", 0)],
+            &[
+                ("configuration_id", "int", 0),
+                ("name", "nvarchar(35)", 0),
+                ("value", "int", 0),
+                ("value_in_use", "int", 0),
+            ],
             rows,
         )?;
         let rows = (spec.logins.iter().enumerate())
             .map(|(i, l)| {
-                let (kind, words) = if l.windows { ("U", "WINDOWS_LOGIN") } else { ("S", "SQL_LOGIN") };
+                let (kind, words) = if l.windows {
+                    ("U", "WINDOWS_LOGIN")
+                } else {
+                    ("S", "SQL_LOGIN")
+                };
                 vec![
                     text(&l.name),
                     int(260 + i as i64),
@@ -494,8 +525,24 @@ impl Instance {
                 ]
             })
             .chain([
-                vec![text("sa"), int(1), Sql::Blob(vec![1]), text("S"), text("SQL_LOGIN"), int(1), text("master")],
-                vec![text("sysadmin"), int(3), Sql::Blob(vec![3]), text("R"), text("SERVER_ROLE"), int(0), Sql::Null],
+                vec![
+                    text("sa"),
+                    int(1),
+                    Sql::Blob(vec![1]),
+                    text("S"),
+                    text("SQL_LOGIN"),
+                    int(1),
+                    text("master"),
+                ],
+                vec![
+                    text("sysadmin"),
+                    int(3),
+                    Sql::Blob(vec![3]),
+                    text("R"),
+                    text("SERVER_ROLE"),
+                    int(0),
+                    Sql::Null,
+                ],
             ])
             .collect();
         self.make(
@@ -522,11 +569,25 @@ impl Instance {
             &[("role_principal_id", "int", 0), ("member_principal_id", "int", 0)],
             members,
         )?;
-        let own = vec![int(0), text(&self.full_name()), text("SQL Server"), text("SQLNCLI"), text(&self.full_name()), int(0)];
+        let own = vec![
+            int(0),
+            text(&self.full_name()),
+            text("SQL Server"),
+            text("SQLNCLI"),
+            text(&self.full_name()),
+            int(0),
+        ];
         let rows = [own]
             .into_iter()
             .chain(spec.linked_servers.iter().zip(1..).map(|(name, id)| {
-                vec![int(id), text(name), text("SQL Server"), text("SQLNCLI"), text(name), int(1)]
+                vec![
+                    int(id),
+                    text(name),
+                    text("SQL Server"),
+                    text("SQLNCLI"),
+                    text(name),
+                    int(1),
+                ]
             }))
             .collect();
         self.make(
@@ -542,11 +603,20 @@ impl Instance {
             ],
             rows,
         )?;
-        let rows = spec.credentials.iter().zip(65536..).map(|(n, id)| vec![int(id), text(n), text(r"CONTOSO\svc-agent")]).collect();
+        let rows = spec
+            .credentials
+            .iter()
+            .zip(65536..)
+            .map(|(n, id)| vec![int(id), text(n), text(r"CONTOSO\svc-agent")])
+            .collect();
         self.make(
             "sys.credentials",
             Server,
-            &[("credential_id", "int", 0), ("name", "sysname", 0), ("credential_identity", "nvarchar(4000)", 0)],
+            &[
+                ("credential_id", "int", 0),
+                ("name", "sysname", 0),
+                ("credential_identity", "nvarchar(4000)", 0),
+            ],
             rows,
         )?;
         let jobs: Vec<(String, &str)> = spec
@@ -554,11 +624,19 @@ impl Instance {
             .iter()
             .map(|n| (guid(u64::from(spec.year), n).to_string().to_uppercase(), *n))
             .collect();
-        let rows = jobs.iter().map(|(id, n)| vec![text(id), text(n), int(1), Sql::Blob(vec![1])]).collect();
+        let rows = jobs
+            .iter()
+            .map(|(id, n)| vec![text(id), text(n), int(1), Sql::Blob(vec![1])])
+            .collect();
         self.make(
             "msdb.dbo.sysjobs",
             Server,
-            &[("job_id", "uniqueidentifier", 0), ("name", "sysname", 0), ("enabled", "tinyint", 0), ("owner_sid", "varbinary(85)", 0)],
+            &[
+                ("job_id", "uniqueidentifier", 0),
+                ("name", "sysname", 0),
+                ("enabled", "tinyint", 0),
+                ("owner_sid", "varbinary(85)", 0),
+            ],
             rows,
         )?;
         let rows = jobs
@@ -607,7 +685,11 @@ impl Instance {
             })
             .collect();
         let all: Vec<(i64, &Database)> = (1..).zip(system.iter().chain(&spec.databases)).collect();
-        let mut certificates: Vec<&str> = all.iter().map(|(_, d)| d.certificate).filter(|c| !c.is_empty()).collect();
+        let mut certificates: Vec<&str> = all
+            .iter()
+            .map(|(_, d)| d.certificate)
+            .filter(|c| !c.is_empty())
+            .collect();
         certificates.sort_unstable();
         certificates.dedup();
         let thumbprint = |name: &str| Sql::Blob(guid(7, name).as_bytes().repeat(2)[..20].to_vec());
@@ -675,13 +757,42 @@ impl Instance {
         let mut keys = vec![];
         for (id, d) in &all {
             let mut file = |n: i64, kind: i64, words: &str, name: String, path: String, mib: u32| {
-                files.push(vec![int(*id), int(n), int(kind), text(words), text(&name), text(&path), int(i64::from(mib) * 128)]);
+                files.push(vec![
+                    int(*id),
+                    int(n),
+                    int(kind),
+                    text(words),
+                    text(&name),
+                    text(&path),
+                    int(i64::from(mib) * 128),
+                ]);
             };
             let folder = r"C:\SQLData";
-            file(1, 0, "ROWS", d.name.clone(), format!(r"{folder}\{}.mdf", d.name), d.data_mib);
-            file(2, 1, "LOG", format!("{}_log", d.name), format!(r"{folder}\{}_log.ldf", d.name), d.log_mib);
+            file(
+                1,
+                0,
+                "ROWS",
+                d.name.clone(),
+                format!(r"{folder}\{}.mdf", d.name),
+                d.data_mib,
+            );
+            file(
+                2,
+                1,
+                "LOG",
+                format!("{}_log", d.name),
+                format!(r"{folder}\{}_log.ldf", d.name),
+                d.log_mib,
+            );
             if d.memory_optimised || d.filestream {
-                file(3, 2, "FILESTREAM", format!("{}_fs", d.name), format!(r"{folder}\{}_fs", d.name), 64);
+                file(
+                    3,
+                    2,
+                    "FILESTREAM",
+                    format!("{}_fs", d.name),
+                    format!(r"{folder}\{}_fs", d.name),
+                    64,
+                );
             }
             if !d.certificate.is_empty() {
                 keys.push(vec![int(*id), int(3), thumbprint(d.certificate), text("CERTIFICATE")]);
@@ -717,7 +828,15 @@ impl Instance {
             .zip(260..)
             .map(|(name, id)| {
                 let expiry = text("2030-01-01T00:00:00");
-                vec![text("master"), text(name), int(id), text("MK"), expiry, thumbprint(name), Sql::Null]
+                vec![
+                    text("master"),
+                    text(name),
+                    int(id),
+                    text("MK"),
+                    expiry,
+                    thumbprint(name),
+                    Sql::Null,
+                ]
             })
             .collect();
         self.make(
@@ -738,21 +857,52 @@ impl Instance {
         for (_, d) in &all {
             let db = text(&d.name);
             let mut principal = |name: &str, id: i64, sid: Sql, kind: &str, words: &str, proof: &str| {
-                let row = [text(name), int(id), text(kind), text(words), sid, text("dbo"), text(proof)];
+                let row = [
+                    text(name),
+                    int(id),
+                    text(kind),
+                    text(words),
+                    sid,
+                    text("dbo"),
+                    text(proof),
+                ];
                 principals.push([db.clone()].into_iter().chain(row).collect());
             };
             principal("dbo", 1, sid(d.owner), "S", "SQL_USER", "INSTANCE");
             principal("guest", 2, Sql::Blob(vec![0]), "S", "SQL_USER", "NONE");
             for (user, id) in d.users.iter().zip(5..) {
                 let windows = user.login.as_ref().is_some_and(|l| l.contains('\\'));
-                let (kind, words) = if windows { ("U", "WINDOWS_USER") } else { ("S", "SQL_USER") };
-                let whose = user.login.clone().unwrap_or_else(|| format!("{} of another server", user.name));
-                principal(&user.name, id, sid(&whose), kind, words, if windows { "WINDOWS" } else { "INSTANCE" });
+                let (kind, words) = if windows {
+                    ("U", "WINDOWS_USER")
+                } else {
+                    ("S", "SQL_USER")
+                };
+                let whose = user
+                    .login
+                    .clone()
+                    .unwrap_or_else(|| format!("{} of another server", user.name));
+                principal(
+                    &user.name,
+                    id,
+                    sid(&whose),
+                    kind,
+                    words,
+                    if windows { "WINDOWS" } else { "INSTANCE" },
+                );
             }
             if d.contained {
-                principal("own-user", 50, sid(&format!("{} own", d.name)), "S", "SQL_USER", "DATABASE");
+                principal(
+                    "own-user",
+                    50,
+                    sid(&format!("{} own", d.name)),
+                    "S",
+                    "SQL_USER",
+                    "DATABASE",
+                );
             }
-            let group = |name: &str, id: i64, kind: &str, words: &str| vec![db.clone(), text(name), int(id), text(kind), text(words)];
+            let group = |name: &str, id: i64, kind: &str, words: &str| {
+                vec![db.clone(), text(name), int(id), text(kind), text(words)]
+            };
             groups.push(group("PRIMARY", 1, "FG", "ROWS_FILEGROUP"));
             if d.memory_optimised && spec.year >= 2014 {
                 groups.push(group("MEMORY", 2, "FX", "MEMORY_OPTIMIZED_DATA_FILEGROUP"));
@@ -765,7 +915,14 @@ impl Instance {
                     Some((server, database)) => (text(server), database),
                     None => (Sql::Null, used.as_str()),
                 };
-                uses.push(vec![db.clone(), int(id), server, text(database), text("dbo"), text("Prices")]);
+                uses.push(vec![
+                    db.clone(),
+                    int(id),
+                    server,
+                    text(database),
+                    text("dbo"),
+                    text("Prices"),
+                ]);
             }
             if let Some(procedure) = &d.procedure {
                 modules.push(vec![db.clone(), int(90), text(procedure)]);
@@ -788,7 +945,12 @@ impl Instance {
         self.make(
             "sys.filegroups",
             Scope::Database,
-            &[("name", "sysname", 0), ("data_space_id", "int", 0), ("type", "char(2)", 0), ("type_desc", "nvarchar(60)", 0)],
+            &[
+                ("name", "sysname", 0),
+                ("data_space_id", "int", 0),
+                ("type", "char(2)", 0),
+                ("type_desc", "nvarchar(60)", 0),
+            ],
             groups,
         )?;
         self.make(
@@ -894,20 +1056,43 @@ impl Instance {
         let Some(database) = self.database("SmartHotelDB").map(str::to_owned) else {
             return Ok(());
         };
-        let hotels = [(1, "Secret Camp", "Seattle", 4.5), (2, "Grand Plaza", "New York", 4.1), (3, "Hôtel Étoile", "Paris", 4.8)];
-        let rows = hotels.iter().map(|(id, n, c, r)| vec![int(*id), text(n), text(c), Sql::Real(*r)]).collect();
+        let hotels = [
+            (1, "Secret Camp", "Seattle", 4.5),
+            (2, "Grand Plaza", "New York", 4.1),
+            (3, "Hôtel Étoile", "Paris", 4.8),
+        ];
+        let rows = hotels
+            .iter()
+            .map(|(id, n, c, r)| vec![int(*id), text(n), text(c), Sql::Real(*r)])
+            .collect();
         self.make(
             &format!("{database}.dbo.Hotels"),
             Scope::Server,
-            &[("Id", "int", 0), ("Name", "nvarchar(100)", 0), ("City", "nvarchar(60)", 0), ("Rating", "float", 0)],
+            &[
+                ("Id", "int", 0),
+                ("Name", "nvarchar(100)", 0),
+                ("City", "nvarchar(60)", 0),
+                ("Rating", "float", 0),
+            ],
             rows,
         )?;
         let rows = (1..=40)
             .map(|n| {
                 let guest = format!("guest{n}@contoso.com");
                 let day = format!("2026-11-{:02}T14:30:00", n % 28 + 1);
-                let note = if n % 5 == 0 { Sql::Null } else { text("ruhiges Zimmer, 客室") };
-                vec![int(n), int(n % 3 + 1), text(&guest), text(&day), int(i64::from(n % 2 == 0)), note]
+                let note = if n % 5 == 0 {
+                    Sql::Null
+                } else {
+                    text("ruhiges Zimmer, 客室")
+                };
+                vec![
+                    int(n),
+                    int(n % 3 + 1),
+                    text(&guest),
+                    text(&day),
+                    int(i64::from(n % 2 == 0)),
+                    note,
+                ]
             })
             .collect();
         self.make(
@@ -944,5 +1129,8 @@ fn sid(name: &str) -> Sql {
 
 /// Server's local time, which is UTC.
 fn civil(at: Timestamp) -> DateTime {
-    at.to_zoned(TimeZone::UTC).datetime().round(jiff::Unit::Second).unwrap_or_default()
+    at.to_zoned(TimeZone::UTC)
+        .datetime()
+        .round(jiff::Unit::Second)
+        .unwrap_or_default()
 }

@@ -246,7 +246,12 @@ impl From<io::Error> for Denied {
 }
 
 fn failed(user: &str, why: &str) -> Denied {
-    Denied::Message(Message::error(18456, 1, 14, format!("Login failed for user '{user}'.{why}")))
+    Denied::Message(Message::error(
+        18456,
+        1,
+        14,
+        format!("Login failed for user '{user}'.{why}"),
+    ))
 }
 
 impl<'a> Connection<'a> {
@@ -326,7 +331,10 @@ impl<'a> Connection<'a> {
         );
         tokens.collation();
         tokens.change(2, "us_english", "");
-        tokens.message(&self.server, &say(5703, "Changed language setting to us_english.".into()));
+        tokens.message(
+            &self.server,
+            &say(5703, "Changed language setting to us_english.".into()),
+        );
         // Also around TDS 8 a client may speak of 7.4, and most do.
         let version = self.service.with(|i| i.version());
         tokens.login_ack(login.version, version);
@@ -367,7 +375,10 @@ impl<'a> Connection<'a> {
             if user.disabled {
                 return deny(
                     18470,
-                    format!("Login failed for user '{}'. Reason: The account is disabled.", user.name),
+                    format!(
+                        "Login failed for user '{}'. Reason: The account is disabled.",
+                        user.name
+                    ),
                 );
             }
             if user.must_change {
@@ -424,7 +435,7 @@ impl<'a> Connection<'a> {
         let filetime = (self.service.gate.clock.now().as_second() + 11_644_473_600) as u64 * 10_000_000;
         let computer = self.service.with(|i| i.spec.computer.clone());
         let mut tokens = Tokens::default();
-        tokens.sspi(&ntlm::challenge(nonce, "CONTOSO", &computer, filetime));
+        tokens.sspi(&ntlm::challenge(first, nonce, "CONTOSO", &computer, filetime));
         self.reply(&tokens).await?;
         let (of, message) = wire::read_message(&mut self.pipe).await?;
         if !matches!(of, kind::SSPI | kind::LOGIN) {
@@ -595,4 +606,3 @@ fn named(declared: Option<&str>, values: &[(String, Value)]) -> Vec<(String, Val
         .map(|(i, (n, v))| (name(i, n), v.clone()))
         .collect()
 }
-

@@ -10,6 +10,8 @@ const SIGNATURE: &[u8] = b"NTLMSSP\0";
 /// Unicode, request target, NTLM, always sign, target is a domain, extended session security, target information,
 /// version, 128 bits, key exchange, 56 bits.
 const FLAGS: u32 = 0xE289_8205;
+/// Signing and sealing, which a server agrees to when the client wants them.
+const WISHES: u32 = 0x30;
 
 /// Who answered a challenge, as the client spells it.
 pub struct Answer {
@@ -18,8 +20,8 @@ pub struct Answer {
     response: Vec<u8>,
 }
 
-/// The second of NTLM's three messages. `filetime` counts 100 ns since 1601.
-pub fn challenge(nonce: [u8; 8], domain: &str, computer: &str, filetime: u64) -> Vec<u8> {
+/// The second of NTLM's three messages, after the first. `filetime` counts 100 ns since 1601.
+pub fn challenge(first: &[u8], nonce: [u8; 8], domain: &str, computer: &str, filetime: u64) -> Vec<u8> {
     let wide = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
     let target = wide(domain);
     let mut info = vec![];
@@ -31,7 +33,10 @@ pub fn challenge(nonce: [u8; 8], domain: &str, computer: &str, filetime: u64) ->
     pair(2, &target);
     pair(1, &wide(computer));
     pair(4, &wide(&format!("{}.com", domain.to_lowercase())));
-    pair(3, &wide(&format!("{}.{}.com", computer.to_lowercase(), domain.to_lowercase())));
+    pair(
+        3,
+        &wide(&format!("{}.{}.com", computer.to_lowercase(), domain.to_lowercase())),
+    );
     pair(7, &filetime.to_le_bytes());
     pair(0, &[]);
     let mut message = SIGNATURE.to_vec();
@@ -42,7 +47,11 @@ pub fn challenge(nonce: [u8; 8], domain: &str, computer: &str, filetime: u64) ->
     };
     message.put_u32_le(2);
     place(&mut message, target.len(), 56);
-    message.put_u32_le(FLAGS);
+    let asked = first
+        .get(12..16)
+        .and_then(|f| f.try_into().ok())
+        .map_or(0, u32::from_le_bytes);
+    message.put_u32_le(FLAGS | (asked & WISHES));
     message.put_slice(&nonce);
     message.put_u64_le(0);
     place(&mut message, info.len(), 56 + target.len());

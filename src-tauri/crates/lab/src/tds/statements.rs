@@ -54,7 +54,12 @@ pub fn read(batch: &str) -> Result<Vec<Statement>, Message> {
         .map_err(|e| {
             // The lab's own words come after SQL Server's: they name what its reader did not understand.
             let near = batch.split_whitespace().next().unwrap_or_default();
-            Message::error(102, 1, 15, format!("Incorrect syntax near '{near}'. (The lab can't read this: {e})"))
+            Message::error(
+                102,
+                1,
+                15,
+                format!("Incorrect syntax near '{near}'. (The lab can't read this: {e})"),
+            )
         })
 }
 
@@ -73,7 +78,12 @@ impl Instance {
             Statement::WaitFor(wait) => match (wait.wait_type, &wait.expr) {
                 (WaitForType::Delay, Expr::Value(v)) => match clock(&v.value.to_string()) {
                     Some(d) => Outcome::Wait(d),
-                    None => Outcome::Refused(Message::error(148, 1, 15, "Incorrect time syntax in time string used with WAITFOR.")),
+                    None => Outcome::Refused(Message::error(
+                        148,
+                        1,
+                        15,
+                        "Incorrect time syntax in time string used with WAITFOR.",
+                    )),
                 },
                 _ => Outcome::Refused(syntax("WAITFOR")),
             },
@@ -118,7 +128,11 @@ impl Instance {
             .columns()
             .enumerate()
             .map(|(i, c)| {
-                let declared = types.get(i).copied().flatten().or_else(|| c.decl_type().and_then(type_of));
+                let declared = types
+                    .get(i)
+                    .copied()
+                    .flatten()
+                    .or_else(|| c.decl_type().and_then(type_of));
                 (c.name().to_owned(), declared)
             })
             .collect();
@@ -192,7 +206,9 @@ pub fn type_of(declared: &str) -> Option<Type> {
         "bigint" => Type::BigInt,
         "float" | "real" | "money" => Type::Float,
         "numeric" | "decimal" => {
-            let digits = lower.split_once('(').and_then(|(_, r)| r.trim_end_matches(')').split_once(','));
+            let digits = lower
+                .split_once('(')
+                .and_then(|(_, r)| r.trim_end_matches(')').split_once(','));
             let (precision, scale) = digits.unwrap_or(("18", "0"));
             Type::Numeric(precision.trim().parse().ok()?, scale.trim().parse().ok()?)
         }
@@ -216,7 +232,10 @@ fn outermost(query: &Query) -> Option<&Select> {
 
 fn cast_types(query: &Query) -> Vec<Option<Type>> {
     let items = outermost(query).map(|s| s.projection.as_slice()).unwrap_or_default();
-    if items.iter().any(|i| matches!(i, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))) {
+    if items
+        .iter()
+        .any(|i| matches!(i, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)))
+    {
         return vec![];
     }
     let of = |i: &SelectItem| match i {
@@ -232,12 +251,13 @@ fn cast_types(query: &Query) -> Vec<Option<Type>> {
 /// Whether each column of the result has a name.
 fn aliases(query: &Query) -> Vec<bool> {
     let items = outermost(query).map(|s| s.projection.as_slice()).unwrap_or_default();
-    if items.iter().any(|i| matches!(i, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))) {
+    if items
+        .iter()
+        .any(|i| matches!(i, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)))
+    {
         return vec![];
     }
-    let named = |i: &SelectItem| {
-        !matches!(i, SelectItem::UnnamedExpr(e) if !matches!(e, Expr::Identifier(_) | Expr::CompoundIdentifier(_)))
-    };
+    let named = |i: &SelectItem| !matches!(i, SelectItem::UnnamedExpr(e) if !matches!(e, Expr::Identifier(_) | Expr::CompoundIdentifier(_)));
     items.iter().map(named).collect()
 }
 
@@ -248,15 +268,29 @@ fn refusal(e: &rusqlite::Error) -> Message {
     match text.split_once("no such column: ") {
         Some((_, column)) => {
             let column = column.split(" in ").next().unwrap_or_default();
-            let column = column.rsplit('.').next().unwrap_or_default().trim_matches(['"', '[', ']']);
+            let column = column
+                .rsplit('.')
+                .next()
+                .unwrap_or_default()
+                .trim_matches(['"', '[', ']']);
             Message::error(207, 1, 16, format!("Invalid column name '{column}'."))
         }
         None => match text.split_once("no such function: ") {
             Some((_, name)) => {
                 let name = name.split(" in ").next().unwrap_or_default();
-                Message::error(195, 10, 15, format!("'{name}' is not a recognized built-in function name."))
+                Message::error(
+                    195,
+                    10,
+                    15,
+                    format!("'{name}' is not a recognized built-in function name."),
+                )
             }
-            None => Message::error(102, 1, 15, format!("Incorrect syntax. (The lab can't answer this: {text})")),
+            None => Message::error(
+                102,
+                1,
+                15,
+                format!("Incorrect syntax. (The lab can't answer this: {text})"),
+            ),
         },
     }
 }
@@ -308,7 +342,14 @@ impl Rewrite<'_> {
             [o] => (None, "dbo", o),
             [s, o] => (None, s.as_str(), o),
             [d, s, o] => (Some(d), if s.is_empty() { "dbo" } else { s.as_str() }, o),
-            _ => return Err(Message::error(7202, 2, 11, format!("Could not find server '{}' in sys.servers.", parts[0]))),
+            _ => {
+                return Err(Message::error(
+                    7202,
+                    2,
+                    11,
+                    format!("Could not find server '{}' in sys.servers.", parts[0]),
+                ));
+            }
         };
         let database = match database {
             Some(d) => self.instance.database(d).ok_or_else(|| no_object(&shown))?,
@@ -326,7 +367,11 @@ impl Rewrite<'_> {
         };
         let columns: Vec<String> = self.instance.columns(source).iter().map(|c| quoted(c)).collect();
         let columns = columns.join(", ");
-        let sql = format!("SELECT 1 FROM (SELECT {columns} FROM {}{filter}) AS {}", quoted(source), quoted(&alias));
+        let sql = format!(
+            "SELECT 1 FROM (SELECT {columns} FROM {}{filter}) AS {}",
+            quoted(source),
+            quoted(&alias)
+        );
         let parsed = Parser::parse_sql(&SQLiteDialect {}, &sql).ok();
         parsed
             .and_then(|mut all| match all.pop() {
@@ -381,7 +426,10 @@ impl VisitorMut for Rewrite<'_> {
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Message> {
         if let TableFactor::Table {
-            name, alias, args: None, ..
+            name,
+            alias,
+            args: None,
+            ..
         } = factor
         {
             match self.table(name, alias.take()) {
@@ -409,7 +457,9 @@ impl VisitorMut for Rewrite<'_> {
                 data_type: Some(to),
                 ..
             } => *expr = cast((**inner).clone(), to.clone()),
-            Expr::Cast { expr: inner, data_type, .. } => *expr = cast((**inner).clone(), data_type.clone()),
+            Expr::Cast {
+                expr: inner, data_type, ..
+            } => *expr = cast((**inner).clone(), data_type.clone()),
             Expr::Collate { expr: inner, .. } => *expr = (**inner).clone(),
             Expr::Function(function) => {
                 if let [ObjectNamePart::Identifier(name)] = &mut function.name.0[..] {

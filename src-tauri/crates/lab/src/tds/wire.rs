@@ -309,7 +309,10 @@ impl Login {
 }
 
 pub fn utf16(bytes: &[u8]) -> String {
-    let units: Vec<u16> = bytes.chunks_exact(2).map(|c| u16::from_le_bytes([c[0], c[1]])).collect();
+    let units: Vec<u16> = bytes
+        .chunks_exact(2)
+        .map(|c| u16::from_le_bytes([c[0], c[1]]))
+        .collect();
     String::from_utf16_lossy(&units)
 }
 
@@ -501,8 +504,7 @@ impl Tokens {
 
     pub fn done(&mut self, end: End, status: u16, rows: Option<u64>) {
         self.0.put_u8(end as u8);
-        self.0
-            .put_u16_le(status | if rows.is_some() { done::COUNT } else { 0 });
+        self.0.put_u16_le(status | if rows.is_some() { done::COUNT } else { 0 });
         // 0xC1 is SELECT: clients count its rows.
         self.0.put_u16_le(if rows.is_some() { 0xC1 } else { 0 });
         self.0.put_u64_le(rows.unwrap_or(0));
@@ -576,7 +578,8 @@ impl Tokens {
                 Some(n) => {
                     let size = numeric_size(precision);
                     self.0.put_slice(&[size, u8::from(n >= 0)]);
-                    self.0.put_slice(&n.unsigned_abs().to_le_bytes()[..usize::from(size) - 1]);
+                    self.0
+                        .put_slice(&n.unsigned_abs().to_le_bytes()[..usize::from(size) - 1]);
                 }
                 None => self.0.put_u8(0),
             },
@@ -748,7 +751,11 @@ fn two(from: &mut &[u8]) -> io::Result<u16> {
 
 /// A little-endian number with sign, a single byte without.
 fn integer(bytes: &[u8]) -> Value {
-    let mut all = [if bytes.len() > 1 && bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xFF } else { 0 }; 8];
+    let mut all = [if bytes.len() > 1 && bytes.last().is_some_and(|b| b & 0x80 != 0) {
+        0xFF
+    } else {
+        0
+    }; 8];
     all[..bytes.len().min(8)].copy_from_slice(&bytes[..bytes.len().min(8)]);
     Value::Int(i64::from_le_bytes(all))
 }
@@ -774,7 +781,11 @@ fn parameter(from: &mut &[u8]) -> io::Result<Value> {
     };
     if let Some(n) = fixed {
         let bytes = take(from, n)?;
-        return Ok(if matches!(of, 0x3B | 0x3E) { float(bytes) } else { integer(bytes) });
+        return Ok(if matches!(of, 0x3B | 0x3E) {
+            float(bytes)
+        } else {
+            integer(bytes)
+        });
     }
     match of {
         // Integers, bits, floats, money, dates and ids with their length in one byte.
@@ -823,7 +834,9 @@ fn parameter(from: &mut &[u8]) -> io::Result<Value> {
                 Err(_) => Ok(Value::Null),
             }
         }
-        other => Err(malformed(&format!("a parameter of the type 0x{other:02X}, which the lab does not read"))),
+        other => Err(malformed(&format!(
+            "a parameter of the type 0x{other:02X}, which the lab does not read"
+        ))),
     }
 }
 
