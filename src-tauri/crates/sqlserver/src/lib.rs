@@ -3,13 +3,16 @@
 //! * [`target`], [`connection`]: where a server is, and connection strings in every style;
 //! * [`client`]: signed in over TLS that the admin trusts, redirects followed, statements without a time-out, cancel;
 //! * [`error`]: what can go wrong, in words for who can change it;
-//! * [`quote`]: names and texts inside of statements.
+//! * [`quote`]: names and texts inside of statements;
+//! * [`facts`]: what is known of an instance and its databases before anything is moved.
 //!
 //! Knows `plan`'s nouns, `secrets` and `trust`, nothing above. Begin with [`client`].
 
+mod cells;
 pub mod client;
 pub mod connection;
 pub mod error;
+pub mod facts;
 mod prelogin;
 pub mod quote;
 pub mod target;
