@@ -131,7 +131,7 @@ impl Client {
         target.port = Some(port);
         for _ in 0..REDIRECTS {
             match establish(options, &target, target.port.unwrap_or(port)).await? {
-                Reached::Here(client) => return Ok(client),
+                Reached::Here(client) => return Ok(*client),
                 Reached::SentTo(host, port) => {
                     tracing::debug!(from = %target, %host, port, "redirected");
                     target = Target {
@@ -214,7 +214,7 @@ impl Client {
 }
 
 enum Reached {
-    Here(Client),
+    Here(Box<Client>),
     SentTo(String, u16),
 }
 
@@ -290,7 +290,7 @@ async fn establish(options: &Options, target: &Target, port: u16) -> Result<Reac
     };
     let pipe = Pipe::new(line, answer, signed_in).compat();
     match tiberius::Client::connect(config, pipe).await {
-        Ok(inner) => Ok(Reached::Here(Client { inner, server, version })),
+        Ok(inner) => Ok(Reached::Here(Box::new(Client { inner, server, version }))),
         Err(tiberius::error::Error::Routing { host, port }) => Ok(Reached::SentTo(host, port)),
         Err(tiberius::error::Error::Server(e)) => Err(SqlError::Login {
             server,
