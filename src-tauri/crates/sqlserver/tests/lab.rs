@@ -46,7 +46,7 @@ fn at(port: u16) -> Target {
 }
 
 async fn refused(options: &Options) -> SqlError {
-    let error = Client::connect(options).await.err().expect("it must be refused");
+    let error = Client::connect(options).await.expect_err("it must be refused");
     let advice = error.advice();
     assert!(!advice.title.is_empty() && advice.hint.len() > 20, "{advice:?}");
     error

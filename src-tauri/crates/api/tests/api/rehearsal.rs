@@ -131,8 +131,14 @@ async fn gates_wait_for_a_decision_and_closing_asks() {
         .unwrap();
     assert_eq!(screen.vm, "WEBVM-test");
     assert!(screen.data_url.starts_with("data:image/bmp;base64,Qk"));
-    for (no_screen, code) in [("step-7/gate/test", ErrorCode::NotFound), ("step-7/check-boot/WEBVM", ErrorCode::NotFound)] {
-        let refused = desk.call::<Screenshot>("vm_screenshot", look(no_screen)).await.unwrap_err();
+    for (no_screen, code) in [
+        ("step-7/gate/test", ErrorCode::NotFound),
+        ("step-7/check-boot/WEBVM", ErrorCode::NotFound),
+    ] {
+        let refused = desk
+            .call::<Screenshot>("vm_screenshot", look(no_screen))
+            .await
+            .unwrap_err();
         assert_eq!(refused.code, code, "{refused:?}");
     }
     for command in ["run_pause", "run_continue"] {

@@ -109,22 +109,18 @@ mod tests {
     /// The example of [MS-NLMP] 4.2.4: User, Password, Domain.
     #[test]
     fn microsofts_example_is_verified() {
-        let blob = "01010000000000000000000000000000aaaaaaaaaaaaaaaa0000000002000c0044006f006d00610069006e0001000c00\
-                    530065007200760065007200000000000000000000";
-        let blob = hex::decode(&blob.replace(' ', "")[..]).unwrap();
+        let blob = concat!(
+            "01010000000000000000000000000000aaaaaaaaaaaaaaaa0000000002000c00",
+            "44006f006d00610069006e0001000c005300650072007600650072000000000000000000"
+        );
         let nonce = [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef];
         let proof = hex::decode("68cd0ab851e51c96aabc927bebef6a1c").unwrap();
-        let mut a = Answer {
+        let a = Answer {
             domain: "Domain".into(),
             user: "User".into(),
-            response: [proof, blob[..blob.len() - 4].to_vec()].concat(),
+            response: [proof, hex::decode(blob).unwrap()].concat(),
         };
-        let whole = [a.response.clone(), vec![0; 4]].concat();
-        let fits = a.proves(nonce, "Password") || {
-            a.response = whole;
-            a.proves(nonce, "Password")
-        };
-        assert!(fits);
+        assert!(a.proves(nonce, "Password"));
         assert!(!a.proves(nonce, "password") && !a.proves([0; 8], "Password"));
     }
 }
