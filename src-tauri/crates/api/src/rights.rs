@@ -215,12 +215,17 @@ async fn view(open: &Open, plan: &Plan, vcenter: &VCenter) -> Result<RightsView,
     let method = Privileges::of(project.design.replication);
     let rights = vcenter.rights(needs).await?;
     let looks = look(vcenter, plan, &principal).await?;
+    let step_title = |number: u8| {
+        let step = plan.steps.iter().find(|s| s.number == number);
+        step.map(|s| s.title.clone()).unwrap_or_default()
+    };
     Ok(RightsView {
         lacking: vsphere::lacking(&rights).map(|a| a.hint),
         own: rights
             .into_iter()
             .map(|r| OwnRights {
                 step: r.need.task.step(),
+                step_title: step_title(r.need.task.step()),
                 task: r.need.task,
                 title: r.need.title,
                 on: r.need.on.to_string(),

@@ -399,6 +399,7 @@ pub struct RightsView {
 #[ts(export)]
 pub struct OwnRights {
     pub step: u8,
+    pub step_title: String,
     pub task: Address,
     pub title: String,
     /// `datacenter contoso-datacenter`
