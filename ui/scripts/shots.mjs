@@ -143,6 +143,7 @@ const shots = [
     act: async (p) => {
       await click("vcenter-test")(p);
       await p.waitForSelector('[data-testid="certificate"]');
+      await p.waitForFunction(() => document.activeElement?.dataset.testid === "certificate-refuse");
     },
   })),
   {

@@ -1,5 +1,5 @@
 // Trust on first use, said plainly: what the server shows; and when it is not what it was, both side by side and what differs.
-// The safe choice has the focus.
+// The safe choice is the first that can have the focus, so that the dialog gives it that.
 import {
   Button,
   Dialog,
@@ -49,12 +49,7 @@ export function CertificateDialog({ certificate, busy, onTrust, onClose }: Props
               <p className={s.note}>{t("certificate.how")}</p>
             </DialogContent>
             <DialogActions>
-              <Button
-                autoFocus
-                appearance={changed ? "primary" : "secondary"}
-                onClick={onClose}
-                data-testid="certificate-refuse"
-              >
+              <Button appearance={changed ? "primary" : "secondary"} onClick={onClose} data-testid="certificate-refuse">
                 {t("certificate.refuse")}
               </Button>
               <Button

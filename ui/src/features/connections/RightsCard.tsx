@@ -158,7 +158,7 @@ function StepRows({ step }: { step: StepRights }) {
   );
 }
 
-/** Long lists are folded up; what is missing stays in sight. */
+/** Longer lists are folded up. */
 const SHORT = 6;
 
 function Ids({ ids, marked = [] }: { ids: string[]; marked?: string[] }) {
@@ -173,11 +173,16 @@ function Ids({ ids, marked = [] }: { ids: string[]; marked?: string[] }) {
     </ul>
   );
   if (ids.length <= SHORT) return list(ids);
+  const few = marked.length <= SHORT;
   return (
     <>
-      {marked.length > 0 ? list(marked) : null}
+      {few ? list(marked) : null}
       <details className={c.more}>
-        <summary>{t("connect.rights.all", { n: ids.length })}</summary>
+        <summary>
+          {few
+            ? t("connect.rights.all", { n: ids.length })
+            : t("connect.rights.allMissing", { n: marked.length, all: ids.length })}
+        </summary>
         {list(ids)}
       </details>
     </>
@@ -292,12 +297,12 @@ function Role({ role, known }: { role: RoleView; known: boolean }) {
         {role.name} <small>{role.place}</small>
       </h4>
       <ul>
-        <Fact mark={whole ? "done" : "ready"}>
+        <Fact mark={whole ? "done" : "later"}>
           {!role.exists ? t("connect.rights.roleMissing") : null}
           {whole ? t("connect.rights.roleThere", { n: role.privileges.length }) : null}
           {role.exists && !whole ? t("connect.rights.roleLacks", { list: role.missing.join(", ") }) : null}
         </Fact>
-        <Fact mark={granted ? "done" : role.granted.is === "other" ? "failed" : "ready"}>
+        <Fact mark={granted ? "done" : role.granted.is === "other" ? "failed" : "later"}>
           {t(`connect.rights.is.${role.granted.is}`, { role: holds })}
         </Fact>
         {known && role.exists && role.lacks === null ? <Fact mark="later">{t("connect.rights.notTold")}</Fact> : null}
@@ -314,19 +319,15 @@ function Role({ role, known }: { role: RoleView; known: boolean }) {
       </ul>
       <details className={c.more}>
         <summary>{t("connect.rights.all", { n: role.privileges.length })}</summary>
-        <div className={s.columns}>
-          <Ids ids={role.privileges.slice(0, SHORT)} />
-          {chunks(role.privileges.slice(SHORT)).map((some) => (
-            <Ids key={some[0]} ids={some} />
+        <ul className={`${s.ids} ${s.columns}`}>
+          {role.privileges.map((id) => (
+            <li key={id}>{id}</li>
           ))}
-        </div>
+        </ul>
       </details>
     </div>
   );
 }
-
-const chunks = (ids: string[]): string[][] =>
-  Array.from({ length: Math.ceil(ids.length / SHORT) }, (_, n) => ids.slice(n * SHORT, (n + 1) * SHORT));
 
 function Fact({
   mark,
