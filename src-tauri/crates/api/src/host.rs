@@ -77,9 +77,7 @@ impl FolderHost {
         match question {
             FileQuestion::NewProject { suggested }
             | FileQuestion::SaveReport { suggested }
-            | FileQuestion::SaveScript { suggested } => {
-                suggested.file_name().map(|name| self.0.join(name))
-            }
+            | FileQuestion::SaveScript { suggested } => suggested.file_name().map(|name| self.0.join(name)),
             FileQuestion::OpenProject { .. } => newest(&self.0, &[crate::PROJECT_EXTENSION]),
             FileQuestion::ClientCertificate { .. } => newest(&self.0, CERTIFICATE_EXTENSIONS),
             FileQuestion::Inventory { .. } => newest(&self.0, INVENTORY_EXTENSIONS),

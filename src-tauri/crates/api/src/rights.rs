@@ -7,10 +7,7 @@ use crate::{
     inventory::session,
     wire::{OwnRights, RightsScript, RightsView, RoleGrant, RoleView, UiError},
 };
-use plan::{
-    Action, Address, Plan, Privileges, RightNeed, graph,
-    privileges, scripts,
-};
+use plan::{Action, Address, Plan, Privileges, RightNeed, graph, privileges, scripts};
 use std::sync::Arc;
 use vsphere::{Granted, RoleLook, VCenter};
 
@@ -30,11 +27,7 @@ pub async fn vcenter_rights(app: &Arc<App>, project: String) -> Result<RightsVie
 ///
 /// # Errors
 /// Fails when vCenter is no longer as it was shown, during a live run (which does it itself), or when vCenter refuses.
-pub async fn vcenter_roles_apply(
-    app: &Arc<App>,
-    project: String,
-    changes: Vec<String>,
-) -> Result<RightsView, UiError> {
+pub async fn vcenter_roles_apply(app: &Arc<App>, project: String, changes: Vec<String>) -> Result<RightsView, UiError> {
     let open = app.opened(&project)?;
     open.not_live("Roles are changed by the run alone")?;
     let plan = design_plan(&open)?;
@@ -153,7 +146,11 @@ fn told(looks: &[Look], principal: &str) -> Vec<String> {
     for l in looks {
         let lacking = l.now.lacking.join(", ");
         match &l.now.role {
-            None => all.push(format!("Make the role {} with {} privileges.", l.role, l.now.wanted.len())),
+            None => all.push(format!(
+                "Make the role {} with {} privileges.",
+                l.role,
+                l.now.wanted.len()
+            )),
             Some(_) if !lacking.is_empty() => all.push(format!("Add to the role {}: {lacking}.", l.role)),
             Some(_) => {}
         }

@@ -4,7 +4,8 @@
 pub use engine::{RunPhase, RunState, TaskState, TaskStatus};
 use plan::{
     Address, BackupSource, Connections, DatabaseMethod, Design, Finding, Plan, ReplicationMethod, Script, Vm,
-    changes::InventoryChanges, cost::Costs,
+    changes::InventoryChanges,
+    cost::Costs,
     design::{AzureConnection, PinnedCertificate},
     diagram::Diagram,
     import::RefusedRow,

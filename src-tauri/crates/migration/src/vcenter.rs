@@ -78,9 +78,7 @@ impl OnPremises {
             return Ok(());
         };
         if lacking.is_empty() {
-            ctx.evidence(format!(
-                "vCenter confirms that {principal} has all {count} privileges."
-            ));
+            ctx.evidence(format!("vCenter confirms that {principal} has all {count} privileges."));
             return Ok(());
         }
         // New permissions take a moment to count.

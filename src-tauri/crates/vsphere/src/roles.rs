@@ -105,7 +105,10 @@ impl VCenter {
         let held = self.privileges_of(principal, kind, moref).await?;
         Ok(held.map(|held| {
             let count = role.privileges.len();
-            (count, role.privileges.into_iter().filter(|p| !held.contains(p)).collect())
+            (
+                count,
+                role.privileges.into_iter().filter(|p| !held.contains(p)).collect(),
+            )
         }))
     }
 }
@@ -136,7 +139,11 @@ mod tests {
             privileges: privileges.iter().map(|p| (*p).to_owned()).collect(),
         };
         let ours = role(7, "Ours", &["A.B", "A.C"]);
-        let roles = [ours.clone(), role(-1, "Admin", &["A.B", "A.C", "A.D"]), role(8, "Less", &["A.B"])];
+        let roles = [
+            ours.clone(),
+            role(-1, "Admin", &["A.B", "A.C", "A.D"]),
+            role(8, "Less", &["A.B"]),
+        ];
         let has = |role_id: i32, propagate: bool, far: bool| {
             let permission = Permission {
                 principal: "P".into(),

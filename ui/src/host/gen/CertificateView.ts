@@ -7,6 +7,6 @@ export type CertificateView = { sha256: string, sha1: string, subject: string,
  */
 names: Array<string>, issuer: string, notBefore: string, notAfter: string, 
 /**
-* The one that was trusted before, when it has changed. Only `sha256` is filled in where no more was kept of it.
+ * The one that was trusted before, when it has changed. Only `sha256` is filled in where no more was kept of it.
  */
 changedFrom: PinnedCertificate | null, };

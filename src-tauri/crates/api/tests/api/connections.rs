@@ -109,7 +109,11 @@ async fn an_unknown_certificate_is_shown_and_trusted_and_a_changed_one_is_told_a
     let test = b.test("vcenter").await;
     assert!(!test.ok);
     let before = test.certificate.unwrap().changed_from.unwrap();
-    assert_eq!((before.sha256, before.issuer.as_str()), (other, ""), "nothing else was known of it");
+    assert_eq!(
+        (before.sha256, before.issuer.as_str()),
+        (other, ""),
+        "nothing else was known of it"
+    );
     let error = b
         .desk
         .call::<ConnectionsView>("certificate_trust", json!({ "project": b.project, "sha256": "AB:CD" }))
@@ -137,17 +141,26 @@ async fn a_changed_certificate_is_shown_beside_the_one_before_and_another_server
     let before = a.vcenter_thumbprint;
     b.connections.vcenter.url = other.lab.addresses().vcenter;
     let unknown = b.save("vcenter", json!(null)).await.unwrap();
-    assert_eq!(unknown.connections.vcenter.thumbprint, "", "what was trusted of another server is no pin here");
+    assert_eq!(
+        unknown.connections.vcenter.thumbprint, "",
+        "what was trusted of another server is no pin here"
+    );
     let shown = b.test("vcenter").await.certificate.unwrap();
     assert!(shown.changed_from.is_none() && shown.sha256 != before);
 
     // Trusted, and then it changes.
     b.desk
-        .call::<ConnectionsView>("certificate_trust", json!({ "project": b.project, "sha256": shown.sha256 }))
+        .call::<ConnectionsView>(
+            "certificate_trust",
+            json!({ "project": b.project, "sha256": shown.sha256 }),
+        )
         .await
         .unwrap();
     let third = Bench::new().await;
-    b.desk.call::<()>("project_close", json!({ "project": b.project })).await.unwrap();
+    b.desk
+        .call::<()>("project_close", json!({ "project": b.project }))
+        .await
+        .unwrap();
     readdressed(&b.project, &third.lab.addresses().vcenter);
     b.desk
         .call::<ProjectView>("project_open", json!({ "path": b.project }))

@@ -38,7 +38,7 @@ async fn both_accounts_are_looked_at_before_there_is_a_subscription() {
         ),
         (
             "Azure_Site_Recovery",
-            "datacenter contoso-datacenter, propagated",
+            "datacenter contoso-datacenter, propagated to everything in it",
             53,
             false
         )
@@ -85,7 +85,10 @@ fn account_there(b: &Bench) {
 
 async fn apply(b: &Bench, changes: &[String]) -> Result<RightsView, UiError> {
     b.desk
-        .call("vcenter_roles_apply", json!({ "project": b.project, "changes": changes }))
+        .call(
+            "vcenter_roles_apply",
+            json!({ "project": b.project, "changes": changes }),
+        )
         .await
 }
 
@@ -123,7 +126,11 @@ async fn the_role_is_made_and_granted_as_it_was_shown_and_read_again() {
     b.lab.with_world(|w| {
         let role = w.onprem.roles.iter_mut().find(|r| r.name == "Azure_Site_Recovery");
         role.unwrap().privileges.retain(|p| p != "Network.Assign");
-        let granted = w.onprem.permissions.iter_mut().find(|p| p.principal == "CONTOSO\\svc-asr");
+        let granted = w
+            .onprem
+            .permissions
+            .iter_mut()
+            .find(|p| p.principal == "CONTOSO\\svc-asr");
         granted.unwrap().propagate = false;
     });
     let less = rights(&b).await;
@@ -183,7 +190,10 @@ async fn an_account_that_may_not_make_roles_is_told_so_and_the_script_is_saved_f
         refused.detail.contains("Authorization.ModifyRoles") && refused.hint.contains("vCenter administrator"),
         "{refused:?}"
     );
-    for (script, part) in [("roles", "'CONTOSO\\svc-asr'"), ("own", "'administrator@vsphere.local' 'Rehost' $true")] {
+    for (script, part) in [
+        ("roles", "'CONTOSO\\svc-asr'"),
+        ("own", "'administrator@vsphere.local' 'Rehost' $true"),
+    ] {
         let arguments = json!({ "project": b.project, "script": script });
         let saved: Option<String> = b.desk.call("vcenter_script_save", arguments).await.unwrap();
         let text = std::fs::read_to_string(saved.unwrap()).unwrap();
@@ -203,7 +213,11 @@ async fn azure_migrate_needs_a_second_role_on_the_vcenter_itself() {
     assert_eq!(shown.roles[1].place, "the vCenter itself, not propagated");
     let done = apply(&b, &shown.changes).await.unwrap();
     assert!(done.changes.is_empty() && done.roles.iter().all(|r| r.granted == RoleGrant::Yes));
-    assert!(done.roles.iter().all(|r| r.lacks.as_ref().is_some_and(Vec::is_empty)), "{:#?}", done.roles);
+    assert!(
+        done.roles.iter().all(|r| r.lacks.as_ref().is_some_and(Vec::is_empty)),
+        "{:#?}",
+        done.roles
+    );
 }
 
 #[tokio::test]
