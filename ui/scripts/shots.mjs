@@ -10,6 +10,11 @@ const PROJECT = encodeURIComponent("/home/admin/Documents/Rehost/SmartHotel.reho
 
 const on = (screen) => `#/${screen}?project=${PROJECT}`;
 const click = (id) => (page) => page.click(`[data-testid="${id}"]`);
+const rights = async (page) => {
+  await page.click('[data-testid="rights-look"]');
+  await page.waitForSelector('[data-testid="rights-own"]');
+  await page.locator('[data-testid="rights"]').evaluate((e) => e.scrollIntoView());
+};
 const shots = [
   { name: "home", screen: "#/projects" },
   { name: "home-empty", query: "empty&secrets=memory", screen: "#/projects" },
@@ -131,13 +136,67 @@ const shots = [
       await p.waitForSelector('[data-testid="error-card"]');
     },
   },
-  {
-    name: "certificate",
-    query: "empty&changed",
+  ...["", "first", "other", "print"].map((how) => ({
+    name: how ? `certificate-${how}` : "certificate",
+    query: `empty&changed=${how}`,
     screen: on("connect"),
     act: async (p) => {
       await click("vcenter-test")(p);
       await p.waitForSelector('[data-testid="certificate"]');
+      await p.waitForFunction(() => document.activeElement?.dataset.testid === "certificate-refuse");
+    },
+  })),
+  {
+    name: "connect-vcenter-proxy",
+    query: "empty&vcproxy&works",
+    screen: on("connect"),
+    act: (p) => p.click('[data-testid="vcenter-network"] > summary'),
+  },
+  { name: "rights", query: "empty", screen: on("connect"), act: rights },
+  { name: "rights-lacking", query: "empty&lacking&nobody", screen: on("connect"), act: rights },
+  {
+    name: "rights-preview",
+    query: "empty",
+    screen: on("connect"),
+    act: async (p) => {
+      await rights(p);
+      await click("roles-apply")(p);
+    },
+  },
+  {
+    name: "rights-done",
+    query: "empty",
+    screen: on("connect"),
+    act: async (p) => {
+      await rights(p);
+      await click("roles-apply")(p);
+      await click("roles-confirm")(p);
+      await p.waitForSelector('[data-testid="rights-role"][data-exists="true"]');
+      await p.locator('[data-testid="rights-role"] summary').click();
+      await p.locator('[data-testid="script-roles"] summary').click();
+      await click("save-roles")(p);
+      await p.locator('[data-testid="rights-appliance"]').evaluate((e) => e.scrollIntoView());
+    },
+  },
+  {
+    name: "rights-refused",
+    query: "empty&rights=fail",
+    screen: on("connect"),
+    act: async (p) => {
+      await rights(p);
+      await click("roles-apply")(p);
+      await click("roles-confirm")(p);
+      await p.waitForSelector('[data-testid="rights"] [data-testid="error-card"]');
+      await p.locator('[data-testid="rights-appliance"]').evaluate((e) => e.scrollIntoView());
+    },
+  },
+  {
+    name: "rights-other",
+    query: "empty&rights=other",
+    screen: on("connect"),
+    act: async (p) => {
+      await rights(p);
+      await p.locator('[data-testid="rights-appliance"]').evaluate((e) => e.scrollIntoView());
     },
   },
   {

@@ -1,11 +1,12 @@
 // Recorded data in place of a backend, for looking at every screen while designing it (`npm run fixture`). It is left
 // out of every other build. A small simulation moves the SmartHotel plan's tasks by their usual durations.
 // In the address: ?at=start|middle|gate|person|failed|paused|done, &secrets=memory, &empty, &close, &quota=low|closed,
-// &real (no rehearsal), &dms, and those of fixture-connections.ts, fixture-costs.ts and fixture-inventory.ts.
+// &real (no rehearsal), &dms, and those of fixture-connections.ts, fixture-costs.ts, fixture-inventory.ts and fixture-rights.ts.
 import { connectionHandlers, connections, signIn } from "./fixture-connections";
 import { planCosts } from "./fixture-costs";
 import { withDms } from "./fixture-dms";
 import { inventoryHandlers, readInventory, summary, watchInventory } from "./fixture-inventory";
+import { rightsHandlers } from "./fixture-rights";
 import sample from "./gen/sample.json";
 import type { Design } from "./gen/Design";
 import type { Exchange } from "./gen/Exchange";
@@ -470,6 +471,7 @@ const handlers: Handlers = {
   },
   ...connectionHandlers,
   ...inventoryHandlers,
+  ...rightsHandlers,
   plan_get: planView,
   plan_costs: ({ currency }) => planCosts(currency),
   run_start: run,

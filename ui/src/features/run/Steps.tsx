@@ -1,5 +1,6 @@
 // The eight steps as a tree. A step opens by itself while something goes on in it; the person's choice wins.
 import { useMemo, useRef, useState } from "react";
+import type { TFunction } from "i18next";
 import { useTranslation } from "react-i18next";
 import { duration, percent } from "../../design/format";
 import { type Mark, markOf, MOVING } from "../../design/mark";
@@ -190,7 +191,7 @@ function TaskRow({ run, task, selected, focusable, onSelect, onFocus }: RowProps
   );
 }
 
-type T = ReturnType<typeof useTranslation>["t"];
+type T = TFunction;
 
 /** One line of what matters now in a step. */
 function stepLine(t: T, run: RunModel, summary: StepSummary): string {
