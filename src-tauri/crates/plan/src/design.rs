@@ -342,4 +342,7 @@ pub struct Project {
     pub rehearsal_fault: Option<String>,
     pub connections: Connections,
     pub design: Design,
+    /// The appliance, when Rehost deploys it.
+    #[serde(default)]
+    pub appliance: Option<crate::Deployment>,
 }

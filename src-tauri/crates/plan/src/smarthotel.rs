@@ -97,5 +97,6 @@ pub fn project(id: &str, connections: Connections, speed: u32, seed: u64) -> Pro
         rehearsal_fault: None,
         connections,
         design,
+        appliance: None,
     }
 }

@@ -5,7 +5,7 @@ use crate::error::VsphereError;
 use crate::network::Credentials;
 use crate::soap::{Call, Endpoint, OLDEST, Received, Wire, action};
 use crate::time::{SystemTime, Time};
-use crate::tls::Trust;
+use crate::tls::{Trust, Verifier};
 use crate::xml::Node;
 use jiff::{SignedDuration, Timestamp};
 use plan::Trace;
@@ -40,6 +40,7 @@ pub(crate) struct Content {
     pub authorization_manager: String,
     pub user_directory: String,
     pub event_manager: String,
+    pub ovf_manager: String,
     property_collector: String,
     session_manager: String,
 }
@@ -224,6 +225,19 @@ impl VCenter {
 
     pub(crate) fn collector(&self) -> (&str, &str) {
         ("PropertyCollector", &self.shared.content.property_collector)
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.shared.wire.endpoint
+    }
+
+    pub(crate) fn verifier(&self) -> &Arc<Verifier> {
+        &self.shared.wire.verifier
+    }
+
+    /// The session's cookie; for this server only.
+    pub(crate) fn cookie(&self) -> Option<HeaderValue> {
+        self.session_mut().cookie.clone()
     }
 
     pub(crate) fn session_key(&self) -> String {
@@ -450,6 +464,7 @@ fn service_content(wire: &Wire, response: &Node) -> Result<(About, Content), Vsp
             authorization_manager: object("authorizationManager")?,
             user_directory: object("userDirectory")?,
             event_manager: of_content("eventManager"),
+            ovf_manager: of_content("ovfManager"),
             property_collector: object("propertyCollector")?,
             session_manager: object("sessionManager")?,
         },

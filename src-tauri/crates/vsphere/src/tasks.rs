@@ -3,6 +3,7 @@
 use crate::error::VsphereError;
 use crate::session::{VCenter, renewing};
 use crate::soap::Call;
+use crate::xml::Node;
 use serde::{Deserialize, Serialize};
 
 /// A vCenter task's reference; it survives a restart of this program.
@@ -24,6 +25,19 @@ pub enum TaskState {
 pub struct Fault {
     pub kind: String,
     pub message: String,
+}
+
+impl Fault {
+    /// Reads a `LocalizedMethodFault`.
+    pub(crate) fn read(node: &Node) -> Fault {
+        Fault {
+            kind: node
+                .child("fault")
+                .and_then(|f| f.kind.clone())
+                .unwrap_or_else(|| "SystemError".into()),
+            message: node.text_of("localizedMessage").unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 /// One look at a task.
@@ -59,13 +73,7 @@ impl VCenter {
                 });
             }
         };
-        let error = object.node("info.error").map(|e| Fault {
-            kind: e
-                .child("fault")
-                .and_then(|f| f.kind.clone())
-                .unwrap_or_else(|| "SystemError".into()),
-            message: e.text_of("localizedMessage").unwrap_or_default().to_owned(),
-        });
+        let error = object.node("info.error").map(Fault::read);
         Ok(TaskInfo {
             state,
             progress: object.number("info.progress"),

@@ -77,6 +77,9 @@ fn colons(bytes: &[u8]) -> String {
 pub(crate) enum Trust {
     /// The certificate with this SHA-256.
     Pin([u8; 32]),
+    /// The one with this SHA-1: some versions of vCenter name their hosts' certificates so. Nobody can make another
+    /// certificate for a given SHA-1; what was broken is making two of the same.
+    Sha1Pin([u8; 20]),
     /// What this computer trusts.
     Platform,
     /// Nobody: the handshake ends after the certificate was seen.
@@ -84,9 +87,16 @@ pub(crate) enum Trust {
 }
 
 impl Trust {
+    /// Reads a thumbprint that vCenter gives of another machine; none when it is neither SHA-256 nor SHA-1.
+    pub fn from_thumbprint(thumbprint: &str) -> Option<Trust> {
+        let bytes = hex::decode(digits(thumbprint)).ok()?;
+        let sha1 = || <[u8; 20]>::try_from(bytes.as_slice()).ok().map(Trust::Sha1Pin);
+        <[u8; 32]>::try_from(bytes.as_slice()).ok().map(Trust::Pin).or_else(sha1)
+    }
+
     /// Reads the admin's pin; empty means the platform's trust. Colons, spaces and case don't matter.
     pub fn from_pin(pin: &str) -> Result<Trust, VsphereError> {
-        let digits: String = pin.chars().filter(|c| !matches!(c, ':' | ' ' | '-')).collect();
+        let digits = digits(pin);
         if digits.is_empty() {
             return Ok(Trust::Platform);
         }
@@ -101,6 +111,10 @@ impl Trust {
                 ))
             })
     }
+}
+
+fn digits(thumbprint: &str) -> String {
+    thumbprint.chars().filter(|c| !matches!(c, ':' | ' ' | '-')).collect()
 }
 
 /// Decides on certificates, and keeps the last one it refused, for the error message.
@@ -132,6 +146,7 @@ impl Verifier {
     pub fn pin(&self) -> Option<String> {
         match self.trust {
             Trust::Pin(pin) => Some(colons(&pin)),
+            Trust::Sha1Pin(pin) => Some(colons(&pin)),
             _ => None,
         }
     }
@@ -173,12 +188,15 @@ impl ServerCertVerifier for Verifier {
         let refusal = TlsError::from(CertificateError::ApplicationVerificationFailure);
         let (verdict, trusted) = match self.trust {
             Trust::Pin(pin) if Sha256::digest(end_entity)[..] == pin => return Ok(ServerCertVerified::assertion()),
+            Trust::Sha1Pin(pin) if sha1::Sha1::digest(end_entity)[..] == pin => {
+                return Ok(ServerCertVerified::assertion());
+            }
             Trust::Platform => {
                 let verdict = platform();
                 let trusted = verdict.is_ok();
                 (verdict, trusted)
             }
-            Trust::Pin(_) | Trust::Look => (Err(refusal), platform().is_ok()),
+            Trust::Pin(_) | Trust::Sha1Pin(_) | Trust::Look => (Err(refusal), platform().is_ok()),
         };
         if verdict.is_err() {
             *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Certificate::read(end_entity, trusted);
