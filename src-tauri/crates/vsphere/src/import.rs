@@ -279,7 +279,7 @@ impl VCenter {
             )
             // It repeats the secrets.
             .record(if secrets.is_empty() { Record::Whole } else { Record::NoAnswer });
-        let response = renewing!(self, self.send(&call))?;
+        let response = self.send_again(&call).await?;
         let result = response.child("returnval").ok_or_else(|| self.unreadable("CreateImportSpec", "no result"))?;
         let faults = |name: &str| -> Vec<Fault> { result.all(name).map(Fault::read).collect() };
         let (errors, warnings) = (faults("error"), faults("warning"));
@@ -555,7 +555,7 @@ impl VCenter {
     async fn remove_import(&self, name: &str, marker: &str, lease: Option<&str>) -> Result<(), VsphereError> {
         if let Some(lease) = lease {
             let call = Call::new("HttpNfcLeaseAbort", (LEASE, lease));
-            if let Err(e) = renewing!(self, self.send(&call)) {
+            if let Err(e) = self.send_again(&call).await {
                 // Gone, ended or refused: what counts is the machine.
                 tracing::debug!(error = %e, "a lease could not be aborted");
             }
@@ -621,6 +621,11 @@ impl VCenter {
             extra.iter().any(|e| e.text_of("key") == Some(MARKER) && e.text_of("value") == Some(marker))
         };
         Ok(objects.iter().find(bears).map(|o| o.moref.clone()))
+    }
+
+    /// A call that may be repeated in a new session.
+    async fn send_again(&self, call: &Call) -> Result<Node, VsphereError> {
+        renewing!(self, self.send(call))
     }
 
     fn unreadable(&self, method: &str, detail: &str) -> VsphereError {
@@ -791,7 +796,7 @@ impl Keeping<'_> {
             let percent = self.sent.load(Relaxed).saturating_mul(100) / self.total.max(1);
             let call = Call::new("HttpNfcLeaseProgress", (LEASE, self.lease)).arg("percent", percent.min(99));
             // After a new sign-in the lease may still be there.
-            match renewing!(self.vcenter, self.vcenter.send(&call)) {
+            match self.vcenter.send_again(&call).await {
                 Ok(_) => {}
                 // The upload may go another way, and go on: the next beat tries again.
                 Err(e) if e.class() == crate::ErrorClass::Transient => {
