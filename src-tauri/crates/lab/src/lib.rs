@@ -12,6 +12,7 @@ pub mod entra;
 pub mod faults;
 pub mod onprem;
 pub mod stats;
+pub mod template;
 pub mod world;
 
 mod arm;

@@ -97,6 +97,8 @@ impl ImportError {
 /// What vCenter made of a descriptor: the machine that it would make, and what it has to say about it.
 #[derive(Debug)]
 pub struct ImportSpec {
+    at: Placement,
+    pool: String,
     spec: Node,
     items: Vec<Item>,
     pub warnings: Vec<Fault>,
@@ -303,6 +305,8 @@ impl VCenter {
         let items: Vec<Item> = items.collect::<Result<_, OvfError>>()?;
         let bytes = items.iter().filter_map(|i| package.part(&i.file)).map(|p| p.bytes).sum();
         Ok(ImportSpec {
+            at: at.clone(),
+            pool: compute.pool.clone(),
             spec,
             items,
             warnings,
@@ -319,8 +323,6 @@ impl VCenter {
     pub async fn import(
         &self,
         package: &Package,
-        at: &Placement,
-        places: &DeploymentPlaces,
         spec: ImportSpec,
         marker: &str,
         mut stop: watch::Receiver<bool>,
@@ -329,14 +331,14 @@ impl VCenter {
         if !spec.errors.is_empty() {
             return Err((ImportError::Refused(spec.errors), None));
         }
+        let (at, pool, machine) = (&spec.at, &spec.pool, marked(spec.spec, marker));
         let begun = async {
-            let compute = compute(places, at)?;
             if *stop.borrow() {
                 return Err(ImportError::Stopped);
             }
-            let mut call = Call::new("ImportVApp", ("ResourcePool", &compute.pool));
+            let mut call = Call::new("ImportVApp", ("ResourcePool", pool));
             let mut xml = String::new();
-            write(&marked(spec.spec, marker), "spec", &mut xml);
+            write(&machine, "spec", &mut xml);
             // It holds what the machine is told, secrets too.
             call = call.secret_xml(&xml, "<spec>(what CreateImportSpec gave, with the mark)</spec>");
             call = call.reference("folder", ("Folder", &at.folder));
@@ -364,7 +366,7 @@ impl VCenter {
             each(ImportStep::Leased { lease: lease.clone() }).map_err(ImportError::Record)?;
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => Err(ImportError::Stopped),
+                Ok(_) = stop.wait_for(|stop| *stop) => Err(ImportError::Stopped),
                 outcome = self.upload_all(package, &spec.items, spec.bytes, &lease, each) => outcome,
             }
         };

@@ -12,6 +12,7 @@ mod collector;
 mod devices;
 mod events;
 mod folders;
+pub(crate) mod imports;
 mod machines;
 mod objects;
 mod updates;
@@ -27,7 +28,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use jiff::SignedDuration;
 use std::{
@@ -53,6 +54,7 @@ pub fn router(world: Shared, clock: Arc<LabClock>) -> Router {
         .route("/sdk", post(call))
         .route("/sdk/", post(call))
         .route("/sdk/vimServiceVersions.xml", get(versions))
+        .route("/nfc/{lease}/{file}", any(imports::upload))
         .with_state(service)
 }
 
@@ -103,6 +105,8 @@ struct Context<'a> {
     session: Option<String>,
     user: String,
     set_cookie: Option<String>,
+    /// Lab seconds per real second.
+    speed: u32,
     /// The call has looked before, and waits.
     again: bool,
     /// There is nothing to tell yet.
@@ -164,6 +168,7 @@ fn answer(service: &Service, headers: &HeaderMap, request: &Result<Element, Stri
         session: key,
         user,
         set_cookie: None,
+        speed: service.clock.speed(),
         again,
         pending: false,
     };
@@ -215,6 +220,7 @@ fn renew(w: &mut World, open: &mut Open, key: &str, idle: SignedDuration) -> boo
         }
         Some(_) => {
             w.onprem.sessions.remove(key);
+            w.end_leases(key);
             open.end(key);
             false
         }
@@ -282,6 +288,10 @@ impl Context<'_> {
             "CreateFolder" | "MoveIntoFolder_Task" | "Rename_Task" | "Destroy_Task" if this.0 == "Folder" => {
                 self.folder(request, &this)
             }
+            "ParseDescriptor" => self.parse_descriptor(request),
+            "CreateImportSpec" => self.create_import_spec(request),
+            "ImportVApp" if this.0 == "ResourcePool" => self.import_vapp(request, &this),
+            "HttpNfcLeaseProgress" | "HttpNfcLeaseComplete" | "HttpNfcLeaseAbort" => self.lease(request, &this.1),
             "CancelTask" => self.cancel_task(&this.1),
             "QueryEvents" => self.query_events(request),
             "CreateCollectorForEvents" => self.collect_events(request),
@@ -328,6 +338,7 @@ impl Context<'_> {
     fn logout(&mut self) -> Outcome {
         if let Some(key) = self.session.take() {
             self.w.onprem.sessions.remove(&key);
+            self.w.end_leases(&key);
             self.open.end(&key);
         }
         Ok(String::new())
