@@ -278,7 +278,10 @@ async fn upload(gate: Arc<Gate>, conn: Conn, request: Request, next: Next) -> Re
         if !struck.is_empty() {
             gate.note(&world);
         }
-        struck.iter().filter_map(|i| world.trouble.effect(*i).cloned()).collect()
+        struck
+            .iter()
+            .filter_map(|i| world.trouble.effect(*i).cloned())
+            .collect()
     };
     for effect in &effects {
         match effect {

@@ -41,10 +41,7 @@ impl Template {
 
     /// Bytes of all disks when they are full.
     pub fn capacity_bytes(&self) -> u64 {
-        self.disks
-            .iter()
-            .map(|d| d.capacity_bytes)
-            .fold(0, u64::saturating_add)
+        self.disks.iter().map(|d| d.capacity_bytes).fold(0, u64::saturating_add)
     }
 }
 

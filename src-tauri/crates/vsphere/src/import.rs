@@ -80,11 +80,23 @@ impl ImportError {
         let (title, hint) = match self {
             Self::Vsphere(e) => return e.advice(),
             Self::Template(e) => return e.advice(),
-            Self::Refused(_) => ("vCenter can't deploy the template", "Choose another place or other values, or deploy it in the vSphere Client: right-click the datacenter, Deploy OVF Template."),
-            Self::LeaseLost(_) => ("The upload was interrupted", "Nothing of it is left in vCenter. Start it again; keep this computer awake and connected meanwhile."),
-            Self::Upload { .. } => ("The host refused a disk", "Look at the host's own messages (vSphere Client, the host, Monitor, Events), and whether the datastore has free space. Then start again."),
+            Self::Refused(_) => (
+                "vCenter can't deploy the template",
+                "Choose another place or other values, or deploy it in the vSphere Client: right-click the datacenter, Deploy OVF Template.",
+            ),
+            Self::LeaseLost(_) => (
+                "The upload was interrupted",
+                "Nothing of it is left in vCenter. Start it again; keep this computer awake and connected meanwhile.",
+            ),
+            Self::Upload { .. } => (
+                "The host refused a disk",
+                "Look at the host's own messages (vSphere Client, the host, Monitor, Events), and whether the datastore has free space. Then start again.",
+            ),
             Self::Stopped => ("The deployment was stopped", "Start it again whenever you like."),
-            Self::Record(_) => ("The deployment can't be written down", "Free some space on the disk of the project file, then start again."),
+            Self::Record(_) => (
+                "The deployment can't be written down",
+                "Free some space on the disk of the project file, then start again.",
+            ),
         };
         crate::Advice {
             title: title.into(),
@@ -119,9 +131,13 @@ struct Item {
 #[derive(Debug, Clone, PartialEq)]
 pub enum ImportStep {
     /// vCenter has given a lease.
-    Leased { lease: String },
+    Leased {
+        lease: String,
+    },
     /// The machine is there, and files are being sent.
-    Sending { vm: String },
+    Sending {
+        vm: String,
+    },
     Progress(Progress),
     /// All files are there.
     Sent,
@@ -155,11 +171,24 @@ const COMPUTE: &str = "ComputeResource";
 const RESOURCES: Paths = &[
     ("Datacenter", &["name", "parent", "vmFolder"]),
     ("Folder", &["name", "parent", "childType"]),
-    (COMPUTE, &["name", "parent", "resourcePool", "host", "datastore", "network"]),
-    (HOST, &["name", "parent", "runtime.connectionState", "runtime.inMaintenanceMode"]),
+    (
+        COMPUTE,
+        &["name", "parent", "resourcePool", "host", "datastore", "network"],
+    ),
+    (
+        HOST,
+        &["name", "parent", "runtime.connectionState", "runtime.inMaintenanceMode"],
+    ),
     (
         "Datastore",
-        &["name", "parent", "summary.type", "summary.capacity", "summary.freeSpace", "summary.accessible"],
+        &[
+            "name",
+            "parent",
+            "summary.type",
+            "summary.capacity",
+            "summary.freeSpace",
+            "summary.accessible",
+        ],
     ),
     ("Network", &["name", "parent", "summary.accessible"]),
 ];
@@ -172,7 +201,10 @@ impl VCenter {
         let by_moref: HashMap<&str, &Object> = objects.iter().map(|o| (o.moref.as_str(), o)).collect();
         let all = |o: &Object, path: &str| -> Vec<&Object> {
             let references = o.node(path).map(|n| n.children.as_slice()).unwrap_or_default();
-            references.iter().filter_map(|r| by_moref.get(r.text.as_str()).copied()).collect()
+            references
+                .iter()
+                .filter_map(|r| by_moref.get(r.text.as_str()).copied())
+                .collect()
         };
         let of = |kind: &'static str| objects.iter().filter(move |o| o.kind == kind);
         let usable = |h: &&&Object| {
@@ -208,7 +240,9 @@ impl VCenter {
         let mut computes: Vec<ComputePlace> = of(COMPUTE).chain(of(CLUSTER)).map(compute).collect();
         computes.retain(|c| !c.pool.is_empty() && !c.hosts.is_empty());
         computes.sort_by(|a, b| (&a.datacenter, &a.name).cmp(&(&b.datacenter, &b.name)));
-        let roots: HashMap<&str, &Object> = of("Datacenter").filter_map(|d| Some((d.text("vmFolder")?, d))).collect();
+        let roots: HashMap<&str, &Object> = of("Datacenter")
+            .filter_map(|d| Some((d.text("vmFolder")?, d)))
+            .collect();
         let mut folders: Vec<FolderPlace> = of("Folder")
             .filter_map(|f| {
                 let (mut at, mut names) = (f, Vec::new());
@@ -266,7 +300,11 @@ impl VCenter {
             ));
         }
         let value = |key: &str, value: &str| {
-            format!("<propertyMapping><key>{}</key><value>{}</value></propertyMapping>", escape(key), escape(value))
+            format!(
+                "<propertyMapping><key>{}</key><value>{}</value></propertyMapping>",
+                escape(key),
+                escape(value)
+            )
         };
         let mapped: String = at.properties.iter().map(|(k, v)| value(k, v)).collect();
         let secret: String = secrets.iter().map(|(k, v)| value(k, v.expose())).collect();
@@ -280,22 +318,35 @@ impl VCenter {
                 &format!("<cisp>{before}{mapped}{after}</cisp>"),
             )
             // It repeats the secrets.
-            .record(if secrets.is_empty() { Record::Whole } else { Record::NoAnswer });
+            .record(if secrets.is_empty() {
+                Record::Whole
+            } else {
+                Record::NoAnswer
+            });
         let response = self.send_again(&call).await?;
-        let result = response.child("returnval").ok_or_else(|| self.unreadable("CreateImportSpec", "no result"))?;
+        let result = response
+            .child("returnval")
+            .ok_or_else(|| self.unreadable("CreateImportSpec", "no result"))?;
         let faults = |name: &str| -> Vec<Fault> { result.all(name).map(Fault::read).collect() };
         let (errors, warnings) = (faults("error"), faults("warning"));
         let spec = match result.child("importSpec") {
             Some(spec) => spec.clone(),
-            None if errors.is_empty() => return Err(self.unreadable("CreateImportSpec", "neither a machine nor an error").into()),
+            None if errors.is_empty() => {
+                return Err(self
+                    .unreadable("CreateImportSpec", "neither a machine nor an error")
+                    .into());
+            }
             None => Node::default(),
         };
         let items = result.all("fileItem").map(|item| {
             // Both sides read the same reference.
             let file = plain_name(&package.file, item.text_of("path").unwrap_or_default())?;
-            package
-                .part(&file)
-                .ok_or_else(|| OvfError::damaged(&package.file, format!("vCenter asks for the file {file}, which isn't in it")))?;
+            package.part(&file).ok_or_else(|| {
+                OvfError::damaged(
+                    &package.file,
+                    format!("vCenter asks for the file {file}, which isn't in it"),
+                )
+            })?;
             Ok(Item {
                 device: item.text_of("deviceId").unwrap_or_default().to_owned(),
                 create: item.text_of("create") == Some("true"),
@@ -303,7 +354,11 @@ impl VCenter {
             })
         });
         let items: Vec<Item> = items.collect::<Result<_, OvfError>>()?;
-        let bytes = items.iter().filter_map(|i| package.part(&i.file)).map(|p| p.bytes).sum();
+        let bytes = items
+            .iter()
+            .filter_map(|i| package.part(&i.file))
+            .map(|p| p.bytes)
+            .sum();
         Ok(ImportSpec {
             at: at.clone(),
             pool: compute.pool.clone(),
@@ -390,7 +445,10 @@ impl VCenter {
         let info = self.ready_lease(lease).await?;
         let vm = info.text_of("entity").unwrap_or_default().to_owned();
         each(ImportStep::Sending { vm: vm.clone() }).map_err(ImportError::Record)?;
-        let timeout = info.text_of("leaseTimeout").and_then(|t| t.trim().parse().ok()).unwrap_or(300_i64);
+        let timeout = info
+            .text_of("leaseTimeout")
+            .and_then(|t| t.trim().parse().ok())
+            .unwrap_or(300_i64);
         let keeping = Keeping {
             vcenter: self,
             lease,
@@ -400,7 +458,9 @@ impl VCenter {
         };
         let mut meter = Meter::default();
         for item in items {
-            let part = package.part(&item.file).ok_or_else(|| OvfError::damaged(&item.file, "it is missing"))?;
+            let part = package
+                .part(&item.file)
+                .ok_or_else(|| OvfError::damaged(&item.file, "it is missing"))?;
             let url = info
                 .all("deviceUrl")
                 .find(|d| d.text_of("importKey") == Some(&item.device))
@@ -471,7 +531,9 @@ impl VCenter {
     async fn complete_lease(&self, lease: &str) -> Result<(), ImportError> {
         match self.change(&Call::new("HttpNfcLeaseComplete", (LEASE, lease))).await {
             Ok(_) => Ok(()),
-            Err(e) if e.is_not_found() => Err(ImportError::LeaseLost("the lease was gone when all files were there".into())),
+            Err(e) if e.is_not_found() => Err(ImportError::LeaseLost(
+                "the lease was gone when all files were there".into(),
+            )),
             Err(e) => Err(e.into()),
         }
     }
@@ -583,7 +645,10 @@ impl VCenter {
                 let next = self.time().now().saturating_add(LOOK).unwrap_or(Timestamp::MAX);
                 self.time().sleep_until(next).await;
             };
-            if !matches!(fault.kind.as_str(), "TaskInProgress" | "InvalidState" | "ManagedObjectNotFound") {
+            if !matches!(
+                fault.kind.as_str(),
+                "TaskInProgress" | "InvalidState" | "ManagedObjectNotFound"
+            ) {
                 return Err(VsphereError::Fault {
                     method: "Destroy_Task".into(),
                     kind: fault.kind,
@@ -619,8 +684,13 @@ impl VCenter {
         let what: Paths = &[(VM, &["config.extraConfig"])];
         let objects = self.retrieve_all(Of::Each(&named), what, Record::NoAnswer).await?;
         let bears = |o: &&Object| {
-            let extra = o.node("config.extraConfig").map(|n| n.children.as_slice()).unwrap_or_default();
-            extra.iter().any(|e| e.text_of("key") == Some(MARKER) && e.text_of("value") == Some(marker))
+            let extra = o
+                .node("config.extraConfig")
+                .map(|n| n.children.as_slice())
+                .unwrap_or_default();
+            extra
+                .iter()
+                .any(|e| e.text_of("key") == Some(MARKER) && e.text_of("value") == Some(marker))
         };
         Ok(objects.iter().find(bears).map(|o| o.moref.clone()))
     }
@@ -643,15 +713,24 @@ const OVF: &str = "OvfManager";
 const LEASE: &str = "HttpNfcLease";
 
 fn gone(what: &str) -> ImportError {
-    VsphereError::Config(format!("The {what} that was chosen is not, or no longer, there. Choose again.")).into()
+    VsphereError::Config(format!(
+        "The {what} that was chosen is not, or no longer, there. Choose again."
+    ))
+    .into()
 }
 
 fn compute<'a>(places: &'a DeploymentPlaces, at: &Placement) -> Result<&'a ComputePlace, ImportError> {
-    let compute = places.computes.iter().find(|c| c.moref == at.compute).ok_or_else(|| gone("cluster or host"))?;
+    let compute = places
+        .computes
+        .iter()
+        .find(|c| c.moref == at.compute)
+        .ok_or_else(|| gone("cluster or host"))?;
     if !compute.datastores.iter().any(|d| d.moref == at.datastore) {
         return Err(gone("datastore"));
     }
-    if let Some(host) = &at.host && !compute.hosts.iter().any(|h| h.moref == *host) {
+    if let Some(host) = &at.host
+        && !compute.hosts.iter().any(|h| h.moref == *host)
+    {
         return Err(gone("host"));
     }
     let folder = places.folders.iter().find(|f| f.moref == at.folder);
@@ -672,10 +751,26 @@ pub fn space_needed(template: &plan::Template, provisioning: Provisioning) -> u6
 
 /// Fields of a `VirtualMachineConfigSpec` that come after `extraConfig`: a sequence has an order.
 const AFTER_EXTRA: &[&str] = &[
-    "swapPlacement", "bootOptions", "vAppConfig", "ftInfo", "repConfigSpec", "vAppConfigRemoved", "vAssertsEnabled",
-    "changeTrackingEnabled", "firmware", "maxMksConnections", "guestAutoLockEnabled", "managedBy",
-    "memoryReservationLockedToMax", "nestedHVEnabled", "vPMCEnabled", "scheduledHardwareUpgradeInfo", "vmProfile",
-    "messageBusTunnelEnabled", "crypto", "migrateEncryption",
+    "swapPlacement",
+    "bootOptions",
+    "vAppConfig",
+    "ftInfo",
+    "repConfigSpec",
+    "vAppConfigRemoved",
+    "vAssertsEnabled",
+    "changeTrackingEnabled",
+    "firmware",
+    "maxMksConnections",
+    "guestAutoLockEnabled",
+    "managedBy",
+    "memoryReservationLockedToMax",
+    "nestedHVEnabled",
+    "vPMCEnabled",
+    "scheduledHardwareUpgradeInfo",
+    "vmProfile",
+    "messageBusTunnelEnabled",
+    "crypto",
+    "migrateEncryption",
 ];
 
 /// The machine's specification with the mark by which it is recognised.
@@ -693,7 +788,10 @@ fn marked(mut spec: Node, marker: &str) -> Node {
             children: vec![leaf("key", None, MARKER), leaf("value", Some("string"), marker)],
             ..Node::default()
         };
-        let at = config.children.iter().position(|c| AFTER_EXTRA.contains(&c.name.as_str()));
+        let at = config
+            .children
+            .iter()
+            .position(|c| AFTER_EXTRA.contains(&c.name.as_str()));
         config.children.insert(at.unwrap_or(config.children.len()), mark);
     }
     spec
@@ -711,7 +809,9 @@ impl Target {
     fn of(vcenter: &VCenter, device: &Node) -> Result<Target, ImportError> {
         let wrong = |why: &str| vcenter.unreadable(LEASE, why);
         let own = vcenter.endpoint();
-        let text = device.text_of("url").ok_or_else(|| wrong("a file without an address"))?;
+        let text = device
+            .text_of("url")
+            .ok_or_else(|| wrong("a file without an address"))?;
         // A star stands for the host that was asked, with its port.
         let text = match text.strip_prefix("https://*") {
             Some(rest) => format!("https://{}{rest}", own.server),
@@ -723,9 +823,9 @@ impl Target {
         let endpoint = own.beside(url);
         let verifier = match (same, device.text_of("sslThumbprint")) {
             (true, _) => vcenter.verifier().clone(),
-            (false, Some(thumbprint)) => endpoint.verifier(
-                Trust::from_thumbprint(thumbprint).ok_or_else(|| wrong("a thumbprint that is none"))?,
-            ),
+            (false, Some(thumbprint)) => {
+                endpoint.verifier(Trust::from_thumbprint(thumbprint).ok_or_else(|| wrong("a thumbprint that is none"))?)
+            }
             (false, None) => endpoint.verifier(Trust::Platform),
         };
         Ok(Target {
@@ -794,7 +894,8 @@ impl Keeping<'_> {
     async fn keep(&self) -> ImportError {
         loop {
             let time = self.vcenter.time();
-            time.sleep_until(time.now().saturating_add(self.beat).unwrap_or(Timestamp::MAX)).await;
+            time.sleep_until(time.now().saturating_add(self.beat).unwrap_or(Timestamp::MAX))
+                .await;
             let percent = self.sent.load(Relaxed).saturating_mul(100) / self.total.max(1);
             let call = Call::new("HttpNfcLeaseProgress", (LEASE, self.lease)).arg("percent", percent.min(99));
             // After a new sign-in the lease may still be there.
@@ -820,11 +921,18 @@ struct Meter(VecDeque<(Timestamp, u64)>);
 impl Meter {
     fn sample(&mut self, now: Timestamp, sent: u64, total: u64) -> (Option<u64>, Option<u64>) {
         self.0.push_back((now, sent));
-        while self.0.len() > 2 && self.0.front().is_some_and(|(at, _)| now.duration_since(*at) > RATE_WINDOW) {
+        while self.0.len() > 2
+            && self
+                .0
+                .front()
+                .is_some_and(|(at, _)| now.duration_since(*at) > RATE_WINDOW)
+        {
             self.0.pop_front();
         }
         let rate = self.0.front().and_then(|(at, before)| {
-            let millis = u64::try_from(now.duration_since(*at).as_millis()).ok().filter(|m| *m >= 1000)?;
+            let millis = u64::try_from(now.duration_since(*at).as_millis())
+                .ok()
+                .filter(|m| *m >= 1000)?;
             Some((sent - before).saturating_mul(1000) / millis)
         });
         let left = rate.filter(|r| *r > 0).map(|r| total.saturating_sub(sent).div_ceil(r));
@@ -850,7 +958,13 @@ mod tests {
             children: vec![config],
             ..node("importSpec")
         };
-        let names: Vec<_> = marked(spec, "m").children.remove(0).children.into_iter().map(|c| c.name).collect();
+        let names: Vec<_> = marked(spec, "m")
+            .children
+            .remove(0)
+            .children
+            .into_iter()
+            .map(|c| c.name)
+            .collect();
         assert_eq!(names, ["name", "deviceChange", "extraConfig", "vAppConfig", "firmware"]);
     }
 

@@ -37,7 +37,10 @@ impl Part {
 
     fn small(&self, name: &str, most: u64) -> Result<String, OvfError> {
         if self.bytes > most {
-            return Err(OvfError::damaged(name, format!("it has {} bytes; {most} are read at most", self.bytes)));
+            return Err(OvfError::damaged(
+                name,
+                format!("it has {} bytes; {most} are read at most", self.bytes),
+            ));
         }
         let mut text = Vec::new();
         self.open()
@@ -134,7 +137,9 @@ impl Package {
             }
             parts.insert(f.name.clone(), part);
         }
-        let stem = descriptor_name.rsplit_once('.').map_or(descriptor_name, |(stem, _)| stem);
+        let stem = descriptor_name
+            .rsplit_once('.')
+            .map_or(descriptor_name, |(stem, _)| stem);
         let (manifest_name, signature) = (format!("{stem}.mf"), format!("{stem}.cert"));
         let manifest = found(&manifest_name, &parts)?;
         let signed = found(&signature, &parts)?.is_some();
@@ -150,8 +155,12 @@ impl Package {
             }
         }
         for (name, _) in &sums {
-            let part = found(name, &parts)?
-                .ok_or_else(|| OvfError::damaged(&file, format!("{name} is missing, of which {manifest_name} has a checksum")))?;
+            let part = found(name, &parts)?.ok_or_else(|| {
+                OvfError::damaged(
+                    &file,
+                    format!("{name} is missing, of which {manifest_name} has a checksum"),
+                )
+            })?;
             parts.insert(name.clone(), part);
         }
         Ok(Package {
@@ -243,7 +252,8 @@ impl Hash {
 }
 
 fn has_extension(name: &str, extension: &str) -> bool {
-    name.rsplit_once('.').is_some_and(|(_, e)| e.eq_ignore_ascii_case(extension))
+    name.rsplit_once('.')
+        .is_some_and(|(_, e)| e.eq_ignore_ascii_case(extension))
 }
 
 /// A file on disk; a link may lead anywhere.
@@ -272,8 +282,16 @@ fn check_disk(name: &str, part: &Part, capacity: u64) -> Result<(), OvfError> {
             instead: "Unpack it (gzip -d FILE), and let ovftool make a new .ova of the descriptor.",
         });
     }
-    let word = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
-    let long = |at: usize| head.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
+    let word = |at: usize| {
+        head.get(at..at + 4)
+            .and_then(|b| b.try_into().ok())
+            .map(u32::from_le_bytes)
+    };
+    let long = |at: usize| {
+        head.get(at..at + 8)
+            .and_then(|b| b.try_into().ok())
+            .map(u64::from_le_bytes)
+    };
     /// Flags: compressed, and with markers, as a stream is.
     const STREAM: u32 = 0x3_0000;
     if !head.starts_with(b"KDMV") || word(8).is_none_or(|flags| flags & STREAM != STREAM) {
@@ -329,7 +347,9 @@ fn archive(path: &Path, of: &str) -> Result<BTreeMap<String, Part>, OvfError> {
         match head.kind {
             b'x' => {
                 let text = part.small(of, MAX_SMALL)?;
-                for (key, value) in records(&text).ok_or_else(|| OvfError::damaged(of, "an extended header can't be read"))? {
+                for (key, value) in
+                    records(&text).ok_or_else(|| OvfError::damaged(of, "an extended header can't be read"))?
+                {
                     match key {
                         "path" => long_name = Some(value.to_owned()),
                         "size" => long_size = value.parse().ok(),
@@ -348,7 +368,12 @@ fn archive(path: &Path, of: &str) -> Result<BTreeMap<String, Part>, OvfError> {
                 }
                 parts.insert(name, part);
             }
-            _ => return Err(OvfError::lies(of, format!("{:.80} in it is a link or folder and no file", head.name))),
+            _ => {
+                return Err(OvfError::lies(
+                    of,
+                    format!("{:.80} in it is a link or folder and no file", head.name),
+                ));
+            }
         }
         // The archive's last file may lack its padding.
         at = end.div_ceil(BLOCK) * BLOCK;
@@ -373,7 +398,11 @@ impl Header {
             String::from_utf8_lossy(&bytes[..end]).into_owned()
         };
         let octal = |range| u64::from_str_radix(text(range).trim(), 8).ok();
-        let sum: u64 = block.iter().enumerate().map(|(i, b)| u64::from(if (148..156).contains(&i) { b' ' } else { *b })).sum();
+        let sum: u64 = block
+            .iter()
+            .enumerate()
+            .map(|(i, b)| u64::from(if (148..156).contains(&i) { b' ' } else { *b }))
+            .sum();
         if octal(148..156) != Some(sum) {
             return None;
         }
@@ -385,7 +414,11 @@ impl Header {
             }
             _ => return None,
         };
-        let prefix = if &block[257..263] == b"ustar\0" { text(345..500) } else { String::new() };
+        let prefix = if &block[257..263] == b"ustar\0" {
+            text(345..500)
+        } else {
+            String::new()
+        };
         let name = match prefix.is_empty() {
             true => text(0..100),
             false => format!("{prefix}/{}", text(0..100)),
@@ -430,12 +463,23 @@ fn sums(of: &str, text: &str) -> Result<Vec<(String, Sum)>, OvfError> {
                 _ => return None,
             };
             let right = hex.len() == 2 * bytes && hex.bytes().all(|b| b.is_ascii_hexdigit());
-            right.then(|| (name, Sum { algorithm, hex: hex.to_owned() }))
+            right.then(|| {
+                (
+                    name,
+                    Sum {
+                        algorithm,
+                        hex: hex.to_owned(),
+                    },
+                )
+            })
         };
         let (name, sum) = sum().ok_or_else(|| OvfError::damaged(of, format!("the line {line:?} is no checksum")))?;
         let name = plain_name(of, &name.replace('%', "%25"))?;
         if all.len() == MAX_ENTRIES || all.iter().any(|(n, _)| *n == name) {
-            return Err(OvfError::lies(of, format!("it has two checksums of {name}, or too many")));
+            return Err(OvfError::lies(
+                of,
+                format!("it has two checksums of {name}, or too many"),
+            ));
         }
         all.push((name, sum));
     }

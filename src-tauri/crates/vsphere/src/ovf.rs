@@ -5,9 +5,7 @@
 //! what a person must know and choose before.
 
 use crate::xml::{self, Node};
-use plan::appliance::{
-    DeploymentOption, Template, TemplateDisk, TemplateFile, TemplateNetwork, TemplateProperty,
-};
+use plan::appliance::{DeploymentOption, Template, TemplateDisk, TemplateFile, TemplateNetwork, TemplateProperty};
 use std::collections::{HashMap, HashSet};
 use std::io;
 
@@ -30,7 +28,11 @@ pub enum OvfError {
     Lies { file: String, why: String },
     /// A valid template that can't be deployed by Rehost.
     #[error("{file} can't be deployed by Rehost: {why}")]
-    Unsupported { file: String, why: String, instead: &'static str },
+    Unsupported {
+        file: String,
+        why: String,
+        instead: &'static str,
+    },
 }
 
 impl OvfError {
@@ -76,8 +78,14 @@ impl OvfError {
     /// Words for the person who can change it.
     pub fn advice(&self) -> crate::Advice {
         let (title, hint) = match self {
-            Self::Disk { .. } => ("The template can't be read", "Check that the disk is connected and the file may be read, then choose it again."),
-            Self::Damaged { .. } => ("The template is damaged", "Download it again from where Microsoft offers it, to the end, and choose it once more."),
+            Self::Disk { .. } => (
+                "The template can't be read",
+                "Check that the disk is connected and the file may be read, then choose it again.",
+            ),
+            Self::Damaged { .. } => (
+                "The template is damaged",
+                "Download it again from where Microsoft offers it, to the end, and choose it once more.",
+            ),
             Self::Lies { .. } => (
                 "The template is not what it says",
                 "Don't use this file. Download it again from where Microsoft offers it; if that is refused, too, report it to Microsoft.",
@@ -97,7 +105,12 @@ impl OvfError {
 /// # Errors
 /// For one that is not simply a name: a path leads elsewhere, an address to another computer.
 pub(crate) fn plain_name(of: &str, href: &str) -> Result<String, OvfError> {
-    let outside = || OvfError::lies(of, format!("it refers to {:?}, which lies outside of its folder", short(href)));
+    let outside = || {
+        OvfError::lies(
+            of,
+            format!("it refers to {:?}, which lies outside of its folder", short(href)),
+        )
+    };
     let name = percent_encoding::percent_decode_str(href)
         .decode_utf8()
         .map_err(|_| outside())?;
@@ -128,7 +141,10 @@ pub(crate) struct Descriptor {
 pub(crate) fn descriptor(of: &str, document: &str) -> Result<Descriptor, OvfError> {
     let root = xml::whole(document).map_err(|why| OvfError::damaged(of, why))?;
     if root.name != "Envelope" {
-        return Err(OvfError::damaged(of, format!("its root is {:?} and not Envelope", short(&root.name))));
+        return Err(OvfError::damaged(
+            of,
+            format!("its root is {:?} and not Envelope", short(&root.name)),
+        ));
     }
     let reader = Reader {
         of,
@@ -139,11 +155,17 @@ pub(crate) fn descriptor(of: &str, document: &str) -> Result<Descriptor, OvfErro
     let disks = reader.disks(&files)?;
     let system = reader.system()?;
     let options = reader.options();
-    let default = options.iter().find(|o| o.default).or(options.first()).map(|o| o.id.as_str());
+    let default = options
+        .iter()
+        .find(|o| o.default)
+        .or(options.first())
+        .map(|o| o.id.as_str());
     let products: Vec<&Node> = system.all("ProductSection").collect();
     let first = |name: &str| {
         let mut found = products.iter().filter_map(|p| p.child(name));
-        found.find_map(|n| Some(reader.text(n)).filter(|t| !t.is_empty())).unwrap_or_default()
+        found
+            .find_map(|n| Some(reader.text(n)).filter(|t| !t.is_empty()))
+            .unwrap_or_default()
     };
     let hardware = system.child("VirtualHardwareSection");
     let quantity = |resource: &str| {
@@ -163,10 +185,14 @@ pub(crate) fn descriptor(of: &str, document: &str) -> Result<Descriptor, OvfErro
         found.map(|n| reader.text(n)).unwrap_or_default()
     };
     let template = Template {
-        name: own_name(system).or_else(|| system.attribute("id").map(str::to_owned)).unwrap_or_default(),
+        name: own_name(system)
+            .or_else(|| system.attribute("id").map(str::to_owned))
+            .unwrap_or_default(),
         product: first("Product"),
         vendor: first("Vendor"),
-        version: Some(first("FullVersion")).filter(|v| !v.is_empty()).unwrap_or_else(|| first("Version")),
+        version: Some(first("FullVersion"))
+            .filter(|v| !v.is_empty())
+            .unwrap_or_else(|| first("Version")),
         description: text_in("AnnotationSection", "Annotation"),
         system: text_in("OperatingSystemSection", "Description"),
         hardware: hardware
@@ -196,7 +222,8 @@ fn strings(root: &Node) -> HashMap<String, String> {
     let mut all = HashMap::new();
     for message in root.all("Strings").flat_map(|s| s.all("Msg")) {
         if let Some(id) = message.attribute("msgid") {
-            all.entry(id.to_owned()).or_insert_with(|| message.text.trim().to_owned());
+            all.entry(id.to_owned())
+                .or_insert_with(|| message.text.trim().to_owned());
         }
     }
     all
@@ -232,14 +259,20 @@ impl Reader<'_> {
     fn unique<'n>(&self, seen: &mut HashSet<&'n str>, what: &str, name: &'n str) -> Result<(), OvfError> {
         match seen.insert(name) {
             true => Ok(()),
-            false => Err(OvfError::lies(self.of, format!("it names the {what} {:?} twice", short(name)))),
+            false => Err(OvfError::lies(
+                self.of,
+                format!("it names the {what} {:?} twice", short(name)),
+            )),
         }
     }
 
     fn number(&self, what: &str, text: &str) -> Result<u64, OvfError> {
-        text.trim()
-            .parse()
-            .map_err(|_| OvfError::lies(self.of, format!("{what} is {:?} and not a number of bytes", short(text))))
+        text.trim().parse().map_err(|_| {
+            OvfError::lies(
+                self.of,
+                format!("{what} is {:?} and not a number of bytes", short(text)),
+            )
+        })
     }
 
     fn files(&self) -> Result<(Vec<TemplateFile>, HashMap<String, u64>), OvfError> {
@@ -251,11 +284,18 @@ impl Reader<'_> {
             if files.iter().any(|f: &TemplateFile| f.name.eq_ignore_ascii_case(&name)) {
                 return Err(OvfError::lies(self.of, format!("it names the file {name:?} twice")));
             }
-            if node.attribute("compression").is_some_and(|c| !c.eq_ignore_ascii_case("identity")) {
+            if node
+                .attribute("compression")
+                .is_some_and(|c| !c.eq_ignore_ascii_case("identity"))
+            {
                 return Err(OvfError::unsupported(self.of, format!("{name} is compressed"), REPACK));
             }
             if node.attribute("chunkSize").is_some() {
-                return Err(OvfError::unsupported(self.of, format!("{name} is split into chunks"), REPACK));
+                return Err(OvfError::unsupported(
+                    self.of,
+                    format!("{name} is split into chunks"),
+                    REPACK,
+                ));
             }
             if let Some(size) = node.attribute("size") {
                 sizes.insert(id.to_owned(), self.number(&format!("the size of {name}"), size)?);
@@ -284,7 +324,11 @@ impl Reader<'_> {
             }
             let format = node.attribute("format").unwrap_or_default();
             if !format.is_empty() && !format.to_ascii_lowercase().contains("vmdk") {
-                let why = format!("the disk {:?} has the format {:?}, and vCenter takes VMDK", short(id), short(format));
+                let why = format!(
+                    "the disk {:?} has the format {:?}, and vCenter takes VMDK",
+                    short(id),
+                    short(format)
+                );
                 return Err(OvfError::unsupported(self.of, why, REPACK));
             }
             let what = format!("the capacity of the disk {:?}", short(id));
@@ -340,7 +384,9 @@ impl Reader<'_> {
             let of = |name: &str| node.child(name).map(|n| self.text(n)).unwrap_or_default();
             let id = node.attribute("id")?.to_owned();
             Some(DeploymentOption {
-                label: Some(of("Label")).filter(|l| !l.is_empty()).unwrap_or_else(|| id.clone()),
+                label: Some(of("Label"))
+                    .filter(|l| !l.is_empty())
+                    .unwrap_or_else(|| id.clone()),
                 description: of("Description"),
                 default: node.attribute("default") == Some("true"),
                 id,
@@ -358,12 +404,17 @@ impl Reader<'_> {
                 let parts = [product.attribute("class"), Some(own), product.attribute("instance")];
                 let key = parts.into_iter().flatten().collect::<Vec<_>>().join(".");
                 if all.len() == MAX_PARTS || all.iter().any(|p| p.key == key) {
-                    return Err(OvfError::lies(self.of, format!("it has the property {:?} twice, or too many", short(&key))));
+                    return Err(OvfError::lies(
+                        self.of,
+                        format!("it has the property {:?} twice, or too many", short(&key)),
+                    ));
                 }
                 let of = |name: &str| node.child(name).map(|n| self.text(n)).unwrap_or_default();
                 let qualifiers = node.attribute("qualifiers").unwrap_or_default();
                 all.push(TemplateProperty {
-                    label: Some(of("Label")).filter(|l| !l.is_empty()).unwrap_or_else(|| own.to_owned()),
+                    label: Some(of("Label"))
+                        .filter(|l| !l.is_empty())
+                        .unwrap_or_else(|| own.to_owned()),
                     description: of("Description"),
                     kind: node.attribute("type").unwrap_or("string").to_owned(),
                     value: node.attribute("value").unwrap_or_default().to_owned(),
@@ -402,7 +453,11 @@ fn choices(qualifiers: &str) -> Vec<String> {
 
 /// Bytes of a unit: `byte * 2^30`, or as older descriptors write it, `GigaBytes`.
 fn allocation(unit: &str) -> Option<u64> {
-    let unit: String = unit.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase();
+    let unit: String = unit
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .collect::<String>()
+        .to_ascii_lowercase();
     if let Some(power) = unit.strip_prefix("byte*2^") {
         return power.parse().ok().filter(|p| *p < 50).map(|p: u32| 1 << p);
     }
@@ -426,17 +481,40 @@ mod tests {
     fn a_descriptor_says_what_a_person_must_know() {
         let d = descriptor("a.ovf", SAMPLE).unwrap();
         let t = &d.template;
-        assert_eq!((t.product.as_str(), t.vendor.as_str(), t.version.as_str()), ("Replication appliance", "Contoso", "1.2.3"));
+        assert_eq!(
+            (t.product.as_str(), t.vendor.as_str(), t.version.as_str()),
+            ("Replication appliance", "Contoso", "1.2.3")
+        );
         assert_eq!((t.cpus, t.memory_mib, t.hardware.as_str()), (8, 16_384, "vmx-13"));
-        assert_eq!(t.disks.iter().map(|d| d.capacity_bytes).collect::<Vec<_>>(), [80 << 30, 620 << 30]);
-        assert_eq!((t.files[0].name.as_str(), d.sizes["file1"]), ("appliance disk1.vmdk", 1024));
+        assert_eq!(
+            t.disks.iter().map(|d| d.capacity_bytes).collect::<Vec<_>>(),
+            [80 << 30, 620 << 30]
+        );
+        assert_eq!(
+            (t.files[0].name.as_str(), d.sizes["file1"]),
+            ("appliance disk1.vmdk", 1024)
+        );
         assert_eq!(t.disks[1].file, None);
         assert_eq!(t.networks[0].description, "The management network");
         assert_eq!(t.eulas, ["You may use it."]);
-        let keys: Vec<_> = t.properties.iter().map(|p| (p.key.as_str(), p.password, p.min_length)).collect();
-        assert_eq!(keys, [("vami.hostname.App", false, None), ("vami.password.App", true, Some(8)), ("vami.mode.App", false, None)]);
+        let keys: Vec<_> = t
+            .properties
+            .iter()
+            .map(|p| (p.key.as_str(), p.password, p.min_length))
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                ("vami.hostname.App", false, None),
+                ("vami.password.App", true, Some(8)),
+                ("vami.mode.App", false, None)
+            ]
+        );
         assert_eq!(t.properties[2].values, ["static", "dhcp"]);
-        assert_eq!(t.options.iter().map(|o| (o.id.as_str(), o.default)).collect::<Vec<_>>(), [("small", false), ("large", true)]);
+        assert_eq!(
+            t.options.iter().map(|o| (o.id.as_str(), o.default)).collect::<Vec<_>>(),
+            [("small", false), ("large", true)]
+        );
     }
 
     #[test]
@@ -446,16 +524,36 @@ mod tests {
             ("appliance%20disk1.vmdk", "/etc/passwd", "Lies", "outside"),
             ("appliance%20disk1.vmdk", "%2e%2e%2fdisk1.vmdk", "Lies", "outside"),
             ("appliance%20disk1.vmdk", "C:\\disk1.vmdk", "Lies", "outside"),
-            ("appliance%20disk1.vmdk", "https://contoso.com/disk1.vmdk", "Lies", "outside"),
+            (
+                "appliance%20disk1.vmdk",
+                "https://contoso.com/disk1.vmdk",
+                "Lies",
+                "outside",
+            ),
             ("ovf:size=\"1024\"", "ovf:size=\"-1\"", "Lies", "number of bytes"),
-            ("ovf:size=\"1024\"", "ovf:compression=\"gzip\"", "Unsupported", "compressed"),
+            (
+                "ovf:size=\"1024\"",
+                "ovf:compression=\"gzip\"",
+                "Unsupported",
+                "compressed",
+            ),
             ("ovf:size=\"1024\"", "ovf:chunkSize=\"10\"", "Unsupported", "chunks"),
-            ("ovf:capacity=\"80\"", "ovf:capacity=\"99999999999999999\"", "Lies", "capacity"),
+            (
+                "ovf:capacity=\"80\"",
+                "ovf:capacity=\"99999999999999999\"",
+                "Lies",
+                "capacity",
+            ),
             ("ovf:capacity=\"80\"", "ovf:capacity=\"0\"", "Lies", "capacity"),
             ("ovf:fileRef=\"file1\"", "ovf:fileRef=\"file9\"", "Lies", "doesn't name"),
             ("ovf:diskId=\"vmdisk2\"", "ovf:diskId=\"vmdisk1\"", "Lies", "twice"),
             ("#streamOptimized", "#x", "", ""),
-            ("<VirtualSystem ", "<!DOCTYPE x><VirtualSystem ", "Damaged", "document type"),
+            (
+                "<VirtualSystem ",
+                "<!DOCTYPE x><VirtualSystem ",
+                "Damaged",
+                "document type",
+            ),
             ("You may use it.", "&xxe;", "Damaged", "entity"),
             ("</Envelope>", "", "Damaged", "early"),
             ("VirtualSystem", "VirtualSystemCollection", "Unsupported", "several"),

@@ -97,7 +97,10 @@ impl Endpoint {
 
     /// One for uploads, whose answer comes when all was sent, however long that takes.
     pub fn upload_client(&self, verifier: &Arc<Verifier>) -> Result<reqwest::Client, VsphereError> {
-        self.build(verifier, reqwest::Client::builder().http1_only().tcp_keepalive(KEEPALIVE))
+        self.build(
+            verifier,
+            reqwest::Client::builder().http1_only().tcp_keepalive(KEEPALIVE),
+        )
     }
 
     fn build(

@@ -91,7 +91,10 @@ impl Trust {
     pub fn from_thumbprint(thumbprint: &str) -> Option<Trust> {
         let bytes = hex::decode(digits(thumbprint)).ok()?;
         let sha1 = || <[u8; 20]>::try_from(bytes.as_slice()).ok().map(Trust::Sha1Pin);
-        <[u8; 32]>::try_from(bytes.as_slice()).ok().map(Trust::Pin).or_else(sha1)
+        <[u8; 32]>::try_from(bytes.as_slice())
+            .ok()
+            .map(Trust::Pin)
+            .or_else(sha1)
     }
 
     /// Reads the admin's pin; empty means the platform's trust. Colons, spaces and case don't matter.

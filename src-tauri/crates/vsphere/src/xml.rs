@@ -184,7 +184,11 @@ pub(crate) fn write(node: &Node, name: &str, out: &mut String) {
     out.push('<');
     out.push_str(name);
     if let Some(kind) = &node.kind {
-        let space = if kind.starts_with(char::is_lowercase) { "xsd:" } else { "" };
+        let space = if kind.starts_with(char::is_lowercase) {
+            "xsd:"
+        } else {
+            ""
+        };
         out.push_str(&format!(" xsi:type=\"{space}{}\"", escape(kind)));
     }
     if let Some(reference) = &node.reference {
@@ -254,7 +258,10 @@ mod tests {
     fn attributes_are_kept_when_asked_for() {
         let document = "<a xmlns:o='urn:o' o:id='x&amp;y' type='string' o:type='z'/>";
         let all = super::whole(document).unwrap();
-        assert_eq!((all.attribute("id"), all.attribute("type")), (Some("x&y"), Some("string")));
+        assert_eq!(
+            (all.attribute("id"), all.attribute("type")),
+            (Some("x&y"), Some("string"))
+        );
         assert!(whole(document).unwrap().attributes.is_empty());
     }
 

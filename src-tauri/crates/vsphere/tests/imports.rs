@@ -33,13 +33,29 @@ fn unpack(ova: &Path) -> Vec<(String, Vec<u8>)> {
     let bytes = fs::read(ova).expect("read");
     let (mut at, mut parts) = (0, vec![]);
     while bytes[at] != 0 {
-        let name = String::from_utf8_lossy(&bytes[at..at + 100]).trim_end_matches('\0').to_owned();
+        let name = String::from_utf8_lossy(&bytes[at..at + 100])
+            .trim_end_matches('\0')
+            .to_owned();
         let size = std::str::from_utf8(&bytes[at + 124..at + 135]).expect("octal");
         let size = usize::from_str_radix(size, 8).expect("octal");
         parts.push((name, bytes[at + 512..at + 512 + size].to_vec()));
         at += 512 + size.next_multiple_of(512);
     }
     parts
+}
+
+/// The same template beside its archive, with another descriptor and no manifest.
+fn altered(ova: &Path, change: impl Fn(&str) -> String) -> Package {
+    let folder = ova.parent().expect("a folder");
+    for (name, bytes) in unpack(ova) {
+        match std::str::from_utf8(&bytes) {
+            _ if name.ends_with(".mf") => continue,
+            Ok(text) => fs::write(folder.join(name), change(text)),
+            Err(_) => fs::write(folder.join(name), bytes),
+        }
+        .expect("written");
+    }
+    Package::open(&folder.join("appliance.ovf")).expect("opened")
 }
 
 fn entry(name: &str, kind: u8, body: &[u8]) -> Vec<u8> {
@@ -65,9 +81,19 @@ fn a_template_is_read_from_an_archive_and_from_a_folder() {
     let folder = tempfile::tempdir().expect("a folder");
     let ova = template(folder.path(), DISK);
     let package = Package::open(&ova).expect("opened");
-    assert_eq!((package.template.upload_bytes(), package.manifest, package.signed), (DISK, true, false));
+    assert_eq!(
+        (package.template.upload_bytes(), package.manifest, package.signed),
+        (DISK, true, false)
+    );
     let mut last = 0;
-    assert!(package.verify(|n| { last = n; true }).expect("checked"));
+    assert!(
+        package
+            .verify(|n| {
+                last = n;
+                true
+            })
+            .expect("checked")
+    );
     assert_eq!(last, package.checked_bytes());
     assert!(!package.verify(|_| false).expect("stopped"));
 
@@ -79,7 +105,9 @@ fn a_template_is_read_from_an_archive_and_from_a_folder() {
     let beside = Package::open(&folder.path().join("appliance.ovf")).expect("opened");
     assert_eq!(beside.template, package.template);
     assert!(beside.verify(|_| true).expect("checked"));
-    let [ovf, mf, disk] = parts.as_slice() else { panic!("{parts:?}") };
+    let [ovf, mf, disk] = parts.as_slice() else {
+        panic!("{parts:?}")
+    };
     let pax = "29 path=appliance-disk1.vmdk\n".to_owned() + &format!("16 size={}\n", DISK);
     let extended = folder.path().join("extended.ova");
     pack(
@@ -103,7 +131,9 @@ fn a_template_that_is_not_what_it_says_is_refused() {
     let ova = template(folder.path(), 4096);
     let whole = fs::read(&ova).expect("read");
     let parts = unpack(&ova);
-    let [ovf, mf, disk] = parts.as_slice() else { panic!("{parts:?}") };
+    let [ovf, mf, disk] = parts.as_slice() else {
+        panic!("{parts:?}")
+    };
     let (ovf, mf, disk) = (ovf.1.as_slice(), mf.1.as_slice(), disk.1.as_slice());
     let text = String::from_utf8(ovf.to_vec()).expect("text");
     let e = |name: &str, body: &[u8]| entry(name, b'0', body);
@@ -117,21 +147,65 @@ fn a_template_that_is_not_what_it_says_is_refused() {
     let name = "appliance-disk1.vmdk";
     refused(&[e("appliance.ovf", ovf)], "Damaged", "is missing");
     refused(&[e(name, disk)], "Damaged", "no descriptor");
-    refused(&[e("appliance.ovf", ovf), e("b.ovf", ovf), e(name, disk)], "Lies", "two descriptors");
-    refused(&[e("appliance.ovf", ovf), e(name, disk), e(name, disk)], "Lies", "twice");
-    refused(&[e("appliance.ovf", ovf), e("../x", b"x"), e(name, disk)], "Lies", "outside");
-    refused(&[e("appliance.ovf", ovf), e("/etc/x", b"x"), e(name, disk)], "Lies", "outside");
+    refused(
+        &[e("appliance.ovf", ovf), e("b.ovf", ovf), e(name, disk)],
+        "Lies",
+        "two descriptors",
+    );
+    refused(
+        &[e("appliance.ovf", ovf), e(name, disk), e(name, disk)],
+        "Lies",
+        "twice",
+    );
+    refused(
+        &[e("appliance.ovf", ovf), e("../x", b"x"), e(name, disk)],
+        "Lies",
+        "outside",
+    );
+    refused(
+        &[e("appliance.ovf", ovf), e("/etc/x", b"x"), e(name, disk)],
+        "Lies",
+        "outside",
+    );
     refused(&[e("appliance.ovf", ovf), entry(name, b'2', b"")], "Lies", "link");
     refused(&[e("appliance.ovf", ovf), e(name, &disk[..3584])], "Lies", "bytes");
-    refused(&[e("appliance.ovf", ovf), e(name, &[0; 4096])], "Unsupported", "stream-optimized");
-    refused(&[e("appliance.ovf", ovf), e(name, &[&[0x1f, 0x8b], &disk[2..]].concat())], "Unsupported", "gzip");
+    refused(
+        &[e("appliance.ovf", ovf), e(name, &[0; 4096])],
+        "Unsupported",
+        "stream-optimized",
+    );
+    refused(
+        &[e("appliance.ovf", ovf), e(name, &[&[0x1f, 0x8b], &disk[2..]].concat())],
+        "Unsupported",
+        "gzip",
+    );
     let smaller = text.replace("ovf:capacity=\"80\"", "ovf:capacity=\"60\"");
-    refused(&[e("appliance.ovf", smaller.as_bytes()), e(name, disk)], "Lies", "the descriptor says");
+    refused(
+        &[e("appliance.ovf", smaller.as_bytes()), e(name, disk)],
+        "Lies",
+        "the descriptor says",
+    );
     let only_disk = format!("SHA1({name})= {}\n", "0".repeat(40));
-    refused(&[e("appliance.ovf", ovf), e("appliance.mf", only_disk.as_bytes()), e(name, disk)], "Lies", "no checksum");
-    refused(&[e("appliance.ovf", ovf), e("appliance.mf", b"MD5(x)= 00"), e(name, disk)], "Damaged", "no checksum");
+    refused(
+        &[
+            e("appliance.ovf", ovf),
+            e("appliance.mf", only_disk.as_bytes()),
+            e(name, disk),
+        ],
+        "Lies",
+        "no checksum",
+    );
+    refused(
+        &[e("appliance.ovf", ovf), e("appliance.mf", b"MD5(x)= 00"), e(name, disk)],
+        "Damaged",
+        "no checksum",
+    );
     let more = [mf, b"SHA256(other)= ", "0".repeat(64).as_bytes()].concat();
-    refused(&[e("appliance.ovf", ovf), e("appliance.mf", &more), e(name, disk)], "Damaged", "is missing");
+    refused(
+        &[e("appliance.ovf", ovf), e("appliance.mf", &more), e(name, disk)],
+        "Damaged",
+        "is missing",
+    );
     refused(&[vec![1; 512]], "Damaged", "no archive");
     refused(&[], "Damaged", "no descriptor");
 
@@ -144,7 +218,10 @@ fn a_template_that_is_not_what_it_says_is_refused() {
     let mut other = disk.to_vec();
     other[1000] ^= 1;
     pack(&bad, &[e("appliance.ovf", ovf), e("appliance.mf", mf), e(name, &other)]);
-    let error = Package::open(&bad).expect("opened").verify(|_| true).expect_err("changed");
+    let error = Package::open(&bad)
+        .expect("opened")
+        .verify(|_| true)
+        .expect_err("changed");
     assert!(error.code() == "Lies" && error.to_string().contains(name), "{error}");
 
     #[cfg(unix)]
@@ -154,7 +231,10 @@ fn a_template_that_is_not_what_it_says_is_refused() {
         let error = Package::open(&folder.path().join("link.ovf")).expect_err("a link");
         assert!(error.code() == "Lies" && error.to_string().contains("link"), "{error}");
     }
-    assert_eq!(Package::open(&folder.path().join("x.zip")).expect_err("a name").code(), "Damaged");
+    assert_eq!(
+        Package::open(&folder.path().join("x.zip")).expect_err("a name").code(),
+        "Damaged"
+    );
 }
 
 async fn start() -> (Lab, VCenterConnection, VCenter, Arc<Recorder>) {
@@ -182,7 +262,10 @@ async fn start() -> (Lab, VCenterConnection, VCenter, Arc<Recorder>) {
 
 fn chosen(places: &DeploymentPlaces, package: &Package) -> Placement {
     let compute = &places.computes[0];
-    let folder = places.folders.iter().find(|f| f.datacenter == compute.datacenter && f.path.is_empty());
+    let folder = places
+        .folders
+        .iter()
+        .find(|f| f.datacenter == compute.datacenter && f.path.is_empty());
     Placement {
         name: "ASR-APPLIANCE".into(),
         compute: compute.moref.clone(),
@@ -236,7 +319,10 @@ async fn deploy(
     let places = vcenter.deployment_places().await.map_err(|e| (e.into(), None))?;
     let mut at = chosen(&places, package);
     change(&mut at);
-    let spec = vcenter.import_spec(package, &at, &secrets(), &places).await.map_err(|e| (e, None))?;
+    let spec = vcenter
+        .import_spec(package, &at, &secrets(), &places)
+        .await
+        .map_err(|e| (e, None))?;
     let listen = heard.listen();
     vcenter.import(package, spec, MARK, stop, &listen).await
 }
@@ -252,22 +338,49 @@ async fn a_template_becomes_a_machine_in_the_lab() {
     let package = Package::open(&template(folder.path(), DISK)).expect("opened");
     let places = vcenter.deployment_places().await.expect("places");
     let compute = &places.computes[0];
-    assert_eq!((compute.name.as_str(), compute.cluster, compute.datacenter.as_str()), ("contosohost1.contoso.com", false, "contoso-datacenter"));
+    assert_eq!(
+        (compute.name.as_str(), compute.cluster, compute.datacenter.as_str()),
+        ("contosohost1.contoso.com", false, "contoso-datacenter")
+    );
     assert!(compute.datastores[0].free_bytes > 1 << 40 && compute.networks[0].name == "VM Network");
 
     let heard = Heard::default();
-    let vm = deploy(&vcenter, &package, &heard, going(), |_| {}).await.expect("deployed");
+    let vm = deploy(&vcenter, &package, &heard, going(), |_| {})
+        .await
+        .expect("deployed");
     let found = vcenter.find_vm("asr-appliance").await.expect("read").expect("there");
-    assert_eq!((found.moref.as_str(), found.cpus, found.memory_mib, found.power_state.as_str()), (vm.as_str(), 8, 16_384, "poweredOff"));
+    assert_eq!(
+        (
+            found.moref.as_str(),
+            found.cpus,
+            found.memory_mib,
+            found.power_state.as_str()
+        ),
+        (vm.as_str(), 8, 16_384, "poweredOff")
+    );
     assert_eq!(found.disk_bytes().collect::<Vec<_>>(), [80 << 30, 620 << 30]);
     lab.with_world(|w| {
         let lease = &w.onprem.leases[0];
-        assert_eq!((lease.state.clone(), lease.files[0].received), (LeaseState::Done, Some(DISK)));
+        assert_eq!(
+            (lease.state.clone(), lease.files[0].received),
+            (LeaseState::Done, Some(DISK))
+        );
         // The host is vCenter itself.
         assert!(lease.files[0].with_cookie);
     });
     let steps = heard.0.lock().expect("heard").clone();
-    assert!(matches!(steps.as_slice(), [ImportStep::Leased { .. }, ImportStep::Sending { .. }, .., ImportStep::Sent]), "{steps:?}");
+    assert!(
+        matches!(
+            steps.as_slice(),
+            [
+                ImportStep::Leased { .. },
+                ImportStep::Sending { .. },
+                ..,
+                ImportStep::Sent
+            ]
+        ),
+        "{steps:?}"
+    );
     let last = steps.iter().rev().find_map(|s| match s {
         ImportStep::Progress(p) => Some((p.sent, p.total)),
         _ => None,
@@ -276,8 +389,13 @@ async fn a_template_becomes_a_machine_in_the_lab() {
     assert!(!recorder.text().contains(SECRET), "a secret was recorded");
 
     // The name is taken now.
-    let (error, left) = deploy(&vcenter, &package, &Heard::default(), going(), |_| {}).await.expect_err("taken");
-    assert!(matches!(&error, ImportError::Vsphere(e) if e.code() == "DuplicateName") && left.is_none(), "{error}");
+    let (error, left) = deploy(&vcenter, &package, &Heard::default(), going(), |_| {})
+        .await
+        .expect_err("taken");
+    assert!(
+        matches!(&error, ImportError::Vsphere(e) if e.code() == "DuplicateName") && left.is_none(),
+        "{error}"
+    );
     // What was deployed before stays.
     assert!(vcenter.find_vm("asr-appliance").await.expect("read").is_some());
     vcenter.logout().await;
@@ -295,7 +413,9 @@ async fn another_host_is_known_by_its_thumbprint_and_gets_no_cookie() {
             w.onprem.upload_host = Some((host.clone(), thumbprint.clone()));
             w.onprem.vms.retain(|v| v.name != "ASR-APPLIANCE");
         });
-        deploy(&vcenter, &package, &Heard::default(), going(), |_| {}).await.expect("deployed");
+        deploy(&vcenter, &package, &Heard::default(), going(), |_| {})
+            .await
+            .expect("deployed");
         lab.with_world(|w| assert!(!w.onprem.leases.last().expect("a lease").files[0].with_cookie));
     }
     // Somebody else answers there, vCenter names nobody whom this computer trusts, or it is no safe address.
@@ -310,9 +430,17 @@ async fn another_host_is_known_by_its_thumbprint_and_gets_no_cookie() {
             w.onprem.upload_host = Some((at.clone(), thumbprint));
             w.onprem.vms.retain(|v| v.name != "ASR-APPLIANCE");
         });
-        let (error, left) = deploy(&vcenter, &package, &Heard::default(), going(), |_| {}).await.expect_err(code);
-        assert!(matches!(&error, ImportError::Vsphere(e) if e.code() == code) && left.is_none(), "{code}: {error:?}");
-        assert!(vcenter.find_vm("ASR-APPLIANCE").await.expect("read").is_none(), "it stays");
+        let (error, left) = deploy(&vcenter, &package, &Heard::default(), going(), |_| {})
+            .await
+            .expect_err(code);
+        assert!(
+            matches!(&error, ImportError::Vsphere(e) if e.code() == code) && left.is_none(),
+            "{code}: {error:?}"
+        );
+        assert!(
+            vcenter.find_vm("ASR-APPLIANCE").await.expect("read").is_none(),
+            "it stays"
+        );
     }
 }
 
@@ -323,7 +451,10 @@ async fn what_ends_before_its_time_leaves_nothing_behind() {
     let path = template(folder.path(), 64 << 20);
     let package = Package::open(&path).expect("opened");
     let nothing_left = async |vcenter: &VCenter, why: &str| {
-        assert!(vcenter.find_vm("ASR-APPLIANCE").await.expect("read").is_none(), "{why}: it stays");
+        assert!(
+            vcenter.find_vm("ASR-APPLIANCE").await.expect("read").is_none(),
+            "{why}: it stays"
+        );
     };
 
     // A person stops it while it is being sent.
@@ -331,45 +462,77 @@ async fn what_ends_before_its_time_leaves_nothing_behind() {
     let heard = Heard::default();
     let (places, receiver) = (vcenter.deployment_places().await.expect("places"), stop.subscribe());
     let at = chosen(&places, &package);
-    let spec = vcenter.import_spec(&package, &at, &secrets(), &places).await.expect("a spec");
+    let spec = vcenter
+        .import_spec(&package, &at, &secrets(), &places)
+        .await
+        .expect("a spec");
     let listen = |step: ImportStep| {
         if matches!(step, ImportStep::Progress(_)) {
             stop.send_replace(true);
         }
         heard.listen()(step)
     };
-    let (error, left) = vcenter.import(&package, spec, MARK, receiver, &listen).await.expect_err("stopped");
-    assert!(matches!(error, ImportError::Stopped) && left.is_none(), "{error:?} {left:?}");
+    let (error, left) = vcenter
+        .import(&package, spec, MARK, receiver, &listen)
+        .await
+        .expect_err("stopped");
+    assert!(
+        matches!(error, ImportError::Stopped) && left.is_none(),
+        "{error:?} {left:?}"
+    );
     nothing_left(&vcenter, "stopped").await;
 
     // The project can't be written any more.
-    let spec = vcenter.import_spec(&package, &at, &secrets(), &places).await.expect("a spec");
+    let spec = vcenter
+        .import_spec(&package, &at, &secrets(), &places)
+        .await
+        .expect("a spec");
     let full = |_| Err("The disk is full.".to_owned());
-    let (error, left) = vcenter.import(&package, spec, MARK, going(), &full).await.expect_err("full");
+    let (error, left) = vcenter
+        .import(&package, spec, MARK, going(), &full)
+        .await
+        .expect_err("full");
     assert!(matches!(error, ImportError::Record(_)) && left.is_none(), "{error:?}");
     nothing_left(&vcenter, "not written").await;
 
     // The file becomes shorter meanwhile.
-    let spec = vcenter.import_spec(&package, &at, &secrets(), &places).await.expect("a spec");
+    let spec = vcenter
+        .import_spec(&package, &at, &secrets(), &places)
+        .await
+        .expect("a spec");
     let cut = |step: ImportStep| {
         if matches!(step, ImportStep::Leased { .. }) {
-            fs::OpenOptions::new().write(true).open(&path).and_then(|f| f.set_len(32 << 20)).map_err(|e| e.to_string())?;
+            fs::OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .and_then(|f| f.set_len(32 << 20))
+                .map_err(|e| e.to_string())?;
         }
         Ok(())
     };
-    let (error, left) = vcenter.import(&package, spec, MARK, going(), &cut).await.expect_err("shorter");
+    let (error, left) = vcenter
+        .import(&package, spec, MARK, going(), &cut)
+        .await
+        .expect_err("shorter");
     assert!(matches!(error, ImportError::Template(_)) && left.is_none(), "{error:?}");
     nothing_left(&vcenter, "shorter").await;
 
     // No space, which vCenter finds when it makes the machine.
     let package = Package::open(&template(folder.path(), 8192)).expect("opened");
-    lab.with_world(|w| w.onprem.vms[0].committed_bytes = (4 << 40) - (100 << 30));
+    lab.with_world(|w| w.onprem.vms[0].committed_bytes = (4 << 40) - (500 << 30));
     let thick = |at: &mut Placement| at.provisioning = Provisioning::Thick;
-    let (error, left) = deploy(&vcenter, &package, &Heard::default(), going(), thick).await.expect_err("full");
-    assert!(matches!(&error, ImportError::Vsphere(e) if e.code() == "NoDiskSpace") && left.is_none(), "{error:?}");
+    let (error, left) = deploy(&vcenter, &package, &Heard::default(), going(), thick)
+        .await
+        .expect_err("full");
+    assert!(
+        matches!(&error, ImportError::Vsphere(e) if e.code() == "NoDiskSpace") && left.is_none(),
+        "{error:?}"
+    );
     nothing_left(&vcenter, "no space").await;
     // Thin there is room.
-    deploy(&vcenter, &package, &Heard::default(), going(), |_| {}).await.expect("deployed");
+    deploy(&vcenter, &package, &Heard::default(), going(), |_| {})
+        .await
+        .expect("deployed");
 }
 
 #[tokio::test]
@@ -387,8 +550,14 @@ async fn a_session_or_connection_that_is_lost_in_the_middle() {
     };
     let places = vcenter.deployment_places().await.expect("places");
     let at = chosen(&places, &package);
-    let spec = vcenter.import_spec(&package, &at, &secrets(), &places).await.expect("a spec");
-    let (error, left) = vcenter.import(&package, spec, MARK, going(), &lost).await.expect_err("lost");
+    let spec = vcenter
+        .import_spec(&package, &at, &secrets(), &places)
+        .await
+        .expect("a spec");
+    let (error, left) = vcenter
+        .import(&package, spec, MARK, going(), &lost)
+        .await
+        .expect_err("lost");
     assert!(left.is_none(), "{error:?} {left:?}");
     assert!(vcenter.find_vm("ASR-APPLIANCE").await.expect("read").is_none());
 
@@ -402,9 +571,14 @@ async fn a_session_or_connection_that_is_lost_in_the_middle() {
         ..connection.clone()
     };
     let password = lab.addresses().vcenter_password;
-    let through = connect(&via, &password, Arc::new(Recorder::default())).await.expect("signed in");
+    let through = connect(&via, &password, Arc::new(Recorder::default()))
+        .await
+        .expect("signed in");
     let package = Package::open(&template(folder.path(), 64 << 20)).expect("opened");
-    let spec = through.import_spec(&package, &at, &secrets(), &places).await.expect("a spec");
+    let spec = through
+        .import_spec(&package, &at, &secrets(), &places)
+        .await
+        .expect("a spec");
     let heard = Heard::default();
     let broken = |step: ImportStep| {
         if matches!(step, ImportStep::Progress(_)) {
@@ -412,13 +586,18 @@ async fn a_session_or_connection_that_is_lost_in_the_middle() {
         }
         heard.listen()(step)
     };
-    let (error, left) = through.import(&package, spec, MARK, going(), &broken).await.expect_err("broken");
+    let (error, left) = through
+        .import(&package, spec, MARK, going(), &broken)
+        .await
+        .expect_err("broken");
     assert!(matches!(&error, ImportError::Vsphere(_)), "{error:?}");
     // Nothing could be tidied up, and that is said. Later it can.
     assert!(left.is_some());
     assert!(vcenter.find_vm("ASR-APPLIANCE").await.expect("read").is_some());
     let lease = heard.lease();
-    let settled = vcenter.settle_import("ASR-APPLIANCE", MARK, lease.as_deref(), false).await;
+    let settled = vcenter
+        .settle_import("ASR-APPLIANCE", MARK, lease.as_deref(), false)
+        .await;
     assert_eq!(settled.expect("settled"), Settled::Removed);
     assert!(vcenter.find_vm("ASR-APPLIANCE").await.expect("read").is_none());
 }
@@ -433,23 +612,31 @@ async fn after_a_crash_a_whole_machine_is_adopted_and_half_a_one_removed() {
     // Killed after the last file and before the completion was heard, or after it.
     for completed in [true, false] {
         let heard = Heard::default();
-        let vm = deploy(&vcenter, &package, &heard, going(), |_| {}).await.expect("deployed");
+        let vm = deploy(&vcenter, &package, &heard, going(), |_| {})
+            .await
+            .expect("deployed");
         if !completed {
             lab.with_world(|w| w.onprem.leases.last_mut().expect("a lease").state = LeaseState::Ready);
         }
         let lease = heard.lease();
-        let settled = vcenter.settle_import("ASR-APPLIANCE", MARK, lease.as_deref(), true).await;
+        let settled = vcenter
+            .settle_import("ASR-APPLIANCE", MARK, lease.as_deref(), true)
+            .await;
         assert_eq!(settled.expect("settled"), Settled::Adopted { vm: vm.clone() });
         lab.with_world(|w| assert_eq!(w.onprem.leases.last().expect("a lease").state, LeaseState::Done));
         // Somebody else's machine of this name is left alone.
         let settled = vcenter.settle_import("ASR-APPLIANCE", "another", None, false).await;
         assert_eq!((settled.expect("settled"), there().await), (Settled::Removed, Some(vm)));
-        let settled = vcenter.settle_import("ASR-APPLIANCE", MARK, lease.as_deref(), false).await;
+        let settled = vcenter
+            .settle_import("ASR-APPLIANCE", MARK, lease.as_deref(), false)
+            .await;
         assert_eq!((settled.expect("settled"), there().await), (Settled::Removed, None));
     }
     // Nothing was heard of the upload for too long: vCenter has tidied up by itself.
     let heard = Heard::default();
-    deploy(&vcenter, &package, &heard, going(), |_| {}).await.expect("deployed");
+    deploy(&vcenter, &package, &heard, going(), |_| {})
+        .await
+        .expect("deployed");
     lab.with_world(|w| {
         let lease = w.onprem.leases.last_mut().expect("a lease");
         lease.state = LeaseState::Ready;
@@ -459,7 +646,8 @@ async fn after_a_crash_a_whole_machine_is_adopted_and_half_a_one_removed() {
     let before_timeout = vcenter.power_on(&there().await.expect("there")).await.expect("started");
     let info = vcenter.task(&before_timeout).await.expect("a task");
     assert_eq!(info.error.expect("held").kind, "TaskInProgress");
-    lab.clock().advance_to(lab.clock().now() + SignedDuration::from_mins(20));
+    lab.clock()
+        .advance_to(lab.clock().now() + SignedDuration::from_mins(20));
     assert_eq!(there().await, None);
     let settled = vcenter.settle_import("ASR-APPLIANCE", MARK, Some(&lease), true).await;
     assert_eq!(settled.expect("settled"), Settled::Removed);
@@ -503,10 +691,14 @@ async fn an_account_without_the_rights_is_refused() {
     };
     for without in ["VApp.Import", "Datastore.AllocateSpace", "Network.Assign"] {
         give(without);
-        let vcenter = connect(&account, "pw", Arc::new(Recorder::default())).await.expect("signed in");
+        let vcenter = connect(&account, "pw", Arc::new(Recorder::default()))
+            .await
+            .expect("signed in");
         let rights = vcenter.rights(&needed).await.expect("rights");
         assert_eq!(rights[0].missing, [without]);
-        let (error, left) = deploy(&vcenter, &package, &Heard::default(), going(), |_| {}).await.expect_err(without);
+        let (error, left) = deploy(&vcenter, &package, &Heard::default(), going(), |_| {})
+            .await
+            .expect_err(without);
         let ImportError::Vsphere(vsphere::VsphereError::NoPermission { privilege, .. }) = &error else {
             panic!("{error:?}");
         };
@@ -514,9 +706,13 @@ async fn an_account_without_the_rights_is_refused() {
         vcenter.logout().await;
     }
     give("");
-    let vcenter = connect(&account, "pw", Arc::new(Recorder::default())).await.expect("signed in");
+    let vcenter = connect(&account, "pw", Arc::new(Recorder::default()))
+        .await
+        .expect("signed in");
     assert!(vcenter.rights(&needed).await.expect("rights")[0].missing.is_empty());
-    deploy(&vcenter, &package, &Heard::default(), going(), |_| {}).await.expect("deployed");
+    deploy(&vcenter, &package, &Heard::default(), going(), |_| {})
+        .await
+        .expect("deployed");
 }
 
 #[tokio::test]
@@ -524,47 +720,84 @@ async fn what_vcenter_holds_against_a_template_is_told_before() {
     let (lab, _, vcenter, _) = start().await;
     let folder = tempfile::tempdir().expect("a folder");
     let ova = template(folder.path(), 8192);
-    for (name, bytes) in unpack(&ova) {
-        let text = String::from_utf8(bytes.clone()).map(|t| t.replace("vmx-13", "vmx-99"));
-        fs::write(folder.path().join(&name), text.map(String::into_bytes).unwrap_or(bytes)).expect("written");
-    }
-    fs::remove_file(folder.path().join("appliance.mf")).expect("removed");
-    let package = Package::open(&folder.path().join("appliance.ovf")).expect("opened");
+    let package = altered(&ova, |d| d.replace("vmx-13", "vmx-99"));
     let places = vcenter.deployment_places().await.expect("places");
     let at = chosen(&places, &package);
-    let spec = vcenter.import_spec(&package, &at, &secrets(), &places).await.expect("asked");
+    let spec = vcenter
+        .import_spec(&package, &at, &secrets(), &places)
+        .await
+        .expect("asked");
     assert_eq!(spec.errors[0].kind, "OvfNoSupportedHardwareFamily");
-    let (error, left) = vcenter.import(&package, spec, MARK, going(), &|_| Ok(())).await.expect_err("refused");
+    let (error, left) = vcenter
+        .import(&package, spec, MARK, going(), &|_| Ok(()))
+        .await
+        .expect_err("refused");
     assert!(error.to_string().contains("vmx-99") && left.is_none(), "{error}");
     lab.with_world(|w| assert!(w.onprem.leases.is_empty()));
     for wrong in [
-        Placement { datastore: "datastore-99".into(), ..at.clone() },
-        Placement { compute: "domain-99".into(), ..at.clone() },
-        Placement { folder: "group-99".into(), ..at.clone() },
-        Placement { host: Some("host-99".into()), ..at.clone() },
-        Placement { networks: BTreeMap::new(), ..at.clone() },
+        Placement {
+            datastore: "datastore-99".into(),
+            ..at.clone()
+        },
+        Placement {
+            compute: "domain-99".into(),
+            ..at.clone()
+        },
+        Placement {
+            folder: "group-99".into(),
+            ..at.clone()
+        },
+        Placement {
+            host: Some("host-99".into()),
+            ..at.clone()
+        },
+        Placement {
+            networks: BTreeMap::new(),
+            ..at.clone()
+        },
     ] {
-        let error = vcenter.import_spec(&package, &wrong, &BTreeMap::new(), &places).await.expect_err("gone");
-        assert!(matches!(&error, ImportError::Vsphere(e) if e.code() == "Config"), "{error}");
+        let error = vcenter
+            .import_spec(&package, &wrong, &BTreeMap::new(), &places)
+            .await
+            .expect_err("gone");
+        assert!(
+            matches!(&error, ImportError::Vsphere(e) if e.code() == "Config"),
+            "{error}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_template_becomes_a_machine_in_vmwares_own_simulator() {
     let folder = tempfile::tempdir().expect("a folder");
-    let package = Package::open(&template(folder.path(), 8 << 20)).expect("opened");
+    // The simulator breaks down over a disk without a file.
+    let package = altered(&template(folder.path(), 8 << 20), |d| {
+        d.lines()
+            .filter(|l| !l.contains("vmdisk2"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    });
     for flags in [&[][..], &["-esx"][..]] {
         let vcsim = Vcsim::start(flags);
         let (vcenter, recorder) = vcsim.sign_in().await;
         let heard = Heard::default();
-        let vm = deploy(&vcenter, &package, &heard, going(), |_| {}).await.expect("deployed");
+        let vm = deploy(&vcenter, &package, &heard, going(), |_| {})
+            .await
+            .expect("deployed");
         let found = vcenter.find_vm("ASR-APPLIANCE").await.expect("read").expect("there");
-        assert_eq!((found.moref.as_str(), found.cpus, found.memory_mib), (vm.as_str(), 8, 16_384));
+        assert_eq!(
+            (found.moref.as_str(), found.cpus, found.memory_mib),
+            (vm.as_str(), 8, 16_384)
+        );
         assert!(!recorder.text().contains(SECRET), "a secret was recorded");
         // The mark is known, and by it the machine.
-        let settled = vcenter.settle_import("ASR-APPLIANCE", MARK, heard.lease().as_deref(), true).await;
+        let settled = vcenter
+            .settle_import("ASR-APPLIANCE", MARK, heard.lease().as_deref(), true)
+            .await;
         assert_eq!(settled.expect("settled"), Settled::Adopted { vm });
-        let settled = vcenter.settle_import("ASR-APPLIANCE", MARK, heard.lease().as_deref(), false).await;
+        let settled = vcenter
+            .settle_import("ASR-APPLIANCE", MARK, heard.lease().as_deref(), false)
+            .await;
         assert_eq!(settled.expect("settled"), Settled::Removed);
         assert!(vcenter.find_vm("ASR-APPLIANCE").await.expect("read").is_none());
         vcenter.logout().await;

@@ -64,10 +64,17 @@ impl Descriptor {
     fn items<'a>(&'a self, option: &str) -> Vec<&'a Element> {
         let default = || {
             let all: Vec<&Element> = self.section("DeploymentOptionSection", "Configuration").collect();
-            let chosen = all.iter().find(|c| c.attribute("default") == Some("true")).or(all.first());
+            let chosen = all
+                .iter()
+                .find(|c| c.attribute("default") == Some("true"))
+                .or(all.first());
             chosen.and_then(|c| c.attribute("id")).unwrap_or_default().to_owned()
         };
-        let option = if option.is_empty() { default() } else { option.to_owned() };
+        let option = if option.is_empty() {
+            default()
+        } else {
+            option.to_owned()
+        };
         let hardware = self.system().and_then(|s| s.child("VirtualHardwareSection"));
         let fits = |i: &&Element| {
             i.attribute("configuration")
@@ -78,8 +85,13 @@ impl Descriptor {
 
     /// Bytes of the disk with this id, and the file that it comes from, if any.
     fn disk(&self, id: &str) -> Option<(i64, Option<(&str, u64)>)> {
-        let disk = self.section("DiskSection", "Disk").find(|d| d.attribute("diskId") == Some(id))?;
-        let unit = disk.attribute("capacityAllocationUnits").unwrap_or("byte").replace(' ', "");
+        let disk = self
+            .section("DiskSection", "Disk")
+            .find(|d| d.attribute("diskId") == Some(id))?;
+        let unit = disk
+            .attribute("capacityAllocationUnits")
+            .unwrap_or("byte")
+            .replace(' ', "");
         let unit = match unit.strip_prefix("byte*2^") {
             Some(power) => 1_i64.checked_shl(power.parse().ok()?)?,
             None if unit.eq_ignore_ascii_case("GigaBytes") => 1 << 30,
@@ -88,7 +100,9 @@ impl Descriptor {
         };
         let bytes = disk.attribute("capacity")?.parse::<i64>().ok()?.checked_mul(unit)?;
         let file = disk.attribute("fileRef").and_then(|id| {
-            let file = self.section("References", "File").find(|f| f.attribute("id") == Some(id))?;
+            let file = self
+                .section("References", "File")
+                .find(|f| f.attribute("id") == Some(id))?;
             let size = file.attribute("size").and_then(|s| s.parse().ok()).unwrap_or_default();
             Some((file.attribute("href")?, size))
         });
@@ -103,12 +117,20 @@ impl Context<'_> {
             Ok(d) => {
                 let system = d.system();
                 let text = |e: &Element, name: &str| Val::text(e.text(name).unwrap_or_default().trim());
-                let eulas = system.into_iter().flat_map(|s| s.all("EulaSection")).map(|e| text(e, "License"));
+                let eulas = system
+                    .into_iter()
+                    .flat_map(|s| s.all("EulaSection"))
+                    .map(|e| text(e, "License"));
                 let networks = d.section("NetworkSection", "Network").map(|n| {
                     let name = n.attribute("name").unwrap_or_default();
-                    data("OvfNetworkInfo", [("name", Val::text(name)), ("description", text(n, "Description"))])
+                    data(
+                        "OvfNetworkInfo",
+                        [("name", Val::text(name)), ("description", text(n, "Description"))],
+                    )
                 });
-                let files = d.section("References", "File").filter_map(|f| f.attribute("size")?.parse::<i64>().ok());
+                let files = d
+                    .section("References", "File")
+                    .filter_map(|f| f.attribute("size")?.parse::<i64>().ok());
                 data(
                     "OvfParseDescriptorResult",
                     [
@@ -163,10 +185,16 @@ impl Context<'_> {
             .filter_map(|v| v.strip_prefix("vmx-")?.parse::<u32>().ok())
             .any(|v| v <= HARDWARE);
         if !newest {
-            let words = format!("No supported hardware versions among [{version}]; supported: vmx-{HARDWARE} and older.");
+            let words =
+                format!("No supported hardware versions among [{version}]; supported: vmx-{HARDWARE} and older.");
             return Err(Fault::new("OvfNoSupportedHardwareFamily", &words).with("version", Val::text(version)));
         }
-        let store = self.w.onprem.entity(&datastore.1).map(|e| e.name.clone()).unwrap_or_default();
+        let store = self
+            .w
+            .onprem
+            .entity(&datastore.1)
+            .map(|e| e.name.clone())
+            .unwrap_or_default();
         let thin = cisp.text("diskProvisioning").unwrap_or("thin") == "thin";
         let (mut cpus, mut memory) = (1, 1024);
         let (mut changes, mut files, mut disks, mut warnings) = (vec![], vec![], 0, vec![]);
@@ -175,13 +203,20 @@ impl Context<'_> {
         let add = |device: Val, file: bool| {
             let mut fields = vec![("operation", Val::of("VirtualDeviceConfigSpecOperation", "add"))];
             if file {
-                fields.push(("fileOperation", Val::of("VirtualDeviceConfigSpecFileOperation", "create")));
+                fields.push((
+                    "fileOperation",
+                    Val::of("VirtualDeviceConfigSpecFileOperation", "create"),
+                ));
             }
             fields.push(("device", device));
             Val::Data("VirtualDeviceConfigSpec".into(), fields)
         };
         for (at, item) in items.iter().enumerate() {
-            let quantity = || item.text("VirtualQuantity").and_then(|q| q.trim().parse::<i64>().ok()).unwrap_or(1);
+            let quantity = || {
+                item.text("VirtualQuantity")
+                    .and_then(|q| q.trim().parse::<i64>().ok())
+                    .unwrap_or(1)
+            };
             match item.text("ResourceType").unwrap_or_default() {
                 "3" => cpus = quantity(),
                 "4" => memory = quantity(),
@@ -191,7 +226,11 @@ impl Context<'_> {
                         "virtualscsi" => "ParaVirtualSCSIController",
                         _ => "VirtualLsiLogicController",
                     };
-                    let fields = [("key", Val::int(1000)), ("busNumber", Val::int(0)), ("sharedBus", Val::text("noSharing"))];
+                    let fields = [
+                        ("key", Val::int(1000)),
+                        ("busNumber", Val::int(0)),
+                        ("sharedBus", Val::text("noSharing")),
+                    ];
                     changes.push(add(data(controller, fields), false));
                 }
                 "10" => {
@@ -207,9 +246,18 @@ impl Context<'_> {
                     }
                     let backing = data(
                         "VirtualEthernetCardNetworkBackingInfo",
-                        [("deviceName", Val::text(network.1.as_str())), ("network", reference(&network.0, &network.1))],
+                        [
+                            ("deviceName", Val::text(network.1.as_str())),
+                            ("network", reference(&network.0, &network.1)),
+                        ],
                     );
-                    changes.push(add(data("VirtualVmxnet3", [("key", Val::int(-(at as i64) - 1)), ("backing", backing)]), false));
+                    changes.push(add(
+                        data(
+                            "VirtualVmxnet3",
+                            [("key", Val::int(-(at as i64) - 1)), ("backing", backing)],
+                        ),
+                        false,
+                    ));
                 }
                 "17" => {
                     let id = item.text("HostResource").unwrap_or_default().trim();
@@ -265,7 +313,10 @@ impl Context<'_> {
             }
         }
         let guest = d.system().and_then(|s| s.child("OperatingSystemSection"));
-        let annotation = d.system().and_then(|s| s.child("AnnotationSection")).and_then(|a| a.text("Annotation"));
+        let annotation = d
+            .system()
+            .and_then(|s| s.child("AnnotationSection"))
+            .and_then(|a| a.text("Annotation"));
         let properties = cisp.all("propertyMapping").enumerate().map(|(i, p)| {
             let info = data(
                 "VAppPropertyInfo",
@@ -275,20 +326,38 @@ impl Context<'_> {
                     ("value", Val::text(p.text("value").unwrap_or_default())),
                 ],
             );
-            data("VAppPropertySpec", [("operation", Val::of("ArrayUpdateOperation", "add")), ("info", info)])
+            data(
+                "VAppPropertySpec",
+                [("operation", Val::of("ArrayUpdateOperation", "add")), ("info", info)],
+            )
         });
         let config = data(
             "VirtualMachineConfigSpec",
             [
                 ("name", Val::text(name)),
                 ("version", Val::text(version)),
-                ("guestId", Val::text(guest.and_then(|g| g.attribute("osType")).unwrap_or("otherGuest64"))),
+                (
+                    "guestId",
+                    Val::text(guest.and_then(|g| g.attribute("osType")).unwrap_or("otherGuest64")),
+                ),
                 ("annotation", Val::text(annotation.unwrap_or_default().trim())),
-                ("files", data("VirtualMachineFileInfo", [("vmPathName", Val::text(format!("[{store}]")))])),
+                (
+                    "files",
+                    data(
+                        "VirtualMachineFileInfo",
+                        [("vmPathName", Val::text(format!("[{store}]")))],
+                    ),
+                ),
                 ("numCPUs", Val::int(cpus)),
                 ("memoryMB", Val::long(memory)),
                 ("deviceChange", Val::List("VirtualDeviceConfigSpec", changes)),
-                ("vAppConfig", data("VmConfigSpec", [("property", Val::List("VAppPropertySpec", properties.collect()))])),
+                (
+                    "vAppConfig",
+                    data(
+                        "VmConfigSpec",
+                        [("property", Val::List("VAppPropertySpec", properties.collect()))],
+                    ),
+                ),
             ],
         );
         Ok(data(
@@ -306,12 +375,19 @@ impl Context<'_> {
         self.need("VApp.Import", pool)?;
         self.need("VApp.Import", &folder)?;
         let spec = request.child("spec").ok_or_else(|| Fault::argument("spec"))?;
-        let config = spec.child("configSpec").ok_or_else(|| Fault::argument("spec.configSpec"))?;
+        let config = spec
+            .child("configSpec")
+            .ok_or_else(|| Fault::argument("spec.configSpec"))?;
         let name = decoded(config.text("name").unwrap_or_default());
         if name.is_empty() || objects::encoded(&name).len() > 80 {
-            return Err(Fault::new("InvalidName", &format!("The name '{name}' is invalid.")).with("name", Val::text(name)));
+            return Err(
+                Fault::new("InvalidName", &format!("The name '{name}' is invalid.")).with("name", Val::text(name))
+            );
         }
-        let path = config.child("files").and_then(|f| f.text("vmPathName")).unwrap_or_default();
+        let path = config
+            .child("files")
+            .and_then(|f| f.text("vmPathName"))
+            .unwrap_or_default();
         let store = path.trim_start_matches('[').split(']').next().unwrap_or_default();
         let datastore = objects::of_kind(self.w, "Datastore").find(|e| e.name == store);
         let datastore = datastore.map(|e| ("Datastore".to_owned(), e.moref.clone()));
@@ -326,15 +402,25 @@ impl Context<'_> {
         for network in &cards {
             self.need("Network.Assign", network)?;
         }
-        let taken = self.w.onprem.vms.iter().find(|v| v.folder == folder.1 && v.name.eq_ignore_ascii_case(&name));
+        let taken = self
+            .w
+            .onprem
+            .vms
+            .iter()
+            .find(|v| v.folder == folder.1 && v.name.eq_ignore_ascii_case(&name));
         if let Some(taken) = taken {
-            return Err(Fault::new("DuplicateName", &format!("The name '{name}' already exists."))
-                .with("name", Val::text(name))
-                .with("object", reference("VirtualMachine", &taken.moref)));
+            return Err(
+                Fault::new("DuplicateName", &format!("The name '{name}' already exists."))
+                    .with("name", Val::text(name))
+                    .with("object", reference("VirtualMachine", &taken.moref)),
+            );
         }
         let number = self.w.number();
         let (moref, lease) = (format!("vm-{number}"), format!("lease-{number}"));
-        let controller = devices.iter().map(|d| d.kind.as_str()).find(|k| k.contains("SCSI") || k.contains("LsiLogic"));
+        let controller = devices
+            .iter()
+            .map(|d| d.kind.as_str())
+            .find(|k| k.contains("SCSI") || k.contains("LsiLogic"));
         let controller = match controller {
             Some("VirtualLsiLogicSASController") => "VirtualLsiLogicSASController",
             Some("ParaVirtualSCSIController") => "ParaVirtualSCSIController",
@@ -343,7 +429,11 @@ impl Context<'_> {
         let (mut disks, mut files, mut backings, mut needed) = (vec![], vec![], BTreeMap::new(), 0_i64);
         for (i, d) in devices.iter().filter(|d| d.kind == "VirtualDisk").enumerate() {
             let (i, key) = (i as i32, KEY + i as i32);
-            let bytes = d.text("capacityInKB").and_then(|k| k.parse::<i64>().ok()).unwrap_or_default().saturating_mul(1024);
+            let bytes = d
+                .text("capacityInKB")
+                .and_then(|k| k.parse::<i64>().ok())
+                .unwrap_or_default()
+                .saturating_mul(1024);
             let thick = d.child("backing").and_then(|b| b.text("thinProvisioned")) == Some("false");
             let upload: Option<u64> = d.child("deviceInfo").and_then(|l| l.text("summary")?.parse().ok());
             needed += if thick { bytes } else { upload.map_or(0, |u| u as i64) };
@@ -368,11 +458,18 @@ impl Context<'_> {
                 with_cookie: false,
             }));
         }
-        let extra = config.all("extraConfig").filter_map(|e| Some((e.text("key")?.to_owned(), e.text("value")?.to_owned())));
+        let extra = config
+            .all("extraConfig")
+            .filter_map(|e| Some((e.text("key")?.to_owned(), e.text("value")?.to_owned())));
         let id = self.w.guid(&moref);
         let mac = |i: usize| {
             let b = id.as_bytes();
-            format!("00:50:56:{:02x}:{:02x}:{:02x}", b[0] & 0x3f, b[1], b[2].wrapping_add(i as u8))
+            format!(
+                "00:50:56:{:02x}:{:02x}:{:02x}",
+                b[0] & 0x3f,
+                b[1],
+                b[2].wrapping_add(i as u8)
+            )
         };
         let more = cards.iter().skip(1).enumerate().map(|(i, n)| LabCard {
             network: n.1.clone(),
@@ -414,7 +511,8 @@ impl Context<'_> {
         };
         let full = needed > objects::free_space(self.w);
         self.w.onprem.vms.push(vm);
-        self.w.vm_event("VmCreatedEvent", &moref, &self.user, "Created virtual machine {}");
+        self.w
+            .vm_event("VmCreatedEvent", &moref, &self.user, "Created virtual machine {}");
         let timeout = TIMEOUT_SECS.max(TIMEOUT_REAL_SECS * i64::from(self.speed));
         self.w.onprem.leases.push(LabLease {
             moref: lease.clone(),
@@ -438,7 +536,11 @@ impl Context<'_> {
             if full {
                 w.remove_leased(&made);
             }
-            if let Some(l) = w.onprem.lease_mut(&made).filter(|l| l.state == LeaseState::Initializing) {
+            if let Some(l) = w
+                .onprem
+                .lease_mut(&made)
+                .filter(|l| l.state == LeaseState::Initializing)
+            {
                 l.state = state;
             }
         });
@@ -457,11 +559,19 @@ impl Context<'_> {
                 return Err(Fault::new("Timedout", "The lease has ended."));
             }
             (LeaseState::Ready | LeaseState::Initializing, _) => {}
-            _ => return Err(Fault::new("InvalidState", "The operation is not allowed in the current state.")),
+            _ => {
+                return Err(Fault::new(
+                    "InvalidState",
+                    "The operation is not allowed in the current state.",
+                ));
+            }
         }
         match request.name.as_str() {
             "HttpNfcLeaseProgress" => {
-                let percent = request.text("percent").and_then(|p| p.parse().ok()).filter(|p| (0..=100).contains(p));
+                let percent = request
+                    .text("percent")
+                    .and_then(|p| p.parse().ok())
+                    .filter(|p| (0..=100).contains(p));
                 lease.percent = percent.ok_or_else(|| Fault::argument("percent"))?;
                 lease.deadline = plus(now, SignedDuration::from_secs(lease.timeout));
             }
@@ -477,7 +587,8 @@ impl Context<'_> {
                 }
                 lease.state = LeaseState::Done;
                 let vm = lease.vm.clone();
-                self.w.vm_event("VmDeployedEvent", &vm, &self.user, "Template deployed as {}");
+                self.w
+                    .vm_event("VmDeployedEvent", &vm, &self.user, "Template deployed as {}");
                 let name = self.w.onprem.vm(&vm).map(|v| v.name.clone()).unwrap_or_default();
                 self.w.onprem.log.push((now, format!("{name} imported")));
             }
@@ -530,7 +641,14 @@ impl World {
     /// Leases end with their session.
     pub(super) fn end_leases(&mut self, session: &str) {
         let own = |l: &&LabLease| l.session == session;
-        let held: Vec<String> = self.onprem.leases.iter().filter(own).filter(|l| l.is_held()).map(|l| l.moref.clone()).collect();
+        let held: Vec<String> = self
+            .onprem
+            .leases
+            .iter()
+            .filter(own)
+            .filter(|l| l.is_held())
+            .map(|l| l.moref.clone())
+            .collect();
         for lease in held {
             self.remove_leased(&lease);
         }
@@ -549,12 +667,19 @@ pub(super) fn properties(w: &World, moref: &str) -> Option<Vec<(&'static str, Va
     };
     let mut fields = vec![
         ("state", Val::of("HttpNfcLeaseState", state)),
-        ("initializeProgress", Val::int(if state == "initializing" { 0 } else { 100 })),
+        (
+            "initializeProgress",
+            Val::int(if state == "initializing" { 0 } else { 100 }),
+        ),
         ("transferProgress", Val::int(l.percent)),
     ];
     fields.extend(error.map(|e| ("error", e)));
     if state == "ready" {
-        let (base, thumbprint) = w.onprem.upload_host.clone().unwrap_or_else(|| ("https://*".into(), String::new()));
+        let (base, thumbprint) = w
+            .onprem
+            .upload_host
+            .clone()
+            .unwrap_or_else(|| ("https://*".into(), String::new()));
         let urls = l.files.iter().enumerate().map(|(i, f)| {
             data(
                 "HttpNfcLeaseDeviceUrl",
@@ -664,7 +789,11 @@ impl Look {
         if self.bytes != expected {
             return Err(format!("{} bytes came of {expected}", self.bytes));
         }
-        let sectors = self.head.get(12..20).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
+        let sectors = self
+            .head
+            .get(12..20)
+            .and_then(|b| b.try_into().ok())
+            .map(u64::from_le_bytes);
         if !self.head.starts_with(b"KDMV") || sectors.and_then(|s| s.checked_mul(SECTOR)) != Some(capacity) {
             return Err("this is no VMDK of the disk's capacity".into());
         }
