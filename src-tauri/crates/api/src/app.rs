@@ -55,6 +55,7 @@ pub struct Open {
     inventory: Mutex<Option<Arc<Inventory>>>,
     /// What a person looks at before it is imported.
     pub(crate) import: Mutex<Option<crate::import::Pending>>,
+    pub(crate) deploying: Mutex<crate::appliance::Deploying>,
     /// Counts what listeners of the run can't see in its events: another run, another speed.
     pub(crate) changed: watch::Sender<u64>,
     /// Cancelled when the project is closed.
@@ -176,6 +177,7 @@ impl App {
             page: Mutex::default(),
             inventory: Mutex::default(),
             import: Mutex::default(),
+            deploying: Mutex::default(),
             changed: watch::Sender::new(0),
             closed: CancellationToken::new(),
         });
@@ -307,6 +309,7 @@ impl Open {
 
     async fn end(&self) {
         self.closed.cancel();
+        self.stop_deployment().await;
         let live = lock(&self.live).take();
         if let Some(live) = live {
             live.end().await;

@@ -33,7 +33,7 @@ use url::Url;
 
 /// How often a lease is looked at while vCenter prepares it, and how often it hears of progress at least.
 const LOOK: SignedDuration = SignedDuration::from_secs(1);
-const BEAT: SignedDuration = SignedDuration::from_secs(10);
+const BEAT: SignedDuration = SignedDuration::from_secs(3);
 /// Bytes that are read at once, and how many such pieces wait to be sent.
 const PIECE: usize = 256 << 10;
 const PIECES: usize = 4;
@@ -482,15 +482,14 @@ impl VCenter {
             let mut kept = std::pin::pin!(keeping.keep());
             tell(&mut meter)?;
             loop {
-                let tick = self.time().now().saturating_add(TELL).unwrap_or(Timestamp::MAX);
-                tokio::select! {
+                                tokio::select! {
                     outcome = &mut sending => {
                         outcome?;
                         tell(&mut meter)?;
                         break;
                     }
                     lost = &mut kept => return Err(lost),
-                    () = self.time().sleep_until(tick) => tell(&mut meter)?,
+                    () = self.pause(TELL) => tell(&mut meter)?,
                 }
             }
         }
@@ -509,8 +508,7 @@ impl VCenter {
                     return info.ok_or_else(|| self.unreadable(LEASE, "a ready lease without info").into());
                 }
                 Some("initializing") => {
-                    let next = self.time().now().saturating_add(LOOK).unwrap_or(Timestamp::MAX);
-                    self.time().sleep_until(next).await;
+                    self.pause(LOOK).await;
                 }
                 _ => {
                     let fault = object.node("error").map(Fault::read);
@@ -634,16 +632,11 @@ impl VCenter {
                 Err(e) if e.is_not_found() => return Ok(()),
                 Err(e) => return Err(e),
             };
-            let fault = loop {
-                match self.task(&task).await {
-                    Ok(info) if info.state == TaskState::Success => return Ok(()),
-                    Ok(info) if info.state == TaskState::Error => break info.error.unwrap_or_default(),
-                    Err(e) if !e.is_not_found() => return Err(e),
-                    Err(_) => return Ok(()),
-                    Ok(_) => {}
-                }
-                let next = self.time().now().saturating_add(LOOK).unwrap_or(Timestamp::MAX);
-                self.time().sleep_until(next).await;
+            let fault = match self.ended(&task).await {
+                Ok(info) if info.state == TaskState::Success => return Ok(()),
+                Ok(info) => info.error.unwrap_or_default(),
+                Err(e) if e.is_not_found() => return Ok(()),
+                Err(e) => return Err(e),
             };
             if !matches!(
                 fault.kind.as_str(),
@@ -655,8 +648,7 @@ impl VCenter {
                     message: fault.message,
                 });
             }
-            let next = self.time().now().saturating_add(BEAT).unwrap_or(Timestamp::MAX);
-            self.time().sleep_until(next).await;
+            self.pause(BEAT).await;
         }
         Err(VsphereError::Fault {
             method: "Destroy_Task".into(),
@@ -893,9 +885,7 @@ impl Keeping<'_> {
     /// Returns when the lease is lost.
     async fn keep(&self) -> ImportError {
         loop {
-            let time = self.vcenter.time();
-            time.sleep_until(time.now().saturating_add(self.beat).unwrap_or(Timestamp::MAX))
-                .await;
+            self.vcenter.pause(self.beat).await;
             let percent = self.sent.load(Relaxed).saturating_mul(100) / self.total.max(1);
             let call = Call::new("HttpNfcLeaseProgress", (LEASE, self.lease)).arg("percent", percent.min(99));
             // After a new sign-in the lease may still be there.

@@ -4,6 +4,7 @@ use crate::error::VsphereError;
 use crate::session::{VCenter, renewing};
 use crate::soap::Call;
 use crate::xml::Node;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A vCenter task's reference; it survives a restart of this program.
@@ -85,6 +86,25 @@ impl VCenter {
             result: object.owned("info.result"),
             error,
         })
+    }
+
+    /// Waits until a task has ended.
+    ///
+    /// # Errors
+    /// As [`VCenter::task`].
+    pub async fn ended(&self, task: &TaskRef) -> Result<TaskInfo, VsphereError> {
+        loop {
+            let info = self.task(task).await?;
+            if matches!(info.state, TaskState::Success | TaskState::Error) {
+                return Ok(info);
+            }
+            self.pause(SignedDuration::from_secs(1)).await;
+        }
+    }
+
+    pub(crate) async fn pause(&self, wait: SignedDuration) {
+        let until = self.time().now().saturating_add(wait).unwrap_or(Timestamp::MAX);
+        self.time().sleep_until(until).await;
     }
 
     /// Asks a task to end; it then ends in the state `Error` with the fault `RequestCanceled`, some time later.
