@@ -24,7 +24,7 @@ macro_rules! scripts {
     };
 }
 
-scripts!(inventory);
+scripts!(imports, inventory);
 
 async fn judge(name: &str) {
     let _machine = together().await;
