@@ -1,9 +1,7 @@
 //! The window's side of [`api::host::Host`]: native file dialogs (rfd), the browser (`open`), closing, theme.
 
 use api::{
-    host::{
-        CERTIFICATE_EXTENSIONS, FileQuestion, FolderHost, Host, INVENTORY_EXTENSIONS, TEMPLATE_EXTENSIONS,
-    },
+    host::{CERTIFICATE_EXTENSIONS, FileQuestion, FolderHost, Host, INVENTORY_EXTENSIONS, TEMPLATE_EXTENSIONS},
     wire::UiError,
 };
 use rfd::AsyncFileDialog;

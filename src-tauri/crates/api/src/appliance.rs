@@ -10,9 +10,7 @@ use crate::{
     host::FileQuestion,
     inventory::session,
     rehearsal,
-    wire::{
-        ApplianceMessage, ApplianceView, DeployPhase, DeployState, ImportCheck, PlacesView, TemplateView, UiError,
-    },
+    wire::{ApplianceMessage, ApplianceView, DeployPhase, DeployState, ImportCheck, PlacesView, TemplateView, UiError},
 };
 use jiff::Timestamp;
 use plan::{
@@ -318,11 +316,19 @@ fn check(
     }
     if name != project.design.appliance && !open.file.runs()?.is_empty() {
         let detail = format!("The run waits for a machine named {}.", project.design.appliance);
-        return invalid("The machine needs another name", detail, "Take the name that the run waits for.");
+        return invalid(
+            "The machine needs another name",
+            detail,
+            "Take the name that the run waits for.",
+        );
     }
     if !template.eulas.is_empty() && !placement.eulas_accepted {
         let detail = format!("{} comes with licence terms.", template.product);
-        return invalid("The licence terms are not accepted", detail, "Read and accept them in Review.");
+        return invalid(
+            "The licence terms are not accepted",
+            detail,
+            "Read and accept them in Review.",
+        );
     }
     for property in template.properties.iter().filter(|p| p.user_configurable) {
         let value = match property.password {
@@ -330,13 +336,20 @@ fn check(
             false => placement.properties.get(&property.key).map(String::as_str),
         };
         let length = value.unwrap_or(&property.value).chars().count();
-        let (min, max) = (property.min_length.unwrap_or(0), property.max_length.unwrap_or(u32::MAX));
+        let (min, max) = (
+            property.min_length.unwrap_or(0),
+            property.max_length.unwrap_or(u32::MAX),
+        );
         if length < min as usize || length > max as usize {
             let detail = match property.max_length {
                 Some(max) => format!("It must have {min} to {max} characters."),
                 None => format!("It must have at least {min} characters."),
             };
-            return invalid(&format!("{} is too short or too long", property.label), detail, "Correct it in Values.");
+            return invalid(
+                &format!("{} is too short or too long", property.label),
+                detail,
+                "Correct it in Values.",
+            );
         }
     }
     let known = |key: &String, password: bool| {
@@ -346,7 +359,11 @@ fn check(
     let wrong = placement.properties.keys().find(|k| !known(k, false));
     if let Some(key) = wrong.or_else(|| secrets.keys().find(|k| !known(k, true))) {
         let detail = format!("The template has no value {key:.80} to be set.");
-        return invalid("A value doesn't belong to this template", detail, "Choose the file again.");
+        return invalid(
+            "A value doesn't belong to this template",
+            detail,
+            "Choose the file again.",
+        );
     }
     Ok(())
 }
@@ -432,7 +449,9 @@ impl Work {
     async fn deploy(&self, mut stop: watch::Receiver<bool>) -> Result<(), DeployPhase> {
         let failed = |error: UiError| DeployPhase::Failed { error };
         let vcenter = session(&self.app, &self.open).await.map_err(failed)?;
-        let spec = asked(&vcenter, &self.package, &self.placement, &self.secrets).await.map_err(failed)?;
+        let spec = asked(&vcenter, &self.package, &self.placement, &self.secrets)
+            .await
+            .map_err(failed)?;
         if !spec.errors.is_empty() {
             return Err(failed(ImportError::Refused(spec.errors).into()));
         }
@@ -445,7 +464,9 @@ impl Work {
             })
             .map_err(failed)?;
         let listen = |step: ImportStep| self.hear(step).map_err(|e| e.detail);
-        let imported = vcenter.import(&self.package, spec, &marker, stop.clone(), &listen).await;
+        let imported = vcenter
+            .import(&self.package, spec, &marker, stop.clone(), &listen)
+            .await;
         let vm = match imported {
             Ok(vm) => vm,
             Err((e, None)) => {
@@ -484,7 +505,8 @@ impl Work {
         match step {
             ImportStep::Leased { lease } => self.open.note(|d| d.lease = Some(lease))?,
             ImportStep::Sending { vm } => {
-                self.open.note(|d| (d.stage, d.moref) = (DeploymentStage::Sending, Some(vm)))?;
+                self.open
+                    .note(|d| (d.stage, d.moref) = (DeploymentStage::Sending, Some(vm)))?;
                 self.told.send_modify(|s| s.phase = DeployPhase::Sending);
             }
             ImportStep::Progress(p) => self.told.send_modify(|s| {
@@ -572,7 +594,10 @@ pub async fn appliance_settle(app: &Arc<App>, project: String) -> Result<Applian
     if let Some(d) = open.project().appliance.filter(|d| d.stage.is_unfinished()) {
         let vcenter = session(app, &open).await?;
         let all_sent = d.stage == DeploymentStage::Sent;
-        match vcenter.settle_import(&d.vm, &d.marker, d.lease.as_deref(), all_sent).await? {
+        match vcenter
+            .settle_import(&d.vm, &d.marker, d.lease.as_deref(), all_sent)
+            .await?
+        {
             Settled::Adopted { vm } => {
                 open.note(|d| (d.stage, d.moref) = (DeploymentStage::Imported, Some(vm)))?;
             }

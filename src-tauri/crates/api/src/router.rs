@@ -1,8 +1,8 @@
 //! From a command's name and JSON arguments to its function and back. Made from the table in `table.rs`.
 
 use crate::{
-    App, Typed, appliance, connections, costs, import, inventory, projects, rehearsal, rights, run, saved, settings, sign_in,
-    support, wire::*,
+    App, Typed, appliance, connections, costs, import, inventory, projects, rehearsal, rights, run, saved, settings,
+    sign_in, support, wire::*,
 };
 use plan::{Address, Connections, DatabaseMethod, DmsDesign, Placement, ReplicationMethod, design::AzureConnection};
 use serde::{Serialize, de::DeserializeOwned};

@@ -4,8 +4,8 @@
 pub use engine::{RunPhase, RunState, TaskState, TaskStatus};
 use plan::{
     Address, BackupSource, Connections, DatabaseMethod, Deployment, Design, Finding, Plan, ReplicationMethod, Script,
-    Template, Vm, appliance::DeploymentPlaces,
-    changes::InventoryChanges, cost::Costs, design::AzureConnection, diagram::Diagram, import::RefusedRow,
+    Template, Vm, appliance::DeploymentPlaces, changes::InventoryChanges, cost::Costs, design::AzureConnection,
+    diagram::Diagram, import::RefusedRow,
 };
 use serde::{Deserialize, Serialize};
 

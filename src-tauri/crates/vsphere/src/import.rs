@@ -482,7 +482,7 @@ impl VCenter {
             let mut kept = std::pin::pin!(keeping.keep());
             tell(&mut meter)?;
             loop {
-                                tokio::select! {
+                tokio::select! {
                     outcome = &mut sending => {
                         outcome?;
                         tell(&mut meter)?;

@@ -37,14 +37,18 @@ async fn of<T: serde::de::DeserializeOwned>(
 }
 
 async fn read(desk: &Desk, project: &str, sample: bool) -> Vec<ApplianceMessage> {
-    desk.stream("appliance_read", json!({ "project": project, "sample": sample })).await
+    desk.stream("appliance_read", json!({ "project": project, "sample": sample }))
+        .await
 }
 
 /// The first of everything.
 async fn placement(desk: &Desk, project: &str) -> Placement {
     let view: PlacesView = of(desk, project, "appliance_places", json!({})).await.unwrap();
     assert_eq!((view.missing.len(), view.lacking), (0, None));
-    let name = of::<ApplianceView>(desk, project, "appliance_get", json!({})).await.unwrap().name;
+    let name = of::<ApplianceView>(desk, project, "appliance_get", json!({}))
+        .await
+        .unwrap()
+        .name;
     let compute = &view.places.computes[0];
     Placement {
         name,
@@ -64,7 +68,9 @@ fn with(placement: &Placement) -> Value {
 async fn deploy(b: &Bench) -> Vec<DeployState> {
     let placement = placement(&b.desk, &b.project).await;
     call::<()>(b, "appliance_deploy", with(&placement)).await.unwrap();
-    b.desk.stream("appliance_progress", json!({ "project": b.project })).await
+    b.desk
+        .stream("appliance_progress", json!({ "project": b.project }))
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +82,10 @@ async fn a_chosen_template_is_checked_deployed_and_powered_on() {
     let (ApplianceMessage::Read { template }, Some(ApplianceMessage::Checked)) = (&messages[0], messages.last()) else {
         panic!("{messages:?}")
     };
-    assert_eq!((template.file.as_str(), template.manifest, template.upload_bytes), ("appliance.ova", true, 3 << 20));
+    assert_eq!(
+        (template.file.as_str(), template.manifest, template.upload_bytes),
+        ("appliance.ova", true, 3 << 20)
+    );
     assert!(template.thick_bytes > template.thin_bytes);
 
     let good = placement(&b.desk, &b.project).await;
@@ -100,17 +109,29 @@ async fn a_chosen_template_is_checked_deployed_and_powered_on() {
         (nameless, "name"),
         (nowhere, "connection"),
     ] {
-        let e = call::<ImportCheck>(&b, "appliance_check", wrong.clone()).await.unwrap_err();
-        assert!(e.code == ErrorCode::Invalid && e.title.contains(word) && !e.hint.is_empty(), "{word}: {e:?}");
+        let e = call::<ImportCheck>(&b, "appliance_check", wrong.clone())
+            .await
+            .unwrap_err();
+        assert!(
+            e.code == ErrorCode::Invalid && e.title.contains(word) && !e.hint.is_empty(),
+            "{word}: {e:?}"
+        );
     }
     b.lab.with_world(|w| assert!(w.onprem.leases.is_empty()));
 
     let states = deploy(&b).await;
     let last = states.last().unwrap();
-    assert_eq!((&last.phase, last.sent, last.total), (&DeployPhase::Done, 3 << 20, 3 << 20), "{last:?}");
+    assert_eq!(
+        (&last.phase, last.sent, last.total),
+        (&DeployPhase::Done, 3 << 20, 3 << 20),
+        "{last:?}"
+    );
     let view: ApplianceView = call(&b, "appliance_get", json!({})).await.unwrap();
     let deployed = view.deployment.unwrap();
-    assert_eq!((deployed.stage, view.interrupted, view.goes_on), (DeploymentStage::Running, false, false));
+    assert_eq!(
+        (deployed.stage, view.interrupted, view.goes_on),
+        (DeploymentStage::Running, false, false)
+    );
     b.lab.with_world(|w| {
         let vm = w.onprem.named("ASR-APPLIANCE").unwrap();
         assert_eq!((Some(&vm.moref), vm.power), (deployed.moref.as_ref(), Power::On));
@@ -141,7 +162,10 @@ async fn a_bad_file_or_a_closed_dialog_changes_nothing() {
     let Some(ApplianceMessage::Failed { error }) = messages.last() else {
         panic!("{messages:?}")
     };
-    assert!(error.detail.contains("appliance-disk1.vmdk") && error.detail.contains("manifest"), "{error:?}");
+    assert!(
+        error.detail.contains("appliance-disk1.vmdk") && error.detail.contains("manifest"),
+        "{error:?}"
+    );
     let view: ApplianceView = call(&b, "appliance_get", json!({})).await.unwrap();
     assert_eq!((view.template, view.sample), (None, false));
     let sample = json!({ "project": b.project, "sample": true });
@@ -159,7 +183,10 @@ async fn it_is_stopped_by_a_person_and_by_closing_the_project() {
         let again = call::<()>(&b, "appliance_deploy", with(&placement)).await.unwrap_err();
         assert_eq!(again.code, ErrorCode::State);
         let begun = async {
-            while b.lab.with_world(|w| !w.onprem.leases.iter().any(|l| l.state == LeaseState::Ready)) {
+            while b
+                .lab
+                .with_world(|w| !w.onprem.leases.iter().any(|l| l.state == LeaseState::Ready))
+            {
                 tokio::task::yield_now().await;
             }
         };
@@ -170,7 +197,8 @@ async fn it_is_stopped_by_a_person_and_by_closing_the_project() {
             let view: ApplianceView = call(&b, "appliance_abort", json!({})).await.unwrap();
             assert_eq!((view.deployment, view.goes_on), (None, false));
         }
-        b.lab.with_world(|w| assert!(w.onprem.named("ASR-APPLIANCE").is_none(), "close: {close}"));
+        b.lab
+            .with_world(|w| assert!(w.onprem.named("ASR-APPLIANCE").is_none(), "close: {close}"));
     }
     let file = ProjectFile::open(Path::new(&b.project)).unwrap();
     assert_eq!(file.project().unwrap().appliance, None);
@@ -193,7 +221,10 @@ async fn after_a_crash_a_whole_machine_is_adopted_and_the_rest_of_another_remove
             let moref = w.onprem.named("ASR-APPLIANCE").unwrap().moref.clone();
             w.onprem.vm_mut(&moref).unwrap().power = Power::Off;
         });
-        b.desk.call::<ProjectView>("project_open", json!({ "path": b.project })).await.unwrap();
+        b.desk
+            .call::<ProjectView>("project_open", json!({ "path": b.project }))
+            .await
+            .unwrap();
         let view: ApplianceView = call(&b, "appliance_get", json!({})).await.unwrap();
         assert!(view.interrupted);
         read(&b.desk, &b.project, false).await;
@@ -225,7 +256,10 @@ async fn a_run_adopts_what_was_deployed() {
         ..Rehearsal::followed(options)
     };
     let project = api::rehearsal::rehearse(&desk.app, rehearsal).await.unwrap().path;
-    assert_eq!(read(&desk, &project, true).await.last(), Some(&ApplianceMessage::Checked));
+    assert_eq!(
+        read(&desk, &project, true).await.last(),
+        Some(&ApplianceMessage::Checked)
+    );
     let at = placement(&desk, &project).await;
     let mut other = with(&at);
     other["placement"]["name"] = json!("ANOTHER");
@@ -236,11 +270,17 @@ async fn a_run_adopts_what_was_deployed() {
     assert_eq!(states.last().unwrap().phase, DeployPhase::Done, "{states:?}");
     let view: ApplianceView = of(&desk, &project, "appliance_get", json!({})).await.unwrap();
     let moref = view.deployment.unwrap().moref.unwrap();
-    of::<()>(&desk, &project, "set_speed", json!({ "speed": FULL_SPEED })).await.unwrap();
+    of::<()>(&desk, &project, "set_speed", json!({ "speed": FULL_SPEED }))
+        .await
+        .unwrap();
     let adopted = async {
         loop {
             let state = api::run::state(&desk.app, &project).await.unwrap();
-            let registered = state.tasks.iter().find(|t| t.address.as_str().contains("register-appliance")).unwrap();
+            let registered = state
+                .tasks
+                .iter()
+                .find(|t| t.address.as_str().contains("register-appliance"))
+                .unwrap();
             if registered.status.is_settled() {
                 break;
             }
@@ -248,10 +288,19 @@ async fn a_run_adopts_what_was_deployed() {
         }
     };
     tokio::time::timeout(PATIENCE, adopted).await.unwrap();
-    let events: Vec<VmEventView> = of(&desk, &project, "vm_events", json!({ "moref": moref })).await.unwrap();
+    let events: Vec<VmEventView> = of(&desk, &project, "vm_events", json!({ "moref": moref }))
+        .await
+        .unwrap();
     assert!(events.iter().any(|e| e.kind == "VmDeployedEvent"), "{events:?}");
     // Nobody has deployed another one.
-    let inventory: Vec<plan::Vm> = of(&desk, &project, "inventory_details", json!({ "morefs": ["vm-31", moref] })).await.unwrap();
+    let inventory: Vec<plan::Vm> = of(
+        &desk,
+        &project,
+        "inventory_details",
+        json!({ "morefs": ["vm-31", moref] }),
+    )
+    .await
+    .unwrap();
     assert_eq!(inventory.iter().map(|v| &v.moref).collect::<Vec<_>>(), [&moref]);
     desk.app.close().await;
 }
