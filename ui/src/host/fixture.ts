@@ -26,6 +26,13 @@ import type { TaskState } from "./gen/TaskState";
 import type { Commands, Host, Streams } from "./types";
 
 // Made up: the sample itself has none.
+/** A drawing in the place of a machine's screen. */
+const SCREEN =
+  "data:image/svg+xml," +
+  encodeURIComponent(
+    '<svg xmlns="http://www.w3.org/2000/svg" width="640" height="480"><rect width="640" height="480" fill="#104b8a"/><circle cx="320" cy="180" r="62" fill="#aec2d8"/><rect x="210" y="290" width="220" height="32" fill="#fff"/></svg>',
+  );
+
 const findings: Finding[] = [
   {
     rule: "sql-version",
@@ -497,6 +504,7 @@ const handlers: Handlers = {
     return task ? Array.from({ length: 6 }, (_, i) => exchange(task, i)) : [];
   },
   task_script: ({ address }) => ({ address, language: "powershell", text: "Write-Output ready" }),
+  vm_screenshot: () => ({ vm: "WEBVM-test", dataUrl: SCREEN }),
   azure_quota: () => {
     const low = query.get("quota") !== null;
     const closed = query.get("quota") === "closed";

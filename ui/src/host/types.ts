@@ -28,6 +28,7 @@ import type { ReplicationMethod } from "./gen/ReplicationMethod";
 import type { RunMessage } from "./gen/RunMessage";
 import type { RunState } from "./gen/RunState";
 import type { SavedReport } from "./gen/SavedReport";
+import type { Screenshot } from "./gen/Screenshot";
 import type { SignInMessage } from "./gen/SignInMessage";
 import type { UiError } from "./gen/UiError";
 import type { Vm } from "./gen/Vm";
@@ -95,6 +96,8 @@ export type Commands = {
   gate_decide: [OfTask & { accept: boolean; note: string }, null];
   task_exchanges: [OfTask, Exchange[]];
   task_script: [OfTask, FilledScript];
+  /** What the machine shows whose start this task looks at. */
+  vm_screenshot: [OfTask, Screenshot];
   azure_quota: [InProject, QuotaView[]];
   set_speed: [InProject & { speed: number }, null];
   report_save: [InProject, SavedReport | null];

@@ -23,6 +23,7 @@ pub mod rights;
 mod router;
 pub mod run;
 pub mod saved;
+pub mod screenshot;
 pub mod settings;
 pub mod sign_in;
 pub mod support;

@@ -1,8 +1,8 @@
 //! From a command's name and JSON arguments to its function and back. Made from the table in `table.rs`.
 
 use crate::{
-    App, Typed, appliance, connections, costs, import, inventory, projects, rehearsal, rights, run, saved, settings,
-    sign_in, support, wire::*,
+    App, Typed, appliance, connections, costs, import, inventory, projects, rehearsal, rights, run, saved, screenshot,
+    settings, sign_in, support, wire::*,
 };
 use plan::{Address, Connections, DatabaseMethod, DmsDesign, Placement, ReplicationMethod, design::AzureConnection};
 use serde::{Serialize, de::DeserializeOwned};
@@ -82,6 +82,7 @@ mod functions {
             run_resume, run_start, run_subscribe, task_exchanges, task_retry, task_script,
         },
         saved::report_save,
+        screenshot::vm_screenshot,
         settings::{app_info, set_theme},
         sign_in::{account_scope, client_certificate_choose, cloud_read, clouds_list, sign_in, sign_in_page, sign_out},
         support::inventory_findings,

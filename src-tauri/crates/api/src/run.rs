@@ -31,11 +31,11 @@ const BREATH: Duration = Duration::from_millis(100);
 /// A run that this process follows. A run that has stopped stays here, for a retry takes it up again.
 pub(crate) struct Live {
     handle: RunHandle,
-    plan: Arc<PlanView>,
+    pub(crate) plan: Arc<PlanView>,
     world: Option<Arc<World>>,
     migration: Arc<Migration>,
     /// The run's client of Azure: whatever else asks Azure during the run stays within the same limits.
-    arm: Arm,
+    pub(crate) arm: Arm,
 }
 
 impl Live {

@@ -60,6 +60,7 @@ macro_rules! commands {
             command gate_decide(project: String, address: Address, accept: bool, note: String) -> ();
             command task_exchanges(project: String, address: Address) -> Vec<Exchange>;
             command task_script(project: String, address: Address) -> FilledScript;
+            command vm_screenshot(project: String, address: Address) -> Screenshot;
             command azure_quota(project: String) -> Vec<QuotaView>;
             command set_speed(project: String, speed: u32) -> ();
             command report_save(project: String) -> Option<SavedReport>;

@@ -801,6 +801,16 @@ pub struct CloseQuestion {
     pub goes_on: Vec<String>,
 }
 
+/// What a machine shows on its console.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct Screenshot {
+    pub vm: String,
+    /// A `data:` address.
+    pub data_url: String,
+}
+
 /// A person's script with its secrets filled in; shown or copied on request only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
 #[serde(rename_all = "camelCase")]

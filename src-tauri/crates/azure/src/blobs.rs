@@ -209,6 +209,27 @@ impl Blobs {
         })
     }
 
+    /// Reads what an address leads to that brings its own SAS, as Azure hands them out.
+    ///
+    /// # Errors
+    /// Fails when it is no address, and when the service refuses (403: the SAS has expired).
+    pub async fn read(&self, address: &Secret<String>) -> Result<Bytes, AzureError> {
+        let url = Url::parse(address.expose()).ok().filter(|u| u.scheme() == "https");
+        let url = url.ok_or_else(|| AzureError::Config {
+            field: "blob address".into(),
+            message: "Azure's answer holds no valid address".into(),
+        })?;
+        let sas = Secret::new(url.query().unwrap_or_default().to_owned());
+        let answer = self.send(Method::GET, url.clone(), &sas, None).await?;
+        self.judged("GET", &url, &answer, |origin| {
+            if answer.is_success() {
+                Ok(answer.body.clone())
+            } else {
+                Err(refusal(&answer, origin))
+            }
+        })
+    }
+
     fn url(&self, account: &str, path: &[&str], sas: &Secret<String>) -> Result<Url, AzureError> {
         let mut url = clouds::blob_service(self.arm.connection(), account)?;
         url.path_segments_mut()

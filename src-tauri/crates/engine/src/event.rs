@@ -195,6 +195,10 @@ pub struct Failure {
     pub hint: String,
     /// To quote to support.
     pub correlation_id: Option<String>,
+    /// What an earlier task made and is lost, as the ledger names it: trying again begins at the task that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub lost: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
@@ -234,6 +238,14 @@ impl Failure {
             detail: detail.into(),
             hint: hint.into(),
             correlation_id: None,
+            lost: None,
         }
+    }
+
+    /// Says that something an earlier task made is lost, and has to be made again first.
+    #[must_use]
+    pub fn having_lost(mut self, resource: impl Into<String>) -> Self {
+        self.lost = Some(resource.into());
+        self
     }
 }

@@ -803,13 +803,16 @@ impl Scheduler {
                     ));
                 }
                 let RunOptions { host, version, .. } = self.options.clone();
+                let mut again = self.to_be_made_again(&state, &t);
+                again.push(task);
                 drop(state);
                 let reopened = ended.then(|| Event::RunReopened {
                     by: by.clone(),
                     host,
                     version,
                 });
-                reopened.into_iter().chain([Event::RetryAsked { task, by }]).collect()
+                let asked = again.into_iter().map(|task| Event::RetryAsked { task, by: by.clone() });
+                reopened.into_iter().chain(asked).collect()
             }
             Command::Decide { task, accept, by, note } => {
                 let (plan_task, t) = find(&task)?;
@@ -867,8 +870,43 @@ impl Scheduler {
         Ok(events.into_iter().map(|e| (at, e)).collect())
     }
 
+    /// What has to be done again before a task that has lost something can go on: the task that made it, and every look at
+    /// it since. Decisions and other changes in between stay.
+    fn to_be_made_again(&self, state: &RunState, t: &TaskState) -> Vec<Address> {
+        let made = |s: &&TaskState| {
+            let lost = t.failure.as_ref().and_then(|f| f.lost.as_ref());
+            lost.is_some_and(|l| s.created.iter().any(|c| c.eq_ignore_ascii_case(l)))
+        };
+        let Some(maker) = state.tasks.iter().find(made).filter(|m| m.address != t.address) else {
+            return vec![];
+        };
+        let after = self.all_after(&maker.address);
+        let looked = |s: &&TaskState| {
+            let over = s.status.is_settled() || s.status == TaskStatus::Failed;
+            let look = self.tasks.get(&s.address).is_some_and(|k| self.only_looks(k));
+            over && look && s.address != t.address && after.contains(&s.address)
+        };
+        let looks = state.tasks.iter().filter(looked);
+        [maker].into_iter().chain(looks).map(|s| s.address.clone()).collect()
+    }
+
+    fn only_looks(&self, task: &Task) -> bool {
+        !by_engine(task) && self.runner.kind(task).only_checks()
+    }
+
     /// Tasks that change something and come after this one, however far.
     fn standing_on(&self, task: &Address) -> HashSet<Address> {
+        let mut after = self.all_after(task);
+        after.retain(|a| {
+            self.tasks
+                .get(a)
+                .is_some_and(|t| !by_engine(t) && !self.runner.kind(t).only_checks())
+        });
+        after
+    }
+
+    /// Tasks that come after this one, however far.
+    fn all_after(&self, task: &Address) -> HashSet<Address> {
         let mut after = HashSet::from([task.clone()]);
         let mut known = 0;
         while known < after.len() {
@@ -878,11 +916,6 @@ impl Scheduler {
             after.extend(more);
         }
         after.remove(task);
-        after.retain(|a| {
-            self.tasks
-                .get(a)
-                .is_some_and(|t| !by_engine(t) && !self.runner.kind(t).only_checks())
-        });
         after
     }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use plan::{Address, Plan};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 /// Where a task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ts_rs::TS)]
@@ -255,34 +255,38 @@ impl RunState {
         }
     }
 
-    /// Tells Blocked from Ready, and who blocks.
+    /// Tells Blocked from Ready, and who blocks. A task waits for all before it, however far: one of them may have been
+    /// reopened after those in between were done.
     fn derive(&mut self, plan: &Plan) {
-        let status: HashMap<&Address, TaskStatus> = self.tasks.iter().map(|t| (&t.address, t.status)).collect();
-        let waits = |a: &Address| matches!(status.get(a), Some(TaskStatus::Blocked | TaskStatus::Ready));
-        // Those that can't go on by themselves, and then all that wait for them.
-        let mut stuck: HashSet<Address> = self
+        let under_way = |s: TaskStatus| !s.is_settled() && !matches!(s, TaskStatus::Blocked | TaskStatus::Ready);
+        let moving: HashSet<&Address> = self
             .tasks
             .iter()
-            .filter(|t| matches!(t.status, TaskStatus::Failed | TaskStatus::Rejected | TaskStatus::Undone))
-            .map(|t| t.address.clone())
+            .filter(|t| under_way(t.status))
+            .map(|t| &t.address)
             .collect();
-        loop {
-            let more: Vec<Address> = plan
-                .tasks()
-                .filter(|t| {
-                    waits(&t.address) && !stuck.contains(&t.address) && t.after.iter().any(|a| stuck.contains(a))
-                })
-                .map(|t| t.address.clone())
-                .collect();
-            if more.is_empty() {
-                break;
+        // These, and then all that wait for them.
+        let spread = |from: fn(TaskStatus) -> bool| {
+            let those = self.tasks.iter().filter(|t| from(t.status));
+            let mut all: HashSet<Address> = those.map(|t| t.address.clone()).collect();
+            loop {
+                let more = plan.tasks().filter(|t| {
+                    let on = !all.contains(&t.address) && !moving.contains(&t.address);
+                    on && t.after.iter().any(|a| all.contains(a))
+                });
+                let more: Vec<Address> = more.map(|t| t.address.clone()).collect();
+                if more.is_empty() {
+                    return all;
+                }
+                all.extend(more);
             }
-            stuck.extend(more);
-        }
+        };
+        let open = spread(|s| !s.is_settled());
+        let stuck = spread(|s| matches!(s, TaskStatus::Failed | TaskStatus::Rejected | TaskStatus::Undone));
         let derived: Vec<(TaskStatus, Vec<Address>)> = plan
             .tasks()
             .map(|t| {
-                let ready = t.after.iter().all(|a| status.get(a).is_some_and(|s| s.is_settled()));
+                let ready = !t.after.iter().any(|a| open.contains(a));
                 let by = t.after.iter().filter(|a| stuck.contains(a)).cloned().collect();
                 (if ready { TaskStatus::Ready } else { TaskStatus::Blocked }, by)
             })

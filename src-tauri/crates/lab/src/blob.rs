@@ -211,6 +211,69 @@ async fn handle(State(world): State<Shared>, method: Method, uri: Uri, headers: 
     done.unwrap_or_default()
 }
 
+/// A console that asks for a user: a picture of 640 by 480 points, as a bitmap of 8 bits with four colours.
+fn sign_in_screen() -> Vec<u8> {
+    const WIDTH: i32 = 640;
+    const HEIGHT: i32 = 480;
+    const COLOURS: [[u8; 4]; 4] = [
+        [0x8a, 0x4b, 0x10, 0],
+        [0xd8, 0xc2, 0xae, 0],
+        [0xff, 0xff, 0xff, 0],
+        [0x5e, 0x33, 0x0a, 0],
+    ];
+    let point = |x: i32, y: i32| -> u8 {
+        let (dx, dy) = (x - WIDTH / 2, y - 180);
+        let head = dx * dx + (dy + 14) * (dy + 14) < 22 * 22;
+        let shoulders = dx * dx + (dy - 46) * (dy - 46) < 40 * 40 && dy < 42;
+        match (x, y) {
+            _ if dx * dx + dy * dy < 62 * 62 => {
+                if head || shoulders {
+                    0
+                } else {
+                    1
+                }
+            }
+            (210..430, 290..322) => {
+                if (212..428).contains(&x) && (292..320).contains(&y) {
+                    2
+                } else {
+                    3
+                }
+            }
+            (250..390, 262..270) => 1,
+            _ => 0,
+        }
+    };
+    let (head, size) = (54 + 4 * COLOURS.len(), WIDTH.unsigned_abs() * HEIGHT.unsigned_abs());
+    let head = u32::try_from(head).unwrap_or_default();
+    let mut bytes = b"BM".to_vec();
+    let fields = [
+        head + size,
+        0,
+        head,
+        40,
+        WIDTH.unsigned_abs(),
+        HEIGHT.unsigned_abs(),
+        1 | 8 << 16,
+        0,
+        size,
+        2835,
+        2835,
+        4,
+        4,
+    ];
+    bytes.extend(fields.iter().flat_map(|f| f.to_le_bytes()));
+    bytes.extend(COLOURS.concat());
+    // Rows go upwards.
+    bytes.extend(
+        (0..HEIGHT)
+            .rev()
+            .flat_map(|y| (0..WIDTH).map(move |x| (x, y)))
+            .map(|(x, y)| point(x, y)),
+    );
+    bytes
+}
+
 type Served = (StatusCode, Option<&'static str>, Vec<(&'static str, String)>, Vec<u8>);
 
 fn serve(
@@ -231,6 +294,18 @@ fn serve(
             "The requested URI does not represent any resource on the server.".into(),
         ));
     };
+    if account == "bootdiagnostics" {
+        let vm = container.strip_suffix(".screenshot.bmp").filter(|_| query == "sig=lab");
+        let there = |vm: &str| {
+            let scope = format!("/subscriptions/{}", world.cloud.subscription);
+            let mut all = world.cloud.of_type(&scope, "Microsoft.Compute/virtualMachines");
+            all.any(|v| v["name"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(vm)))
+        };
+        return match vm.filter(|vm| there(vm)) {
+            Some(_) => Ok((StatusCode::OK, Some("image/bmp"), vec![], sign_in_screen())),
+            None => Err(Wrong(404, "BlobNotFound", "The specified blob does not exist.".into())),
+        };
+    }
     let blob = segs.get(2).map(String::as_str).filter(|s| !s.is_empty());
     if !world.cloud.accounts.contains_key(account) {
         return Err(Wrong(

@@ -164,6 +164,8 @@ pub(crate) enum Effect {
         #[serde(default)]
         leaves_failed: bool,
     },
+    /// The migration of Database Migration Service that the request starts ends badly on its way, with this code.
+    FailMigration { code: u32 },
     /// The long-running operation that the request starts stands still half-way for so many minutes.
     StandStill { minutes: i64 },
     /// The answer shows other values: by path (`/value/*/properties/health`, `/value/name.value=cores/limit`).
@@ -409,6 +411,10 @@ impl World {
                 items: self.cloud.items.clone(),
                 migrations: self.cloud.migrations.clone(),
             }))),
+            Some(Effect::FailMigration { code }) => {
+                self.dms_trouble = Some(code);
+                return;
+            }
             Some(Effect::StandStill { minutes }) => Some(Doom::StandStill(SignedDuration::from_mins(minutes))),
             _ => return,
         };

@@ -42,7 +42,7 @@ pub struct World {
     events: BTreeMap<(Timestamp, u64), Effect>,
     pub onprem: OnPrem,
     /// The next migration by Database Migration Service that gets so far fails with this code: 2007, 2009, 2012, 2030,
-    /// 2033, 2043, 2049 or 2056. For tests.
+    /// 2033, 2043, 2049 or 2056.
     pub dms_trouble: Option<u32>,
     pub(crate) cloud: Cloud,
     pub entra: Directory,

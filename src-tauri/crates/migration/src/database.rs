@@ -27,15 +27,31 @@ impl LogReplay {
         Ok(now.map(|d| text(&d, "status")))
     }
 
+    /// A database that is deleted takes its restore with it.
+    async fn is_there(&self, ctx: &Ctx, database: &ResourceId) -> Result<(), Failure> {
+        if self.status(ctx, database).await?.is_some() {
+            return Ok(());
+        }
+        Err(Failure::of(
+            FailureClass::NeedsPerson,
+            "DatabaseGone",
+            format!("{} is not on the managed instance any more", database.name()),
+            "Somebody deleted the database that was being restored.",
+            "Choose Retry: the restore begins again from the first backup.",
+        )
+        .having_lost(database.as_str()))
+    }
+
     async fn follow(&self, ctx: &Ctx, database: &ResourceId, until: &str) -> Result<Observed, Failure> {
         let target = fact(ctx, until)?;
         let Some(now) = self.details(ctx, database).await? else {
+            self.is_there(ctx, database).await?;
             return Ok(Observed::NotYet {
                 text: "the restore has not begun".into(),
                 again_secs: AGAIN_SECS,
             });
         };
-        broken(&now)?;
+        broken(&now, database)?;
         let last = text(&now, "lastRestoredFileName");
         if restored(&last, &target) || text(&now, "status").eq_ignore_ascii_case("Completed") {
             ctx.evidence(format!("{target} is restored."));
@@ -102,8 +118,8 @@ fn restored(last: &str, target: &str) -> bool {
     !last.is_empty() && rank(last) >= rank(target)
 }
 
-/// A restore that has stopped, in the service's words.
-fn broken(details: &Value) -> Result<(), Failure> {
+/// A restore that has stopped, in the service's words. When the database is deleted meanwhile, trying again restores it anew.
+fn broken(details: &Value, database: &ResourceId) -> Result<(), Failure> {
     let status = text(details, "status");
     if !["Failed", "Blocked"].iter().any(|s| s.eq_ignore_ascii_case(&status)) {
         return Ok(());
@@ -130,8 +146,9 @@ fn broken(details: &Value) -> Result<(), Failure> {
         .join(" ")
         .trim()
         .to_owned(),
-        "Put the right backup files into the container (CHECKSUM, unbroken log chain, one database only), delete the database on the managed instance if it stays blocked, then choose Retry.",
-    ))
+        "Put the right backup files into the container (CHECKSUM, unbroken log chain, one database only), delete the database on the managed instance if it stays blocked (the restore then begins again from the first backup), then choose Retry.",
+    )
+    .having_lost(database.as_str()))
 }
 
 #[async_trait::async_trait]
@@ -163,10 +180,12 @@ impl TaskKind for LogReplay {
                 }
                 let details = self.details(ctx, database).await?;
                 if let Some(d) = &details {
-                    broken(d)?;
+                    broken(d, database)?;
                     if text(d, "status").eq_ignore_ascii_case("Completed") {
                         return Ok(Observed::InFlight(Handle(json!({ "completing": true }))));
                     }
+                } else {
+                    self.is_there(ctx, database).await?;
                 }
                 Ok(Observed::Absent)
             }
@@ -258,7 +277,7 @@ impl TaskKind for LogReplay {
             Action::StartLogReplay { database, .. } => {
                 for _ in 0..20 {
                     if let Some(now) = self.details(ctx, database).await? {
-                        broken(&now)?;
+                        broken(&now, database)?;
                         ctx.evidence(format!("Log Replay Service runs: {}.", text(&now, "status")));
                         return Ok(());
                     }
@@ -317,13 +336,14 @@ mod tests {
 
     #[test]
     fn blocked_restore_says_why() {
+        let database = ResourceId::new("/subscriptions/s/managedInstances/i/databases/d");
         let d = json!({ "properties": { "status": "Blocked", "blockReason": "Gap in log backups.", "unrestorableFiles": [{ "name": "x.trn" }] } });
-        let f = broken(&d).unwrap_err();
+        let f = broken(&d, &database).unwrap_err();
         assert!(
             f.detail.contains("Gap in log backups.") && f.detail.contains("x.trn"),
             "{}",
             f.detail
         );
-        assert!(broken(&json!({ "properties": { "status": "Restoring" } })).is_ok());
+        assert!(broken(&json!({ "properties": { "status": "Restoring" } }), &database).is_ok());
     }
 }

@@ -7,7 +7,7 @@
 //! so that another person's migration of the same name is never followed or cut over.
 //!
 //! A migration that has failed is started again only after a person chose Retry: the failed operation's id is kept as a
-//! fact the first time it is seen.
+//! fact the first time it is seen, by whichever task. Retry on a later task begins again at the start ([`Failure::lost`]).
 //!
 //! The keys of the integration runtime are never asked for here: only a person's script holds one, filled on request.
 
@@ -29,6 +29,8 @@ const SKEW: SignedDuration = SignedDuration::from_secs(60);
 const OPERATION: &str = "dms.operation";
 /// Name of the fact that holds the operation whose failure a person has been told of.
 const FAILED: &str = "dms.failed";
+/// What Retry does when the migration is lost.
+const BEGINS_AGAIN: &str = "Choose Retry: the migration begins again from the first backup.";
 const ACCOUNT_KEY: &str = "${secret:account-key}";
 
 /// The record of a migration with its details.
@@ -140,10 +142,12 @@ impl Record {
         (text, None)
     }
 
-    /// Why it has ended without success; none while it runs, and when it has succeeded.
-    fn lost(&self) -> Option<Failure> {
+    /// Why it has ended without success; none while it runs, and when it has succeeded. From then on a person is told.
+    fn lost(&self, ctx: &Ctx, migration: &ResourceId) -> Option<Failure> {
         let lost = (self.over() && !self.is("Succeeded")) || self.is("Canceling");
-        if lost { self.stopped() } else { None }
+        let why = if lost { self.stopped() } else { None }?;
+        ctx.set_fact(FAILED, self.operation());
+        Some(why.having_lost(migration.as_str()))
     }
 
     /// Why it can't go on without a person; none while it can.
@@ -167,7 +171,7 @@ impl Record {
                 "MigrationCanceled",
                 "The migration was cancelled",
                 "Somebody cancelled it in the portal or with a command.",
-                "Choose Retry on the task that starts it: it begins from the first backup.",
+                BEGINS_AGAIN,
             ));
         }
         let upload = self.texts("fileUploadBlockingErrors").join(" ");
@@ -235,8 +239,9 @@ async fn our_record(links: &Links, ctx: &Ctx, migration: &ResourceId) -> Result<
             "MigrationGone",
             format!("The migration of {} is not there any more", migration.name()),
             "Somebody deleted its record, and with it the unfinished database.",
-            "Choose Retry on the task that starts it: it begins from the first backup.",
-        ));
+            BEGINS_AGAIN,
+        )
+        .having_lost(migration.as_str()));
     };
     let ours = ctx.fact(OPERATION).and_then(Value::as_str);
     if ours.is_some_and(|o| !o.eq_ignore_ascii_case(now.operation())) {
@@ -247,8 +252,9 @@ async fn our_record(links: &Links, ctx: &Ctx, migration: &ResourceId) -> Result<
                 migration.name()
             ),
             "Its operation is not the one that this run has started. It is left alone.",
-            "Ask who started it. When it is cancelled, choose Retry on the task that starts the migration.",
-        ));
+            "Ask who started it. When it is cancelled, choose Retry: the migration begins again from the first backup.",
+        )
+        .having_lost(migration.as_str()));
     }
     Ok(now)
 }
@@ -492,32 +498,37 @@ impl TaskKind for Start {
 pub(crate) struct CutOver(pub(crate) Arc<Links>);
 
 impl CutOver {
-    async fn look(&self, ctx: &Ctx) -> Result<(Record, DmsUntil), Failure> {
-        let Action::CutOverDms { migration, last_file } = &ctx.task.action else {
-            return Err(words::misplaced(&ctx.task));
-        };
-        let name = template::text(&self.0, ctx, last_file)?;
-        Ok((our_record(&self.0, ctx, migration).await?, DmsUntil::File { name }))
+    fn migration<'a>(&self, ctx: &'a Ctx) -> Result<(&'a ResourceId, &'a str), Failure> {
+        match &ctx.task.action {
+            Action::CutOverDms { migration, last_file } => Ok((migration, last_file)),
+            _ => Err(words::misplaced(&ctx.task)),
+        }
+    }
+
+    async fn look(&self, ctx: &Ctx) -> Result<Record, Failure> {
+        our_record(&self.0, ctx, self.migration(ctx)?.0).await
     }
 }
 
 #[async_trait::async_trait]
 impl TaskKind for CutOver {
     async fn observe(&self, ctx: &Ctx) -> Result<Observed, Failure> {
-        let (now, until) = self.look(ctx).await?;
+        let (migration, last_file) = self.migration(ctx)?;
+        let now = self.look(ctx).await?;
         if now.is("Succeeded") {
             return Ok(Observed::Matches);
         }
         if now.is("Completing") {
             return Ok(Observed::InFlight(Handle(json!({ "completing": true }))));
         }
-        if let Some(why) = now.lost() {
+        if let Some(why) = now.lost(ctx, migration) {
             return Err(why);
         }
         if let Some(wait) = arriving(ctx) {
             return Ok(wait);
         }
-        if now.reached(&until) {
+        let name = template::text(&self.0, ctx, last_file)?;
+        if now.reached(&DmsUntil::File { name }) {
             return Ok(Observed::Absent);
         }
         if let Some(why) = now.stopped() {
@@ -530,9 +541,7 @@ impl TaskKind for CutOver {
     }
 
     async fn apply(&self, ctx: &Ctx) -> Result<Option<Handle>, Failure> {
-        let Action::CutOverDms { migration, .. } = &ctx.task.action else {
-            return Err(words::misplaced(&ctx.task));
-        };
+        let (migration, _) = self.migration(ctx)?;
         let body = json!({ "migrationOperationId": template::text(&self.0, ctx, &format!("${{{OPERATION}}}"))? });
         let started = self
             .0
@@ -549,11 +558,11 @@ impl TaskKind for CutOver {
     async fn settle(&self, ctx: &Ctx, handle: &Handle) -> Result<(), Failure> {
         follow(&self.0, ctx, handle).await?;
         loop {
-            let (now, _) = self.look(ctx).await?;
+            let now = self.look(ctx).await?;
             if now.is("Succeeded") {
                 return Ok(());
             }
-            if let Some(why) = now.stopped() {
+            if let Some(why) = now.lost(ctx, self.migration(ctx)?.0).or_else(|| now.stopped()) {
                 return Err(why);
             }
             if !now.is("Completing") {
@@ -565,7 +574,7 @@ impl TaskKind for CutOver {
     }
 
     async fn verify(&self, ctx: &Ctx) -> Result<(), Failure> {
-        let (now, _) = self.look(ctx).await?;
+        let now = self.look(ctx).await?;
         if now.is("Succeeded") {
             ctx.evidence("The migration has succeeded; the database is online.");
             return Ok(());
@@ -619,7 +628,7 @@ impl Watch {
             other => other.clone(),
         };
         let now = our_record(&self.0, ctx, migration).await?;
-        if let Some(why) = now.lost() {
+        if let Some(why) = now.lost(ctx, migration) {
             return Err(why);
         }
         if now.reached(&until) {

@@ -218,9 +218,7 @@ impl Look for Boot {
                         again_secs: 60,
                     });
                 }
-                ctx.evidence(
-                    "Boot diagnostics hold a screenshot and a serial log: portal, virtual machine, Boot diagnostics.",
-                );
+                ctx.evidence("Boot diagnostics hold a screenshot and a serial log.");
                 Ok(Observed::Matches)
             }
             Err(e) if e.status() == Some(409) => Ok(Observed::NotYet {

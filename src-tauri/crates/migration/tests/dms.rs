@@ -1,4 +1,5 @@
-//! A migration by Database Migration Service that does not go as planned: somebody else's, a lost start, a way back.
+//! A migration by Database Migration Service, or by Log Replay Service, that does not go as planned: somebody else's, a lost
+//! start, a lost database, a way back.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -17,7 +18,7 @@ use support::{end_well, plan_of, runner, start};
 
 const START: &str = "step-6/migration/SmartHotelDB";
 
-/// A lab in which an online migration has restored the full backup.
+/// A lab in which a migration has restored the full backup.
 struct Started {
     lab: Lab,
     plan: Plan,
@@ -45,9 +46,13 @@ fn up_to(plan: &mut Plan, last: &str) {
 }
 
 async fn started() -> Started {
+    started_by(DatabaseMethod::DmsOnline).await
+}
+
+async fn started_by(method: DatabaseMethod) -> Started {
     let lab = support::lab(Options::default()).await;
     let mut design = smarthotel::design();
-    design.database_method = DatabaseMethod::DmsOnline;
+    design.database_method = method;
     let mut plan = plan_of(&lab, &design, &Inventory::default());
     up_to(&mut plan, "step-6/restore/full");
     let (runner, folder) = (runner(&lab), tempfile::tempdir().unwrap());
@@ -193,5 +198,26 @@ async fn a_failed_migration_is_told_once_and_started_again_when_a_person_says_so
     let handle = kind.apply(&ctx).await.unwrap().unwrap();
     kind.settle(&ctx, &handle).await.unwrap();
     kind.verify(&ctx).await.unwrap();
+    s.lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_whose_database_is_deleted_begins_again() {
+    let s = started_by(DatabaseMethod::LogReplay).await;
+    let start = s.task("step-6/log-replay/SmartHotelDB");
+    let (ctx, reports) = s.ctx(&start);
+    s.runner.kind(&start).undo(&ctx).await.unwrap();
+    let Some(Report::Removed(database)) = reports.take().pop() else {
+        panic!("nothing was removed");
+    };
+
+    let follow = s.task("step-6/restore/full");
+    let facts = BTreeMap::from([("db.fullBackup".to_owned(), "SmartHotelDB_full_01.bak".into())]);
+    let (ctx, _) = support::ctx(&s.lab, &follow, facts);
+    let failure = s.runner.kind(&follow).observe(&ctx).await.unwrap_err();
+    assert_eq!(failure.code, "DatabaseGone");
+    assert_eq!(failure.lost, Some(database));
+    let (ctx, _) = s.ctx(&start);
+    assert_eq!(s.runner.kind(&start).observe(&ctx).await.unwrap(), Observed::Absent);
     s.lab.stop().await;
 }

@@ -198,6 +198,7 @@ scripts! {
     dms_restore_blocked
     runtime_offline
     dms_upload_blocked
+    dms_copy_breaks
     dms_cutover_fails
     dms_answers_lost
     no_capacity_at_failover

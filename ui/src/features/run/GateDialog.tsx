@@ -18,6 +18,7 @@ import { StatusIcon } from "../../design/StatusIcon";
 import { useCommand } from "../../host";
 import { markOf } from "../../design/mark";
 import { numberOf, type RunModel, taskOf } from "./model";
+import { Screenshot } from "./Screenshot";
 import s from "./run.module.css";
 
 /** Made anew (by its key) for each time that it is opened. */
@@ -68,6 +69,7 @@ export function GateDialog({ run, project, address, onClose }: Props) {
                         </li>
                       ))}
                     </ul>
+                    {task.action.do === "checkBoot" ? <Screenshot project={project} address={task.address} /> : null}
                   </li>
                 ))}
               </ul>

@@ -19,6 +19,7 @@ import { CostFigures } from "../costs/Costs";
 import { ExchangeDialog } from "./ExchangeDialog";
 import { byPeople, finish } from "./estimate";
 import { numberOf, type RunModel, taskOf, waitsFor } from "./model";
+import { Screenshot } from "./Screenshot";
 import s from "./run.module.css";
 
 type Props = {
@@ -117,6 +118,11 @@ export function TaskPanel({ run, live, now, project, address, onSelect, onDecide
         </section>
       ) : null}
       <EvidenceList state={state} moving={moving} />
+      {live && task.action.do === "checkBoot" && state.status === "done" ? (
+        <section>
+          <Screenshot project={project} address={task.address} />
+        </section>
+      ) : null}
       <section>
         <h3>{t("task.wayBack")}</h3>
         <p className={s.back}>{task.wayBack}</p>

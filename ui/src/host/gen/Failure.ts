@@ -24,4 +24,8 @@ hint: string,
 /**
  * To quote to support.
  */
-correlationId: string | null, };
+correlationId: string | null, 
+/**
+ * What an earlier task made and is lost, as the ledger names it: trying again begins at the task that made it.
+ */
+lost?: string, };

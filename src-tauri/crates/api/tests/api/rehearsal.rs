@@ -124,6 +124,23 @@ async fn gates_wait_for_a_decision_and_closing_asks() {
     })
     .await;
     let gate = gate.unwrap();
+    let look = |address: &str| json!({ "project": view.path, "address": address });
+    let screen: Screenshot = desk
+        .call("vm_screenshot", look("step-7/check-boot/WEBVM-test"))
+        .await
+        .unwrap();
+    assert_eq!(screen.vm, "WEBVM-test");
+    assert!(screen.data_url.starts_with("data:image/bmp;base64,Qk"));
+    for (no_screen, code) in [
+        ("step-7/gate/test", ErrorCode::NotFound),
+        ("step-7/check-boot/WEBVM", ErrorCode::NotFound),
+    ] {
+        let refused = desk
+            .call::<Screenshot>("vm_screenshot", look(no_screen))
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code, code, "{refused:?}");
+    }
     for command in ["run_pause", "run_continue"] {
         desk.call::<()>(command, json!({ "project": view.path })).await.unwrap();
     }

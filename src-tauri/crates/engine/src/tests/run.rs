@@ -535,6 +535,42 @@ async fn a_stopped_run_is_retried_after_reopening() {
 }
 
 #[tokio::test]
+async fn what_was_lost_is_made_again_before_the_task_that_needs_it_goes_on() {
+    let look = |not_before, needs| Script {
+        only_checks: true,
+        not_before,
+        needs,
+        ..Script::default()
+    };
+    let bench = Bench::start(
+        world(&[("early", look(10, Some("a"))), ("late", look(900, Some("a")))]),
+        vec![
+            task("a", &[]),
+            task("early", &["a"]),
+            task("other", &["early"]),
+            gate("g", &["early"]),
+            task("late", &["other", "g"]),
+        ],
+    );
+    bench.until_status("g", TaskStatus::NeedsPerson).await;
+    bench.world.lose("a");
+    bench.run.decide(&address("g"), true, "Ann", "").await.unwrap();
+    assert_eq!(bench.run.finished().await.unwrap(), Outcome::Stopped);
+    assert_eq!(bench.status("late"), TaskStatus::Failed);
+
+    bench.run.retry(&address("late")).await.unwrap();
+    let end = bench.run.finished().await.unwrap();
+    assert_eq!(end, Outcome::Done, "{:#?}", bench.run.state().tasks);
+    assert_eq!((bench.world.applied("a"), bench.world.applied("other")), (2, 1));
+    assert_eq!(bench.task("early").attempts, 2);
+    assert_eq!(
+        count(&bench, |e| matches!(e, Event::Decided { .. })),
+        1,
+        "a decision stays"
+    );
+}
+
+#[tokio::test]
 async fn an_abandoned_run_makes_room() {
     let bench = Bench::start(world(&[]), vec![gate("g", &[])]);
     bench.until_status("g", TaskStatus::NeedsPerson).await;

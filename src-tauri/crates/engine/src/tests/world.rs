@@ -28,6 +28,8 @@ pub(super) struct Script {
     pub verify_fails: VecDeque<FailureClass>,
     pub undo_fails: VecDeque<FailureClass>,
     pub panics: bool,
+    /// The task whose thing it needs.
+    pub needs: Option<&'static str>,
     /// Progress reports in `verify`.
     pub chatter: u32,
 }
@@ -90,6 +92,11 @@ impl World {
 
     pub fn put(&self, name: &str) {
         self.things.lock().unwrap().there.insert(address(name), beginning());
+    }
+
+    /// Somebody else takes away what a task has made.
+    pub fn lose(&self, name: &str) {
+        self.things.lock().unwrap().there.remove(&address(name));
     }
 
     pub fn there(&self) -> Vec<Address> {
@@ -222,6 +229,11 @@ impl TaskKind for Kind {
         self.busy(ctx).await;
         self.fails(|s| &mut s.observe_fails)?;
         assert!(!self.script.panics, "told to");
+        if let Some(needed) = self.script.needs
+            && !self.world.things.lock().unwrap().there.contains_key(&address(needed))
+        {
+            return Err(failure(FailureClass::NeedsPerson).having_lost(format!("thing:{needed}")));
+        }
         if self.script.not_needed {
             return Ok(Observed::NotNeeded("found out".into()));
         }

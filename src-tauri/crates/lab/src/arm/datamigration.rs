@@ -1020,7 +1020,10 @@ fn go_on(world: &mut World, key: &str) {
         world.cloud.database_migrations.insert(key.to_owned(), m);
         return end(world, key, State::Failed, Some(why));
     }
-    if let Some(code @ (2009 | 2033)) = world.dms_trouble {
+    let some_restored = m.files.iter().any(|f| f.step == Step::Restored);
+    if let Some(code @ (2009 | 2033)) = world.dms_trouble
+        && (code == 2009 || some_restored)
+    {
         world.dms_trouble = None;
         world.cloud.database_migrations.insert(key.to_owned(), m);
         return end(

@@ -90,7 +90,7 @@ impl Builder<'_> {
                     .after(&[&format!("7/check-vm/{test_vm}")])
                     .why("In any other network the copy could answer for the real WEBVM.")
                     .nodes(std::slice::from_ref(&test_node)),
-                task(7, "check-boot", &test_vm, "The test VM shows its sign-in screen", "Reads the boot diagnostics: screenshot and serial log.", Action::CheckBoot { vm: self.azure_vm(&test_vm) })
+                task(7, "check-boot", &test_vm, "Azure has a screenshot of the test VM", "Reads the boot diagnostics: screenshot and serial log. Whether it is the sign-in screen, a person sees.", Action::CheckBoot { vm: self.azure_vm(&test_vm) })
                     .after(&[&format!("7/check-vm/{test_vm}")])
                     .why("The screenshot shows whether Windows came up.")
                     .nodes(std::slice::from_ref(&test_node)),
@@ -160,7 +160,7 @@ impl Builder<'_> {
                     .after(&[&format!("7/check-vm/{}", d.web_vm)])
                     .why("Only there it reaches the database and is reached by its users.")
                     .nodes(&[azure_node.clone(), format!("subnet/{}", d.prod_frontend_subnet)]),
-                task(7, "check-boot", &d.web_vm, &format!("{} shows its sign-in screen", d.web_vm), "Reads the boot diagnostics: screenshot and serial log.", Action::CheckBoot { vm: self.azure_vm(&d.web_vm) })
+                task(7, "check-boot", &d.web_vm, &format!("Azure has a screenshot of {}", d.web_vm), "Reads the boot diagnostics: screenshot and serial log. Whether it is the sign-in screen, a person sees.", Action::CheckBoot { vm: self.azure_vm(&d.web_vm) })
                     .after(&[&format!("7/check-vm/{}", d.web_vm)])
                     .why("The screenshot shows whether Windows came up.")
                     .nodes(std::slice::from_ref(&azure_node)),
