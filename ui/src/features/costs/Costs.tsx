@@ -3,6 +3,7 @@
 import { Button, Dropdown, Option, Spinner } from "@fluentui/react-components";
 import { ArrowClockwiseRegular } from "@fluentui/react-icons";
 import { useId } from "react";
+import type { TFunction } from "i18next";
 import { useTranslation } from "react-i18next";
 import { dateTime, money } from "../../design/format";
 import { ErrorCard, Notice } from "../../design/ErrorCard";
@@ -187,7 +188,7 @@ function Bill({ view, source, brief }: { view: CostsView; source: string; brief:
 const UNITS: Record<string, "hour" | "gb" | "month"> = { "1 Hour": "hour", "1 GB/Month": "gb", "1/Month": "month" };
 
 /** `8 × US$0.11 an hour`. */
-function charged(t: ReturnType<typeof useTranslation>["t"], price: CostPrice, currency: string) {
+function charged(t: TFunction, price: CostPrice, currency: string) {
   const each = { count: price.quantity, price: money(price.unitPrice, currency, 6) };
   const unit = UNITS[price.unit];
   return unit ? t(`costs.times.${unit}`, each) : t("costs.timesUnit", { ...each, unit: price.unit });

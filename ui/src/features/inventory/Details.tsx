@@ -3,6 +3,7 @@ import { Button, Spinner, Tab, TabList } from "@fluentui/react-components";
 import { DismissRegular } from "@fluentui/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import type { TFunction } from "i18next";
 import { useTranslation } from "react-i18next";
 import { useProject } from "../../app/project";
 import { Cure } from "../../design/Cure";
@@ -326,7 +327,7 @@ function Hardware({ vm, details: d }: { vm: Vm; details: VmDetails }) {
   );
 }
 
-function cbt(d: VmDetails, t: ReturnType<typeof useTranslation>["t"]): string {
+function cbt(d: VmDetails, t: TFunction): string {
   if (d.cbtSupported === false) return t("inventory.cbtImpossible");
   if (d.cbtEnabled === null) return t("inventory.unknown");
   return t(d.cbtEnabled ? "inventory.cbtOn" : "inventory.cbtOff");

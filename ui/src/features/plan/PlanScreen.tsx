@@ -16,6 +16,7 @@ import {
 import { DismissRegular, PersonRegular, PlayRegular } from "@fluentui/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
+import type { TFunction } from "i18next";
 import { useTranslation } from "react-i18next";
 import { useProject } from "../../app/project";
 import { duration, range } from "../../design/format";
@@ -249,7 +250,7 @@ function Tasks({ plan, chosen, onChoose }: { plan: Plan; chosen: string | null; 
   );
 }
 
-function who(t: ReturnType<typeof useTranslation>["t"], task: Task): string {
+function who(t: TFunction, task: Task): string {
   if (task.actor.who === "person") return task.actor.role;
   return t(task.action.do === "gate" ? "plan.youDecide" : "plan.rehost");
 }

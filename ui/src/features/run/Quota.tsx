@@ -2,6 +2,7 @@
 import { Popover, PopoverSurface, PopoverTrigger } from "@fluentui/react-components";
 import { GaugeRegular } from "@fluentui/react-icons";
 import { useQuery } from "@tanstack/react-query";
+import type { TFunction } from "i18next";
 import { useTranslation } from "react-i18next";
 import { clock, count } from "../../design/format";
 import { useHost } from "../../host";
@@ -59,9 +60,7 @@ export function Quota({ project, live }: { project: string; live: boolean }) {
   );
 }
 
-type Translate = ReturnType<typeof useTranslation>["t"];
-
-function alarm(t: Translate, { state, scarcest }: QuotaSummary): string {
+function alarm(t: TFunction, { state, scarcest }: QuotaSummary): string {
   const { kind, closedUntil } = scarcest;
   if (state === "paused" && closedUntil) return t("quota.paused", { at: clock(closedUntil) });
   return t(`quota.low.${kind}`, { n: count(scarcest.remaining) });

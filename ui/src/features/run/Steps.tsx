@@ -1,5 +1,6 @@
 // The eight steps as a tree. A step opens by itself while something goes on in it; the person's choice wins.
 import { useMemo, useRef, useState } from "react";
+import type { TFunction } from "i18next";
 import { useTranslation } from "react-i18next";
 import { duration, percent } from "../../design/format";
 import { type Mark, markOf, MOVING } from "../../design/mark";
@@ -190,10 +191,8 @@ function TaskRow({ run, task, selected, focusable, onSelect, onFocus }: RowProps
   );
 }
 
-type T = ReturnType<typeof useTranslation>["t"];
-
 /** One line of what matters now in a step. */
-function stepLine(t: T, run: RunModel, summary: StepSummary): string {
+function stepLine(t: TFunction, run: RunModel, summary: StepSummary): string {
   const { step, mark, focus, took, settled } = summary;
   const tasks = t("run.tasks", { count: step.tasks.length });
   if (took !== undefined) {
@@ -218,7 +217,7 @@ function stepLine(t: T, run: RunModel, summary: StepSummary): string {
 }
 
 /** The end of a task's row: how long it took, how far it is, or what it waits for. */
-function taskEnd(t: T, run: RunModel, task: Task): string {
+function taskEnd(t: TFunction, run: RunModel, task: Task): string {
   const state = run.tasks.get(task.address);
   const mark = state ? markOf(state) : "later";
   if (MOVING.has(mark)) return state?.percent != null ? percent(state.percent) : t(`mark.${mark}`);
