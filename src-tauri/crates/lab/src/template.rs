@@ -19,8 +19,8 @@ const CAPACITY: u64 = 80 << 30;
 /// # Errors
 /// When the file can't be written.
 pub fn write(path: &Path, bytes: u64) -> io::Result<()> {
-    let bytes = (bytes / SECTOR as u64).max(4) * SECTOR as u64;
-    let descriptor = include_str!("template.ovf").replace("@BYTES@", &bytes.to_string());
+    let bytes = whole_sectors(bytes);
+    let descriptor = descriptor(bytes);
     let mut sum = Sha256::new();
     disk(bytes, |piece| {
         sum.update(piece);
@@ -43,8 +43,20 @@ pub fn write(path: &Path, bytes: u64) -> io::Result<()> {
     out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
+fn whole_sectors(bytes: u64) -> u64 {
+    (bytes / SECTOR as u64).max(4) * SECTOR as u64
+}
+
+/// Its descriptor, when the first disk takes `bytes` in the file.
+pub fn descriptor(bytes: u64) -> String {
+    include_str!("template.ovf").replace("@BYTES@", &bytes.to_string())
+}
+
 /// A stream-optimized VMDK as far as its outside goes: header, something that can't be compressed, footer, end.
-fn disk(bytes: u64, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+///
+/// # Errors
+/// When `each` fails.
+pub fn disk(bytes: u64, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     let mut head = [0_u8; SECTOR];
     head[..4].copy_from_slice(b"KDMV");
     head[4] = 3;
