@@ -103,6 +103,12 @@ fn dialog<R: Runtime>(question: &FileQuestion, window: Option<&WebviewWindow<R>>
             dialog.set_title("Save the report").add_filter("Web page", &["html"]),
             suggested,
         ),
+        FileQuestion::SaveScript { suggested } => save(
+            dialog
+                .set_title("Save the script")
+                .add_filter("PowerShell script", &["ps1"]),
+            suggested,
+        ),
         FileQuestion::ClientCertificate { folder } => {
             let chosen = dialog
                 .set_title("Choose the certificate with its private key")

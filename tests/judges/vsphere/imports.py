@@ -10,11 +10,10 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+from inventory import ok, refused, sign_in
 from pyVim.connect import Disconnect
 from pyVim.task import WaitForTask
 from pyVmomi import vim, vmodl
-
-from inventory import ok, refused, sign_in
 
 CAPACITY = 8 << 30
 DESCRIPTOR = """<?xml version="1.0"?>

@@ -1,13 +1,14 @@
 // Recorded data in place of a backend, for looking at every screen while designing it (`npm run fixture`). It is left
 // out of every other build. A small simulation moves the SmartHotel plan's tasks by their usual durations.
 // In the address: ?at=start|middle|gate|person|failed|paused|done, &secrets=memory, &empty, &close, &quota=low|closed,
-// &real (no rehearsal), &dms, and those of fixture-appliance.ts, fixture-connections.ts, fixture-costs.ts and
-// fixture-inventory.ts.
+// &real (no rehearsal), &dms, and those of fixture-appliance.ts, fixture-connections.ts, fixture-costs.ts,
+// fixture-inventory.ts and fixture-rights.ts.
 import { applianceHandlers, deployment, readTemplate } from "./fixture-appliance";
 import { connectionHandlers, connections, signIn } from "./fixture-connections";
 import { planCosts } from "./fixture-costs";
 import { withDms } from "./fixture-dms";
 import { inventoryHandlers, readInventory, summary, watchInventory } from "./fixture-inventory";
+import { rightsHandlers } from "./fixture-rights";
 import sample from "./gen/sample.json";
 import type { ApplianceMessage } from "./gen/ApplianceMessage";
 import type { DeployState } from "./gen/DeployState";
@@ -475,6 +476,7 @@ const handlers: Handlers = {
   ...connectionHandlers,
   ...inventoryHandlers,
   ...applianceHandlers,
+  ...rightsHandlers,
   plan_get: planView,
   plan_costs: ({ currency }) => planCosts(currency),
   run_start: run,

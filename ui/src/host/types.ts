@@ -31,6 +31,8 @@ import type { ProjectView } from "./gen/ProjectView";
 import type { QuotaView } from "./gen/QuotaView";
 import type { RehearsalOptions } from "./gen/RehearsalOptions";
 import type { ReplicationMethod } from "./gen/ReplicationMethod";
+import type { RightsScript } from "./gen/RightsScript";
+import type { RightsView } from "./gen/RightsView";
 import type { RunMessage } from "./gen/RunMessage";
 import type { RunState } from "./gen/RunState";
 import type { SavedReport } from "./gen/SavedReport";
@@ -69,6 +71,11 @@ export type Commands = {
     ConnectionsView,
   ];
   connection_test: [InProject & { kind: ConnectionKind }, ConnectionTest];
+  vcenter_rights: [InProject, RightsView];
+  /** Does exactly what `changes` of the view said, and looks again. */
+  vcenter_roles_apply: [InProject & { changes: string[] }, RightsView];
+  /** Asks where it goes; null when the dialog was closed. */
+  vcenter_script_save: [InProject & { script: RightsScript }, string | null];
   certificate_trust: [InProject & { sha256: string }, ConnectionsView];
   clouds_list: [Nothing, CloudView[]];
   /** Fills the empty addresses of a custom cloud from what its resource manager says; saves nothing. */

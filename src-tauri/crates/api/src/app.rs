@@ -9,7 +9,7 @@ use crate::{
     wire::{SecretsInfo, Start, UiError},
 };
 use engine::ProjectFile;
-use plan::{Inventory, Project, Vm};
+use plan::{Inventory, Project, Vm, design::PinnedCertificate};
 use secrets::{MemoryStore, Secret, SecretError, SecretStore, StoreInfo};
 use std::{
     collections::BTreeMap,
@@ -49,6 +49,8 @@ pub struct Open {
     pub(crate) azure: tokio::sync::Mutex<Option<Arc<azure::Session>>>,
     /// The vCenter session of whoever watches the inventory: other reads use it, too.
     pub(crate) vcenter: Mutex<Option<vsphere::VCenter>>,
+    /// The certificate that the last test of the vCenter connection saw.
+    pub(crate) presented: Mutex<Option<PinnedCertificate>>,
     /// The page of the sign-in that goes on.
     pub(crate) page: Mutex<Option<String>>,
     /// The inventory as the file holds it, once it was read: asked for at each scroll.
@@ -174,6 +176,7 @@ impl App {
             live: Mutex::default(),
             azure: tokio::sync::Mutex::default(),
             vcenter: Mutex::default(),
+            presented: Mutex::default(),
             page: Mutex::default(),
             inventory: Mutex::default(),
             import: Mutex::default(),

@@ -38,6 +38,10 @@ pub enum FileQuestion {
     SaveReport {
         suggested: PathBuf,
     },
+    /// A script of PowerShell.
+    SaveScript {
+        suggested: PathBuf,
+    },
 }
 
 /// The front end that the use cases run behind.
@@ -78,9 +82,9 @@ impl FolderHost {
             return (!text.is_empty()).then(|| PathBuf::from(text));
         }
         match question {
-            FileQuestion::NewProject { suggested } | FileQuestion::SaveReport { suggested } => {
-                suggested.file_name().map(|name| self.0.join(name))
-            }
+            FileQuestion::NewProject { suggested }
+            | FileQuestion::SaveReport { suggested }
+            | FileQuestion::SaveScript { suggested } => suggested.file_name().map(|name| self.0.join(name)),
             FileQuestion::OpenProject { .. } => newest(&self.0, &[crate::PROJECT_EXTENSION]),
             FileQuestion::ClientCertificate { .. } => newest(&self.0, CERTIFICATE_EXTENSIONS),
             FileQuestion::Inventory { .. } => newest(&self.0, INVENTORY_EXTENSIONS),

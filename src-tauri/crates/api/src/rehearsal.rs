@@ -607,7 +607,9 @@ impl From<LabError> for UiError {
                 "Open Plan and choose Approve and start: that makes a new lab and a new run."
             }
             LabError::CaFile { .. } => "Choose another file: rehost-cli lab --ca-file FILE.",
-            LabError::Certificate(_) | LabError::Tls(_) => "Report it with the newest file of the log folder.",
+            LabError::Certificate(_) | LabError::Tls(_) | LabError::Sql { .. } => {
+                "Report it with the newest file of the log folder."
+            }
         };
         let mut error = UiError::invalid("The lab can't be started", e.to_string(), hint);
         if !matches!(e, LabError::PortInUse { .. } | LabError::CaFile { .. }) {

@@ -76,7 +76,7 @@ mod functions {
             dms_save, methods_set, project_close, project_forget, project_get, project_new, project_open, projects_list,
         },
         rehearsal::{fault_scripts, rehearse_sample, set_speed},
-        rights::vcenter_rights,
+        rights::{vcenter_rights, vcenter_roles_apply, vcenter_script_save},
         run::{
             azure_quota, close_question, close_window, gate_decide, plan_get, run_cancel, run_continue, run_pause,
             run_resume, run_start, run_subscribe, task_exchanges, task_retry, task_script,

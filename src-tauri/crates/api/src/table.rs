@@ -23,6 +23,8 @@ macro_rules! commands {
             command connection_save(project: String, kind: ConnectionKind, connections: Connections, secret: Option<Typed>, proxy_password: Option<Typed>) -> ConnectionsView;
             command connection_test(project: String, kind: ConnectionKind) -> ConnectionTest;
             command vcenter_rights(project: String) -> RightsView;
+            command vcenter_roles_apply(project: String, changes: Vec<String>) -> RightsView;
+            command vcenter_script_save(project: String, script: RightsScript) -> Option<String>;
             command certificate_trust(project: String, sha256: String) -> ConnectionsView;
             command clouds_list() -> Vec<CloudView>;
             command cloud_read(project: String, connection: AzureConnection) -> AzureConnection;

@@ -4,8 +4,13 @@
 pub use engine::{RunPhase, RunState, TaskState, TaskStatus};
 use plan::{
     Address, BackupSource, Connections, DatabaseMethod, Deployment, Design, Finding, Plan, ReplicationMethod, Script,
-    Template, Vm, appliance::DeploymentPlaces, changes::InventoryChanges, cost::Costs, design::AzureConnection,
-    diagram::Diagram, import::RefusedRow,
+    Template, Vm,
+    appliance::DeploymentPlaces,
+    changes::InventoryChanges,
+    cost::Costs,
+    design::{AzureConnection, PinnedCertificate},
+    diagram::Diagram,
+    import::RefusedRow,
 };
 use serde::{Deserialize, Serialize};
 
@@ -381,6 +386,10 @@ pub struct RightsView {
     pub method: String,
     pub source: String,
     pub roles: Vec<RoleView>,
+    /// What making and granting them would change, in words; empty: nothing is left to do.
+    pub changes: Vec<String>,
+    /// What stays undone, why, and who changes that.
+    pub obstacles: Vec<String>,
     /// Makes the roles and grants them.
     pub roles_script: Script,
     /// What the account's password must not hold.
@@ -393,6 +402,7 @@ pub struct RightsView {
 #[ts(export)]
 pub struct OwnRights {
     pub step: u8,
+    pub step_title: String,
     pub task: Address,
     pub title: String,
     /// `datacenter contoso-datacenter`
@@ -418,6 +428,40 @@ pub struct RoleView {
     pub exists: bool,
     /// What it lacks when it exists.
     pub missing: Vec<String>,
+    /// What the account has there itself.
+    pub granted: RoleGrant,
+    /// What vCenter says that the account lacks there now, its groups and all; none when it does not tell.
+    pub lacks: Option<Vec<String>>,
+}
+
+/// What the appliance's account has on an object beside the role that it should have there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "is", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[ts(export)]
+pub enum RoleGrant {
+    No,
+    Yes,
+    /// Another role that holds as much.
+    Covered {
+        role: String,
+    },
+    /// The role, but not for what is below.
+    NotPropagated,
+    /// Another role that is not enough; none: one that is not listed.
+    Other {
+        role: Option<String>,
+    },
+}
+
+/// A script for a vCenter administrator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum RightsScript {
+    /// A role for Rehost's own account.
+    Own,
+    /// The roles of the appliance's account.
+    Roles,
 }
 
 /// A line of a machine's history in vCenter.
@@ -447,8 +491,8 @@ pub struct CertificateView {
     pub issuer: String,
     pub not_before: String,
     pub not_after: String,
-    /// The thumbprint trusted before, when it has changed.
-    pub changed_from: Option<String>,
+    /// The one that was trusted before, when it has changed. Only `sha256` is filled in where no more was kept of it.
+    pub changed_from: Option<PinnedCertificate>,
 }
 
 /// Messages of a streamed discovery.

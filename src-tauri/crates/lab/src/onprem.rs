@@ -292,6 +292,8 @@ pub struct OnPrem {
     /// What was done to a machine and when: `WEBVM powerOff`. For people's reactions and for tests.
     pub log: Vec<(Timestamp, String)>,
     pub sql: SqlServer,
+    /// SQL Servers that can be signed in to; the first is the scenario's own.
+    pub instances: Vec<crate::tds::data::Instance>,
 }
 
 /// The SQL Server on SQLVM, and the share for its backups.
@@ -448,6 +450,7 @@ impl OnPrem {
             events: vec![],
             log: vec![],
             sql: SqlServer::new(seed),
+            instances: vec![],
         }
     }
 

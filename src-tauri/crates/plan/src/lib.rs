@@ -19,6 +19,7 @@ pub mod privileges;
 pub mod rules;
 pub mod scripts;
 pub mod smarthotel;
+pub mod sql;
 pub mod task;
 
 pub use address::{Address, ResourceId};

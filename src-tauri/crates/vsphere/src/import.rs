@@ -16,7 +16,6 @@ use crate::properties::{Object, Of, Paths, VM};
 use crate::session::{VCenter, renewing};
 use crate::soap::{Call, Endpoint, Record, failure};
 use crate::tasks::{Fault, TaskState};
-use crate::tls::{Trust, Verifier};
 use crate::xml::{Node, escape, write};
 use futures::Stream;
 use jiff::{SignedDuration, Timestamp};
@@ -29,6 +28,7 @@ use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
+use trust::{Trust, Verifier};
 use url::Url;
 
 /// How often a lease is looked at while vCenter prepares it, and how often it hears of progress at least.

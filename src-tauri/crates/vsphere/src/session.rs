@@ -5,7 +5,6 @@ use crate::error::VsphereError;
 use crate::network::Credentials;
 use crate::soap::{Call, Endpoint, OLDEST, Received, Wire, action};
 use crate::time::{SystemTime, Time};
-use crate::tls::{Trust, Verifier};
 use crate::xml::Node;
 use jiff::{SignedDuration, Timestamp};
 use plan::Trace;
@@ -15,6 +14,7 @@ use reqwest::header::HeaderValue;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use trust::{Trust, Verifier};
 
 /// A session that was not used for so long is used once. vCenter ends idle ones after 30 minutes by default.
 const KEEP_ALIVE: SignedDuration = SignedDuration::from_mins(10);
@@ -130,7 +130,7 @@ impl VCenter {
     ) -> Result<VCenter, VsphereError> {
         let credentials = credentials.into();
         let endpoint = Endpoint::of(connection, credentials.proxy_password.as_ref())?;
-        let verifier = endpoint.verifier(Trust::from_pin(&connection.thumbprint)?);
+        let verifier = endpoint.verifier(Trust::from_pin(&connection.thumbprint).map_err(VsphereError::Config)?);
         let http = endpoint.client(&verifier)?;
         let mut wire = Wire {
             endpoint,

@@ -2,7 +2,6 @@
 
 use crate::error::{UnreachableKind, VsphereError};
 use crate::network::Via;
-use crate::tls::{Trust, Verifier};
 use crate::xml::{self, Node, escape};
 use jiff::Timestamp;
 use plan::design::VCenterConnection;
@@ -12,6 +11,7 @@ use secrets::Secret;
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use trust::{Trust, Verifier};
 use url::Url;
 
 /// One page of an inventory is below 1 MiB; the largest single answer, the privileges of all roles, too. Counted after
@@ -109,7 +109,11 @@ impl Endpoint {
         builder: reqwest::ClientBuilder,
     ) -> Result<reqwest::Client, VsphereError> {
         let mut builder = builder
-            .tls_backend_preconfigured(verifier.config()?)
+            .tls_backend_preconfigured(
+                verifier
+                    .config(rustls::DEFAULT_VERSIONS)
+                    .map_err(|e| VsphereError::Config(e.to_string()))?,
+            )
             .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)

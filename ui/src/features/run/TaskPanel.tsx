@@ -306,7 +306,13 @@ function DeployHere({ run, task, project }: { run: RunModel; task: Task; project
   const state = next && run.tasks.get(next.address);
   return (
     <>
-      <Button appearance="primary" size="small" data-testid="deploy-here" onClick={() => setOpen(true)}>
+      <Button
+        appearance="primary"
+        size="small"
+        className={s.deployHere}
+        data-testid="deploy-here"
+        onClick={() => setOpen(true)}
+      >
         {t("appliance.open")}
       </Button>
       {open ? (

@@ -2,6 +2,7 @@
 import type { Connections } from "./Connections";
 import type { Deployment } from "./Deployment";
 import type { Design } from "./Design";
+import type { PinnedCertificate } from "./PinnedCertificate";
 
 /**
  * Everything that one project file holds besides plans, inventory and journal.
@@ -22,7 +23,11 @@ rehearsalSpeed: number, rehearsalSeed: number,
 /**
  * Name of the fault script that a rehearsal plays; none = nothing goes wrong.
  */
-rehearsalFault: string | null, connections: Connections, design: Design, 
+rehearsalFault: string | null, connections: Connections, 
+/**
+ * The certificate behind [`VCenterConnection::thumbprint`], once it was seen.
+ */
+vcenterCertificate: PinnedCertificate | null, design: Design, 
 /**
  * The appliance, when Rehost deploys it.
  */

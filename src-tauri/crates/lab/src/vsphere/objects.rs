@@ -38,7 +38,6 @@ const OPTIONAL: &[(&str, &[&str])] = &[
             "layoutEx",
             "resourceConfig",
             "storage",
-            "recentTask",
             "permission",
             "effectiveRole",
             "configIssue",
@@ -56,7 +55,6 @@ const OPTIONAL: &[(&str, &[&str])] = &[
             "customValue",
             "permission",
             "effectiveRole",
-            "recentTask",
         ],
     ),
     (
@@ -66,21 +64,13 @@ const OPTIONAL: &[(&str, &[&str])] = &[
             "tag",
             "permission",
             "effectiveRole",
-            "recentTask",
             "parent",
             "namespace",
         ],
     ),
     (
         "Datacenter",
-        &[
-            "customValue",
-            "tag",
-            "permission",
-            "effectiveRole",
-            "recentTask",
-            "configuration",
-        ],
+        &["customValue", "tag", "permission", "effectiveRole", "configuration"],
     ),
     (
         "SessionManager",
@@ -222,11 +212,7 @@ pub(super) fn properties(w: &World, open: &Open, session: Option<&str>, object: 
                 "domainList",
                 Val::List("xsd:string", access::domains(w).into_iter().map(Val::text).collect()),
             )],
-            "TaskManager" => {
-                let known = w.onprem.tasks.iter().filter(|t| t.is_known(w.now()));
-                let tasks = known.map(|t| ("Task".to_owned(), t.moref.clone()));
-                vec![("recentTask", Val::refs(tasks)), ("maxCollector", Val::int(32))]
-            }
+            "TaskManager" => vec![("recentTask", recent_tasks(w, None)), ("maxCollector", Val::int(32))],
             "EventManager" => vec![("maxCollector", Val::int(events::MAX_COLLECTORS as i64))],
             "PropertyCollector" => vec![("filter", updates::filters(open, session, moref))],
             "ViewManager" => {
@@ -244,6 +230,16 @@ pub(super) fn properties(w: &World, open: &Open, session: Option<&str>, object: 
         ),
     };
     Some(Val::Data(kind.to_owned(), fields))
+}
+
+/// The datacenter's own folder (`vm`, `host`, `datastore`, `network`) that a folder is or is in; none above a datacenter.
+pub(super) fn below_datacenter<'w>(w: &'w World, moref: &str) -> Option<&'w str> {
+    let folder = w.onprem.entity(moref).filter(|e| e.kind == "Folder")?;
+    let parent = w.onprem.entity(folder.parent.as_deref()?)?;
+    match parent.kind {
+        "Datacenter" => Some(&folder.name),
+        _ => below_datacenter(w, &parent.moref),
+    }
 }
 
 pub(super) fn service_content(w: &World) -> Val {
@@ -350,6 +346,13 @@ fn named_folder(w: &World, name: &str) -> (String, String) {
         .unwrap_or_default()
 }
 
+/// Tasks that vCenter still knows: of one object, or all.
+fn recent_tasks(w: &World, of: Option<&str>) -> Val {
+    let known = w.onprem.tasks.iter().filter(|t| t.is_known(w.now()));
+    let fitting = known.filter(|t| of.is_none_or(|moref| t.entity.1 == moref));
+    Val::refs(fitting.map(|t| ("Task".to_owned(), t.moref.clone())))
+}
+
 fn machines(w: &World) -> impl Iterator<Item = (String, String)> {
     w.onprem
         .vms
@@ -405,13 +408,14 @@ fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
     let mut fields = vec![
         ("name", Val::text(encoded(&e.name))),
         ("overallStatus", Val::of("ManagedEntityStatus", "green")),
+        ("recentTask", recent_tasks(w, Some(&e.moref))),
     ];
     if let Some(parent) = e.parent.as_deref().and_then(|p| w.onprem.entity(p)) {
         fields.push(("parent", reference(parent.kind, &parent.moref)));
     }
     fields.extend(match e.kind {
         "Folder" => {
-            let types: &[&str] = match e.name.as_str() {
+            let types: &[&str] = match below_datacenter(w, &e.moref).unwrap_or_default() {
                 "vm" => &["Folder", "VirtualMachine", "VirtualApp"],
                 "host" => &["Folder", "ComputeResource"],
                 "datastore" => &["Folder", "Datastore", "StoragePod"],
@@ -731,6 +735,7 @@ fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
             ("instanceUuid", Val::text(v.instance_uuid.to_string())),
             ("guestId", Val::text(v.guest_id.as_str())),
             ("guestFullName", Val::text(v.guest_full_name.as_str())),
+            ("annotation", Val::text(v.annotation.as_str())),
         ],
     );
     let whole: i64 = v.disks.iter().map(|d| d.bytes).sum();
@@ -818,6 +823,7 @@ fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
         ("config", config),
         ("runtime", runtime),
         ("guest", Val::Data("GuestInfo".into(), guest)),
+        ("recentTask", recent_tasks(w, Some(&v.moref))),
         ("summary", summary),
         ("datastore", Val::refs([datastore])),
         ("network", Val::refs(devices::networks(w, v))),
