@@ -156,7 +156,7 @@ fn read(open: &Open, path: PathBuf, sink: &Sink<ApplianceMessage>) -> Result<(),
         checked: !package.manifest,
     });
     sink(ApplianceMessage::Read {
-        template: template(&package),
+        template: Box::new(template(&package)),
     });
     if package.manifest {
         let total = package.checked_bytes();

@@ -597,7 +597,7 @@ pub enum ApplianceMessage {
     /// The dialog was closed.
     Closed,
     Read {
-        template: TemplateView,
+        template: Box<TemplateView>,
     },
     /// Bytes of which the checksums were computed.
     Checking {

@@ -85,7 +85,11 @@ async fn upload() -> Outcome {
     let package = Package::open(&asked.template)?;
     let places = vcenter.deployment_places().await?;
     let compute = places.computes.first().ok_or("no host")?;
-    let folder = places.folders.iter().find(|f| f.datacenter == compute.datacenter).ok_or("no folder")?;
+    let folder = places
+        .folders
+        .iter()
+        .find(|f| f.datacenter == compute.datacenter)
+        .ok_or("no folder")?;
     let first = |moref: Option<&String>| moref.cloned().unwrap_or_default();
     let networks = package.template.networks.iter();
     let at = Placement {
@@ -101,9 +105,16 @@ async fn upload() -> Outcome {
     let spec = vcenter.import_spec(&package, &at, &BTreeMap::new(), &places).await?;
     let (begun, took) = (Mutex::new(Instant::now()), Mutex::new(Duration::ZERO));
     let pause = || -> Result<(), String> {
-        let url = address.0.lock().unwrap_or_else(PoisonError::into_inner).replace("https://*", &host);
+        let url = address
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace("https://*", &host);
         println!("{}", json!({ "url": url }));
-        stdin().read_line(&mut String::new()).map(drop).map_err(|e| e.to_string())
+        stdin()
+            .read_line(&mut String::new())
+            .map(drop)
+            .map_err(|e| e.to_string())
     };
     let hear = |step: ImportStep| {
         match step {
@@ -121,9 +132,14 @@ async fn upload() -> Outcome {
         Ok(())
     };
     let (_going, stop) = watch::channel(false);
-    vcenter.import(&package, spec, "bench", stop, &hear).await.map_err(|(e, _)| e)?;
+    vcenter
+        .import(&package, spec, "bench", stop, &hear)
+        .await
+        .map_err(|(e, _)| e)?;
     let status = fs::read_to_string("/proc/self/status")?;
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    let peak = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
     let took = *took.lock().unwrap_or_else(PoisonError::into_inner);
     println!(
         "{}",

@@ -108,7 +108,7 @@ fn a_template_is_read_from_an_archive_and_from_a_folder() {
     let [ovf, mf, disk] = parts.as_slice() else {
         panic!("{parts:?}")
     };
-    let pax = "29 path=appliance-disk1.vmdk\n".to_owned() + &format!("16 size={}\n", DISK);
+    let pax = "29 path=appliance-disk1.vmdk\n".to_owned() + &format!("16 size={DISK}\n");
     let extended = folder.path().join("extended.ova");
     pack(
         &extended,

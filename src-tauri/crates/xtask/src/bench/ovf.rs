@@ -41,13 +41,24 @@ pub(crate) fn bench(rounds: usize) -> Result<()> {
     fs::create_dir_all(FOLDER)?;
     let folder = fs::canonicalize(FOLDER)?;
     for example in ["inventory", "upload"] {
-        run(&mut cargo(&["build", "--locked", "--release", "--package", "vsphere", "--example", example]))?;
+        run(&mut cargo(&[
+            "build",
+            "--locked",
+            "--release",
+            "--package",
+            "vsphere",
+            "--example",
+            example,
+        ]))?;
     }
     let program = built("upload");
     let template = |name: &str, bytes: u64| -> Result<_> {
         let own = folder.join(name);
         fs::create_dir_all(&own)?;
-        output(&mut command(&program, &["template", &own.to_string_lossy(), &bytes.to_string()]))?;
+        output(&mut command(
+            &program,
+            &["template", &own.to_string_lossy(), &bytes.to_string()],
+        ))?;
         Ok(own)
     };
     let (large, small) = (template("large", LARGE)?, template("small", SMALL)?);
@@ -82,7 +93,11 @@ pub(crate) fn bench(rounds: usize) -> Result<()> {
         &[
             Verdict::new("time of the upload / curl", median(&ours) / median(&curl), OF_CURL),
             Verdict::new("most memory held, MB", megabytes(peak), RESIDENT_MB),
-            Verdict::new("more of it for 16 times the file, MB", megabytes(peak - little), GROWTH_MB),
+            Verdict::new(
+                "more of it for 16 times the file, MB",
+                megabytes(peak - little),
+                GROWTH_MB,
+            ),
         ],
         "uploading costs too much",
     )
@@ -128,12 +143,30 @@ fn upload(told: &Value, file: &Path) -> Result<f64> {
     let url = told["url"].as_str().context("no address was told")?;
     let size = fs::metadata(file)?.len();
     let mut curl = Command::new("curl");
-    curl.args(["--silent", "--fail", "--insecure", "--noproxy", "*", "--request", "POST"])
-        .args(["--header", "Content-Type: application/x-vnd.vmware-streamVmdk", "--header", "Expect:"])
-        .args(["--output", "/dev/null", "--write-out", "%{http_code} %{time_total} %{size_upload}"])
-        .arg("--upload-file")
-        .arg(file)
-        .arg(url);
+    curl.args([
+        "--silent",
+        "--fail",
+        "--insecure",
+        "--noproxy",
+        "*",
+        "--request",
+        "POST",
+    ])
+    .args([
+        "--header",
+        "Content-Type: application/x-vnd.vmware-streamVmdk",
+        "--header",
+        "Expect:",
+    ])
+    .args([
+        "--output",
+        "/dev/null",
+        "--write-out",
+        "%{http_code} %{time_total} %{size_upload}",
+    ])
+    .arg("--upload-file")
+    .arg(file)
+    .arg(url);
     let line = output(&mut curl)?;
     let parts: Vec<f64> = line.split_whitespace().filter_map(|p| p.parse().ok()).collect();
     match parts[..] {

@@ -174,7 +174,6 @@ pub(crate) fn bench(rounds: usize) -> Result<()> {
     judge(&verdicts, "reading or watching costs too much")
 }
 
-
 /// Prints the verdicts, and fails with these words when one is missed.
 pub(super) fn judge(verdicts: &[Verdict], missed: &str) -> Result<()> {
     for v in verdicts {
