@@ -2,12 +2,15 @@
 //! when the window is closed during a run. Leaves screenshots in target/screens.
 
 use crate::{
+    discovery::{PASSWORD, USER, Vcsim},
     support::{Home, alone, top, until},
     webdriver::{Display, Window},
 };
+use plan::{design::VCenterConnection, exchange::NoTrace};
 use report::{Outcome, Report};
 use std::{
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -217,6 +220,118 @@ async fn the_sample_is_rehearsed_by_clicks_reported_and_reopened() {
     window.close().await;
 }
 
+/// From a change in vCenter to the row that shows it.
+const LIVE: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn a_certificate_is_trusted_and_a_change_appears_while_one_looks() {
+    let _machine = alone().await;
+    let home = Home::new();
+    std::fs::create_dir_all(home.path("dialogs")).unwrap();
+    let vcsim = Vcsim::start(&home, &["-dc", "1", "-cluster", "1", "-vm", "200"]).await;
+    let display = Display::start().await;
+    let window = Window::open(&display, &home, &[]).await;
+    window.wait_for("rehearse-sample").await;
+    listen_for_complaints(&window).await;
+    window.click("project-new").await;
+    window.write("project-name", "Certificates").await;
+    window.click("project-create").await;
+    window.click("nav-connect").await;
+    window.write("vcenter-url", &vcsim.url).await;
+    window.write("vcenter-user", USER).await;
+    window.write("vcenter-password", PASSWORD).await;
+
+    // Unknown: shown with both fingerprints, and the safe choice has the focus.
+    window.click("vcenter-test").await;
+    window.wait_for("certificate").await;
+    let focused = "return document.activeElement?.dataset.testid";
+    until("the safe choice has the focus", async || {
+        (window.script(focused).await == "certificate-refuse").then_some(())
+    })
+    .await;
+    let shown = window
+        .script("return document.querySelector('[data-testid=certificate]').textContent")
+        .await;
+    let shown = shown.as_str().unwrap().to_owned();
+    assert!(shown.contains(&vcsim.thumbprint) && shown.contains("SHA-1"), "{shown}");
+    photograph_covered(&window, "certificate-unknown").await;
+    window.click("certificate-refuse").await;
+    window.wait_until_gone("certificate").await;
+    assert_eq!(
+        window.attribute("test-result", "data-ok").await.as_deref(),
+        Some("false")
+    );
+    window.click("vcenter-test").await;
+    window.click("certificate-trust").await;
+    until("vCenter answers the test", async || {
+        (window.attribute("test-result", "data-ok").await? == "true").then_some(())
+    })
+    .await;
+
+    window.click("nav-inventory").await;
+    window.click("inventory-read").await;
+    until("all machines are there", async || {
+        (window.attribute("inventory-count", "data-count").await? == "200").then_some(())
+    })
+    .await;
+    let name = window.attribute("vm-row", "data-name").await.unwrap();
+    let connection = VCenterConnection {
+        url: vcsim.url.clone(),
+        user: USER.into(),
+        thumbprint: vcsim.thumbprint.clone(),
+        ..VCenterConnection::default()
+    };
+    let secret = secrets::Secret::from(PASSWORD);
+    let vcenter = vsphere::VCenter::connect(&connection, &secret, Arc::new(NoTrace)).await;
+    let vcenter = vcenter.unwrap();
+    until("the window watches", async || {
+        (window.attribute("inventory-live", "data-watch").await? == "live").then_some(())
+    })
+    .await;
+    let moref = vcenter.find_vm(&name).await.unwrap().unwrap().moref;
+    let row = format!("[data-name='{name}']");
+    assert_eq!(window.attribute(&row, "data-power").await.as_deref(), Some("poweredOn"));
+    vcenter.power_off(&moref).await.unwrap();
+    let begun = Instant::now();
+    until("the change is on screen", async || {
+        (window.attribute(&row, "data-power").await? == "poweredOff").then_some(())
+    })
+    .await;
+    let took = begun.elapsed();
+    println!("a change in vCenter was on screen after {took:?}");
+    assert!(took < LIVE, "{took:?}");
+    photograph(&window, "inventory-live").await;
+    vcenter.logout().await;
+
+    // The same address, another certificate.
+    let port = vcsim
+        .url
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .trim_end_matches("/sdk")
+        .to_owned();
+    let before = vcsim.thumbprint.clone();
+    drop(vcsim);
+    let listen = format!("127.0.0.1:{port}");
+    let renewed = Vcsim::start(&home, &["-l", &listen]).await;
+    window.click("nav-connect").await;
+    window.click("vcenter-test").await;
+    window.wait_for("certificate-changed").await;
+    let shown = window
+        .script("return [...document.querySelectorAll('[data-part=sha256] td')].map((e) => e.textContent)")
+        .await;
+    assert_eq!(shown, serde_json::json!([before, renewed.thumbprint]));
+    photograph_covered(&window, "certificate-changed").await;
+    window.click("certificate-trust").await;
+    until("vCenter answers the test again", async || {
+        (window.attribute("test-result", "data-ok").await? == "true").then_some(())
+    })
+    .await;
+    must_not_have_complained(&window).await;
+    window.close().await;
+}
+
 #[tokio::test]
 async fn closing_the_window_during_a_run_asks_and_reopening_goes_on() {
     let _machine = alone().await;
@@ -231,7 +346,7 @@ async fn closing_the_window_during_a_run_asks_and_reopening_goes_on() {
 
     display.ask_to_close("Rehost");
     window.wait_for("close-keep").await;
-    photograph_dialog(&window).await;
+    photograph_covered(&window, "close-question").await;
     window.click("close-keep").await;
     window.wait_until_gone("close-keep").await;
     assert!(
@@ -262,9 +377,7 @@ async fn closing_the_window_during_a_run_asks_and_reopening_goes_on() {
     window.close().await;
 }
 
-/// The question covers the button that changes the theme: one picture is enough.
-async fn photograph_dialog(window: &Window) {
-    window
-        .screenshot(&picture("close-question", &theme(window).await))
-        .await;
+/// A dialog covers the button that changes the theme: one picture is enough.
+async fn photograph_covered(window: &Window, name: &str) {
+    window.screenshot(&picture(name, &theme(window).await)).await;
 }

@@ -18,6 +18,7 @@ mod ipc;
 mod rehearsal;
 mod resume;
 mod sdk;
+mod tds;
 mod vsphere;
 
 #[cfg(target_os = "linux")]

@@ -1,5 +1,7 @@
 //! VMware's own client for Python judges the lab's vCenter: each script in tests/judges/vsphere is a test with a lab of its
-//! own. A script is called with address, user and password of vCenter and user and password of WEBVM, prints `ok NAME` for each check, and raises for what is wrong.
+//! own. A script is called with address, user and password, prints `ok NAME` for each check, and raises for what is wrong. As
+//! standard input it has a second account, which has no right yet, the lab's own address, whose clock ends a session, and an
+//! account of WEBVM's own system.
 //!
 //! Needs the Python environment in target/judges-python, which `cargo xtask test` installs.
 
@@ -8,9 +10,14 @@ use crate::{
     support::{together, top},
 };
 use lab::{Lab, Options};
+use serde_json::json;
 
 /// Lab time per real time: tasks are soon over, and a session doesn't end between two calls of a script.
 const SPEED: u32 = 100;
+
+const ACCOUNT: &str = r"CONTOSO\svc-judge";
+/// What XML, shells and URLs have a meaning for.
+const PASSWORD: &str = "&;\"'^\\%<>£é 1";
 
 macro_rules! scripts {
     ($($name:ident),* $(,)?) => {
@@ -24,7 +31,7 @@ macro_rules! scripts {
     };
 }
 
-scripts!(guest, inventory);
+scripts!(access, guest, imports, inventory, machines);
 
 async fn judge(name: &str) {
     let _machine = together().await;
@@ -35,11 +42,23 @@ async fn judge(name: &str) {
     .await
     .unwrap();
     let a = lab.addresses();
+    lab.with_world(|w| {
+        w.onprem.principals.insert(ACCOUNT.into());
+        w.onprem.accounts.insert(ACCOUNT.into(), PASSWORD.into());
+    });
+    let web = &a.guests[0];
+    let more = json!({
+        "account": ACCOUNT, "password": PASSWORD, "control": a.control, "ca": a.ca_pem,
+        "guest": { "user": web.user, "password": web.password },
+    });
     let url = format!("{}/sdk", a.vcenter);
     let script = format!("vsphere/{name}.py");
-    let web = &a.guests[0];
-    let arguments = [&url, &a.vcenter_user, &a.vcenter_password, &web.user, &web.password];
-    let ended = python(&script, &arguments.map(String::as_str), "").await;
+    let ended = python(
+        &script,
+        &[&url, &a.vcenter_user, &a.vcenter_password],
+        &more.to_string(),
+    )
+    .await;
     ended.must_end_with(0);
     let checks = ended.stdout.lines().filter(|l| l.starts_with("ok ")).count();
     assert!(checks > 0, "{name}.py checked nothing");
@@ -52,5 +71,7 @@ fn every_script_is_a_test() {
     let names = folder.map(|f| f.unwrap().file_name().into_string().unwrap());
     let mut there: Vec<String> = names.filter_map(|n| n.strip_suffix(".py").map(str::to_owned)).collect();
     there.sort();
-    assert_eq!(there, SCRIPTS, "list every script in tests/vsphere.rs, by its name");
+    let mut listed = SCRIPTS.to_vec();
+    listed.sort_unstable();
+    assert_eq!(there, listed, "list every script in tests/vsphere.rs, by its name");
 }

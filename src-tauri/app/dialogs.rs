@@ -1,7 +1,7 @@
 //! The window's side of [`api::host::Host`]: native file dialogs (rfd), the browser (`open`), closing, theme.
 
 use api::{
-    host::{CERTIFICATE_EXTENSIONS, FileQuestion, FolderHost, Host, INVENTORY_EXTENSIONS},
+    host::{CERTIFICATE_EXTENSIONS, FileQuestion, FolderHost, Host, INVENTORY_EXTENSIONS, TEMPLATE_EXTENSIONS},
     wire::UiError,
 };
 use rfd::AsyncFileDialog;
@@ -103,6 +103,12 @@ fn dialog<R: Runtime>(question: &FileQuestion, window: Option<&WebviewWindow<R>>
             dialog.set_title("Save the report").add_filter("Web page", &["html"]),
             suggested,
         ),
+        FileQuestion::SaveScript { suggested } => save(
+            dialog
+                .set_title("Save the script")
+                .add_filter("PowerShell script", &["ps1"]),
+            suggested,
+        ),
         FileQuestion::ClientCertificate { folder } => {
             let chosen = dialog
                 .set_title("Choose the certificate with its private key")
@@ -115,6 +121,14 @@ fn dialog<R: Runtime>(question: &FileQuestion, window: Option<&WebviewWindow<R>>
             let chosen = dialog
                 .set_title("Choose an export of RVTools, or a table of machines")
                 .add_filter("Excel or CSV", INVENTORY_EXTENSIONS)
+                .set_directory(folder)
+                .pick_file();
+            Box::pin(async move { chosen.await.map(|f| f.path().to_owned()) })
+        }
+        FileQuestion::Template { folder } => {
+            let chosen = dialog
+                .set_title("Choose the appliance's template")
+                .add_filter("OVA or OVF", TEMPLATE_EXTENSIONS)
                 .set_directory(folder)
                 .pick_file();
             Box::pin(async move { chosen.await.map(|f| f.path().to_owned()) })

@@ -103,6 +103,13 @@ for (const [screen, sign] of [
   await page.click(id(`nav-${screen}`));
   await there(sign);
   await judge(screen);
+  if (screen !== "connect") continue;
+  await page.click(id("rights-look"));
+  await there("rights-own");
+  await page.locator(`${id("rights-own")} tbody button`).nth(1).click();
+  await judge("rights");
+  await page.click(`${id("script-roles")} > summary`);
+  await judge("script for the roles");
 }
 
 await page.click(id("nav-run"));

@@ -10,6 +10,33 @@ const PROJECT = encodeURIComponent("/home/admin/Documents/Rehost/SmartHotel.reho
 
 const on = (screen) => `#/${screen}?project=${PROJECT}`;
 const click = (id) => (page) => page.click(`[data-testid="${id}"]`);
+/** The wizard of the appliance, with so many steps behind it. */
+const wizard = (steps) => async (p) => {
+  await click("step-5")(p);
+  await p.click('[data-address="step-5/person/deploy-appliance"]');
+  await click("deploy-here")(p);
+  await p.waitForSelector('[data-testid="appliance-dialog"] h3');
+  if (steps === null) return p.waitForTimeout(300);
+  await click("appliance-choose")(p);
+  await p.waitForTimeout(500);
+  const fill = [
+    async () => {},
+    click("appliance-accept"),
+    (page) => page.waitForSelector('[data-testid="appliance-datastore"]'),
+    (page) => page.selectOption('[data-testid="appliance-network-Management"]', { index: 1 }),
+    (page) => page.fill('[data-testid="appliance-value-vami.password.App"]', "Correct-horse-1"),
+  ];
+  for (const step of fill.slice(0, steps)) {
+    await step(p);
+    await click("appliance-next")(p);
+  }
+  await p.waitForTimeout(300);
+};
+const rights = async (page) => {
+  await page.click('[data-testid="rights-look"]');
+  await page.waitForSelector('[data-testid="rights-own"]');
+  await page.locator('[data-testid="rights"]').evaluate((e) => e.scrollIntoView());
+};
 const shots = [
   { name: "home", screen: "#/projects" },
   { name: "home-empty", query: "empty&secrets=memory", screen: "#/projects" },
@@ -131,13 +158,67 @@ const shots = [
       await p.waitForSelector('[data-testid="error-card"]');
     },
   },
-  {
-    name: "certificate",
-    query: "empty&changed",
+  ...["", "first", "other", "print"].map((how) => ({
+    name: how ? `certificate-${how}` : "certificate",
+    query: `empty&changed=${how}`,
     screen: on("connect"),
     act: async (p) => {
       await click("vcenter-test")(p);
       await p.waitForSelector('[data-testid="certificate"]');
+      await p.waitForFunction(() => document.activeElement?.dataset.testid === "certificate-refuse");
+    },
+  })),
+  {
+    name: "connect-vcenter-proxy",
+    query: "empty&vcproxy&works",
+    screen: on("connect"),
+    act: (p) => p.click('[data-testid="vcenter-network"] > summary'),
+  },
+  { name: "rights", query: "empty", screen: on("connect"), act: rights },
+  { name: "rights-lacking", query: "empty&lacking&nobody", screen: on("connect"), act: rights },
+  {
+    name: "rights-preview",
+    query: "empty",
+    screen: on("connect"),
+    act: async (p) => {
+      await rights(p);
+      await click("roles-apply")(p);
+    },
+  },
+  {
+    name: "rights-done",
+    query: "empty",
+    screen: on("connect"),
+    act: async (p) => {
+      await rights(p);
+      await click("roles-apply")(p);
+      await click("roles-confirm")(p);
+      await p.waitForSelector('[data-testid="rights-role"][data-exists="true"]');
+      await p.locator('[data-testid="rights-role"] summary').click();
+      await p.locator('[data-testid="script-roles"] summary').click();
+      await click("save-roles")(p);
+      await p.locator('[data-testid="rights-appliance"]').evaluate((e) => e.scrollIntoView());
+    },
+  },
+  {
+    name: "rights-refused",
+    query: "empty&rights=fail",
+    screen: on("connect"),
+    act: async (p) => {
+      await rights(p);
+      await click("roles-apply")(p);
+      await click("roles-confirm")(p);
+      await p.waitForSelector('[data-testid="rights"] [data-testid="error-card"]');
+      await p.locator('[data-testid="rights-appliance"]').evaluate((e) => e.scrollIntoView());
+    },
+  },
+  {
+    name: "rights-other",
+    query: "empty&rights=other",
+    screen: on("connect"),
+    act: async (p) => {
+      await rights(p);
+      await p.locator('[data-testid="rights-appliance"]').evaluate((e) => e.scrollIntoView());
     },
   },
   {
@@ -331,6 +412,18 @@ const shots = [
       await p.click('[data-testid="task-panel"] button[role="tab"]:last-of-type');
     },
   },
+  { name: "appliance-file", query: "still&at=start", screen: on("run"), act: wizard(null) },
+  { name: "appliance-chosen", query: "still&at=start", screen: on("run"), act: wizard(0) },
+  { name: "appliance-wrong", query: "still&at=start&appliance=wrong", screen: on("run"), act: wizard(0) },
+  { name: "appliance-review", query: "still&at=start", screen: on("run"), act: wizard(1) },
+  { name: "appliance-where", query: "still&at=start", screen: on("run"), act: wizard(2) },
+  { name: "appliance-lacking", query: "still&at=start&appliance=lacking", screen: on("run"), act: wizard(2) },
+  { name: "appliance-network", query: "still&at=start", screen: on("run"), act: wizard(3) },
+  { name: "appliance-values", query: "still&at=start", screen: on("run"), act: wizard(4) },
+  { name: "appliance-summary", query: "still&at=start&appliance=warned", screen: on("run"), act: wizard(5) },
+  { name: "appliance-sending", query: "still&at=start&appliance=sending", screen: on("run"), act: wizard(null) },
+  { name: "appliance-failed", query: "still&at=start&appliance=failed", screen: on("run"), act: wizard(null) },
+  { name: "appliance-done", query: "still&at=start&appliance=done", screen: on("run"), act: wizard(null) },
   { name: "gate", query: "still", screen: on("run"), act: click("gate-review") },
   {
     name: "run-failed",

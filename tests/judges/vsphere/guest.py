@@ -1,8 +1,10 @@
 """VMware's own client works inside a machine of the lab: accounts, files, programs, and what scripts read and change.
 
-Called as `python guest.py URL USER PASSWORD GUEST_USER GUEST_PASSWORD`. Prints `ok NAME` for each check.
+Called as `python guest.py URL USER PASSWORD`, with an account of WEBVM as JSON on standard input (`guest`). Prints
+`ok NAME` for each check.
 """
 
+import json
 import ssl
 import sys
 import time
@@ -70,7 +72,9 @@ class Guest:
             self.files.DeleteDirectoryInGuest(self.vm, self.auth, folder, True)
 
 
-def main(url, user, password, guest_user, guest_password):
+def main(url, user, password):
+    given = json.load(sys.stdin)["guest"]
+    guest_user, guest_password = given["user"], given["password"]
     service = sign_in(url, user, password)
     index = service.RetrieveContent().searchIndex
     vm = index.FindByInventoryPath("contoso-datacenter/vm/WEBVM")

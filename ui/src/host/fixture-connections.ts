@@ -1,7 +1,7 @@
 // Recorded connections: vCenter, and an Azure account with tenants and subscriptions. In the address: &changed (another
 // certificate of vCenter), &signin=browser|deviceCode|azureCli|clientCertificate|managedIdentity, &account (somebody is
 // signed in), &stuck (no browser opens), &refused (Entra refuses), &scope=slow|fail|none|many, &cloud=custom, &proxy,
-// &hop=proxy (the test ends there), &works.
+// &hop=proxy (the test ends there), &works, &vcproxy (vCenter behind a proxy). Roles and rights: fixture-rights.ts.
 import type { AccountScope } from "./gen/AccountScope";
 import type { AccountView } from "./gen/AccountView";
 import type { AzureConnection } from "./gen/AzureConnection";
@@ -11,6 +11,7 @@ import type { CloudView } from "./gen/CloudView";
 import type { ConnectionStep } from "./gen/ConnectionStep";
 import type { ConnectionTest } from "./gen/ConnectionTest";
 import type { ConnectionsView } from "./gen/ConnectionsView";
+import type { PinnedCertificate } from "./gen/PinnedCertificate";
 import type { SignIn } from "./gen/SignIn";
 import type { SignInMessage } from "./gen/SignInMessage";
 import type { SubscriptionView } from "./gen/SubscriptionView";
@@ -108,7 +109,9 @@ export const connections: ConnectionsView = {
       url: "https://vcenter.contoso.com",
       user: "rehost@vsphere.local",
       thumbprint: "5A:0C:91:E4:7B:33:D2:60:18:AF:4E:9B:C7:25:F1:8D:06:B9:72:3C:EE:51:94:0A:D8:67:2F:B3:19:84:C6:7D",
-      proxy: { use: "system" },
+      proxy: has("vcproxy")
+        ? { use: "explicit", url: "http://proxy.contoso.com:8080", user: "CONTOSO\\svc-rehost" }
+        : { use: "system" },
     },
     azure,
   },
@@ -220,6 +223,32 @@ const step = (title: string, detail: string, more: Partial<ConnectionStep> = {})
   ...more,
 });
 
+const NAMED = {
+  names: ["vcenter.contoso.com", "10.10.0.5"],
+  subject: "C=US, CN=vcenter.contoso.com, O=Contoso",
+  issuer: "CN=CA, DC=vsphere, DC=local, C=US, O=vcenter.contoso.com, OU=VMware Engineering",
+};
+
+/** What was trusted before: `&changed=first` nothing, `&changed=other` of another issuer, `&changed=print` the print alone. */
+function changedFrom(): PinnedCertificate | null {
+  const how = query.get("changed");
+  const sha256 = connections.connections.vcenter.thumbprint;
+  if (how === "first") return null;
+  if (how === "print") {
+    return { sha256, sha1: "", subject: "", names: [], issuer: "", notBefore: "", notAfter: "" };
+  }
+  return {
+    sha256,
+    sha1: "0B:6E:93:C4:1F:D8:25:7A:60:B9:4C:E3:88:12:F7:5D:A4:39:CE:06",
+    ...NAMED,
+    ...(how === "other"
+      ? { issuer: "CN=Contoso Issuing CA 2, DC=contoso, DC=com", names: ["vcenter.contoso.com"] }
+      : {}),
+    notBefore: "2024-11-25T08:00:00Z",
+    notAfter: "2026-11-25T08:00:00Z",
+  };
+}
+
 const vcenterTest = (): ConnectionTest =>
   has("changed")
     ? {
@@ -234,12 +263,10 @@ const vcenterTest = (): ConnectionTest =>
         certificate: {
           sha256: "C1:9E:3A:77:52:0B:F4:6D:88:21:9C:E0:47:B5:1F:A3:6E:D9:04:72:CB:38:90:5D:E6:13:AF:28:7C:B4:F0:59",
           sha1: "9D:42:0F:6B:A1:C8:73:5E:D4:02:9B:F7:16:88:3C:E5:70:AD:4F:21",
-          names: ["vcenter.contoso.com", "vcenter"],
-          subject: "CN=vcenter.contoso.com, O=Contoso",
-          issuer: "CN=CA, DC=vsphere, DC=local, O=vcenter.contoso.com",
-          notBefore: "2026-11-20",
-          notAfter: "2028-11-19",
-          changedFrom: query.get("changed") === "first" ? null : connections.connections.vcenter.thumbprint,
+          ...NAMED,
+          notBefore: "2026-11-20T08:00:00Z",
+          notAfter: "2028-11-19T08:00:00Z",
+          changedFrom: changedFrom(),
         },
       }
     : {
@@ -317,7 +344,8 @@ export const connectionHandlers: { [C in Names]: (args: Commands[C][0]) => Comma
     connections.connections = c;
     if (secret && kind === "vcenter") connections.vcenterPasswordStored = true;
     if (secret && kind === "azure") connections.azureSecretStored = true;
-    if (proxyPassword) connections.azureProxyPasswordStored = true;
+    if (proxyPassword && kind === "azure") connections.azureProxyPasswordStored = true;
+    if (proxyPassword && kind === "vcenter") connections.vcenterProxyPasswordStored = true;
     return connections;
   },
   connection_test: ({ kind }) => (kind === "vcenter" ? vcenterTest() : azureTest()),

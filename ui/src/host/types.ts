@@ -2,6 +2,12 @@
 // Nothing outside src/host knows which of them it talks to.
 import type { AccountScope } from "./gen/AccountScope";
 import type { AppInfo } from "./gen/AppInfo";
+import type { ApplianceMessage } from "./gen/ApplianceMessage";
+import type { ApplianceView } from "./gen/ApplianceView";
+import type { DeployState } from "./gen/DeployState";
+import type { ImportCheck } from "./gen/ImportCheck";
+import type { Placement } from "./gen/Placement";
+import type { PlacesView } from "./gen/PlacesView";
 import type { AzureConnection } from "./gen/AzureConnection";
 import type { CloseQuestion } from "./gen/CloseQuestion";
 import type { CloudView } from "./gen/CloudView";
@@ -28,6 +34,8 @@ import type { ProjectView } from "./gen/ProjectView";
 import type { QuotaView } from "./gen/QuotaView";
 import type { RehearsalOptions } from "./gen/RehearsalOptions";
 import type { ReplicationMethod } from "./gen/ReplicationMethod";
+import type { RightsScript } from "./gen/RightsScript";
+import type { RightsView } from "./gen/RightsView";
 import type { RunMessage } from "./gen/RunMessage";
 import type { RunState } from "./gen/RunState";
 import type { SavedReport } from "./gen/SavedReport";
@@ -67,6 +75,11 @@ export type Commands = {
     ConnectionsView,
   ];
   connection_test: [InProject & { kind: ConnectionKind }, ConnectionTest];
+  vcenter_rights: [InProject, RightsView];
+  /** Does exactly what `changes` of the view said, and looks again. */
+  vcenter_roles_apply: [InProject & { changes: string[] }, RightsView];
+  /** Asks where it goes; null when the dialog was closed. */
+  vcenter_script_save: [InProject & { script: RightsScript }, string | null];
   certificate_trust: [InProject & { sha256: string }, ConnectionsView];
   clouds_list: [Nothing, CloudView[]];
   /** Fills the empty addresses of a custom cloud from what its resource manager says; saves nothing. */
@@ -97,6 +110,18 @@ export type Commands = {
   inventory_import_preview: [InProject, ImportPreview | null];
   /** Keeps what the last preview showed. */
   inventory_import: [InProject, null];
+  appliance_get: [InProject, ApplianceView];
+  /** Where the chosen template can go, and what Rehost's account lacks for it. */
+  appliance_places: [InProject, PlacesView];
+  /** Asks vCenter what it would make of it; changes nothing. */
+  appliance_check: [InProject & { placement: Placement; secrets: Record<string, string> }, ImportCheck];
+  /** Begins; `appliance_progress` tells the rest. */
+  appliance_deploy: [InProject & { placement: Placement; secrets: Record<string, string>; powerOn: boolean }, null];
+  /** Stops the deployment and answers when nothing of it is left. */
+  appliance_abort: [InProject, ApplianceView];
+  /** Adopts or removes what an interrupted deployment has left. */
+  appliance_settle: [InProject, ApplianceView];
+  appliance_power_on: [InProject, ApplianceView];
   plan_get: [InProject, PlanView];
   /** Reads the price list. A currency is remembered; null = as remembered. */
   plan_costs: [InProject & { currency: string | null }, CostsView];
@@ -120,6 +145,10 @@ export type Commands = {
 
 /** Commands that answer with a stream of messages. */
 export type Streams = {
+  /** Asks for a template, or takes the rehearsal's, reads it and compares it with its manifest. */
+  appliance_read: [InProject & { sample: boolean }, ApplianceMessage];
+  /** As the deployment is now, then each change, until its end. */
+  appliance_progress: [InProject, DeployState];
   inventory_read: [InProject, InventoryMessage];
   /** Tells how machines change, beginning with what has changed since they were read. */
   inventory_watch: [InProject, InventoryChange];

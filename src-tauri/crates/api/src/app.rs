@@ -9,7 +9,7 @@ use crate::{
     wire::{SecretsInfo, Start, UiError},
 };
 use engine::ProjectFile;
-use plan::{GuestState, Inventory, Project, Vm};
+use plan::{GuestState, Inventory, Project, Vm, design::PinnedCertificate};
 use secrets::{MemoryStore, Secret, SecretError, SecretStore, StoreInfo};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -49,6 +49,8 @@ pub struct Open {
     pub(crate) azure: tokio::sync::Mutex<Option<Arc<azure::Session>>>,
     /// The vCenter session of whoever watches the inventory: other reads use it, too.
     pub(crate) vcenter: Mutex<Option<vsphere::VCenter>>,
+    /// The certificate that the last test of the vCenter connection saw.
+    pub(crate) presented: Mutex<Option<PinnedCertificate>>,
     /// The page of the sign-in that goes on.
     pub(crate) page: Mutex<Option<String>>,
     /// The inventory as the file holds it, once it was read: asked for at each scroll.
@@ -57,6 +59,7 @@ pub struct Open {
     pub(crate) guests: Mutex<BTreeMap<String, vsphere::GuestAccount>>,
     /// What a person looks at before it is imported.
     pub(crate) import: Mutex<Option<crate::import::Pending>>,
+    pub(crate) deploying: Mutex<crate::appliance::Deploying>,
     /// Counts what listeners of the run can't see in its events: another run, another speed.
     pub(crate) changed: watch::Sender<u64>,
     /// Cancelled when the project is closed.
@@ -186,10 +189,12 @@ impl App {
             live: Mutex::default(),
             azure: tokio::sync::Mutex::default(),
             vcenter: Mutex::default(),
+            presented: Mutex::default(),
             page: Mutex::default(),
             inventory: Mutex::default(),
             guests: Mutex::default(),
             import: Mutex::default(),
+            deploying: Mutex::default(),
             changed: watch::Sender::new(0),
             closed: CancellationToken::new(),
         });
@@ -353,6 +358,7 @@ impl Open {
 
     async fn end(&self) {
         self.closed.cancel();
+        self.stop_deployment().await;
         let live = lock(&self.live).take();
         if let Some(live) = live {
             live.end().await;

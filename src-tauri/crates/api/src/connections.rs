@@ -1,12 +1,14 @@
 //! Connections: saved with the project, their secrets in the secret store; tested step by step.
 
 use crate::{
-    App, Open, Typed, rights, sign_in,
+    App, Open, Typed,
+    app::lock,
+    rights, sign_in,
     wire::{CertificateView, ConnectionKind, ConnectionStep, ConnectionTest, ConnectionsView, Hop, UiError},
 };
 use plan::{
     Connections,
-    design::{SignIn, VCenterConnection},
+    design::{PinnedCertificate, SignIn, VCenterConnection},
     exchange::NoTrace,
     privileges,
 };
@@ -83,7 +85,14 @@ pub async fn connection_save(
         ConnectionKind::Azure => check_azure(connections),
     }?;
     open.change(|p| match kind {
-        ConnectionKind::Vcenter => p.connections.vcenter = checked.vcenter,
+        ConnectionKind::Vcenter => {
+            let before = std::mem::replace(&mut p.connections.vcenter, checked.vcenter);
+            let now = &mut p.connections.vcenter;
+            // What was trusted of another server says nothing about this one: it is unknown, not changed.
+            if now.url != before.url && now.thumbprint == before.thumbprint {
+                now.thumbprint.clear();
+            }
+        }
         ConnectionKind::Azure => p.connections.azure = checked.azure,
     })?;
     let proxy = match kind {
@@ -120,10 +129,11 @@ pub async fn connection_test(app: &Arc<App>, project: String, kind: ConnectionKi
     }
 }
 
-/// Trusts the vCenter whose certificate has this SHA-256. The person has compared it.
+/// Trusts the vCenter whose certificate has this SHA-256. The person has compared it. What the last test saw of that certificate
+/// is kept with it, so that a changed one can be compared.
 ///
 /// # Errors
-/// Fails when it is no thumbprint, during a live run, or when the file refuses.
+/// Fails when it is no thumbprint, or when the file refuses.
 pub async fn certificate_trust(app: &Arc<App>, project: String, sha256: String) -> Result<ConnectionsView, UiError> {
     let open = app.opened(&project)?;
     let digits: String = sha256.chars().filter(char::is_ascii_hexdigit).collect();
@@ -135,7 +145,12 @@ pub async fn certificate_trust(app: &Arc<App>, project: String, sha256: String) 
         ));
     }
     let bytes: Vec<&str> = (0..64).step_by(2).map(|i| &digits[i..i + 2]).collect();
-    open.change(|p| p.connections.vcenter.thumbprint = bytes.join(":").to_ascii_uppercase())?;
+    let thumbprint = bytes.join(":").to_ascii_uppercase();
+    let seen = lock(&open.presented).clone().filter(|c| c.sha256 == thumbprint);
+    open.change(|p| {
+        p.connections.vcenter.thumbprint = thumbprint;
+        p.vcenter_certificate = seen;
+    })?;
     view(app, &open).await
 }
 
@@ -263,8 +278,9 @@ async fn test_vcenter(open: &Open, stored: Stored, proxy_password: Option<Secret
         Ok(certificate) => certificate,
         Err(e) => {
             let advice = e.advice();
+            let detail = format!("{}. {}.", advice.title, advice.detail.trim_end_matches('.'));
             test.steps
-                .push(failed(&format!("Reach {}", connection.url), advice.detail, advice.hint));
+                .push(failed(&format!("Reach {}", connection.url), detail, advice.hint));
             return test;
         }
     };
@@ -274,6 +290,8 @@ async fn test_vcenter(open: &Open, stored: Stored, proxy_password: Option<Secret
     } else {
         certificate.trusted
     };
+    let presented = pinnable(&certificate);
+    *lock(&open.presented) = Some(presented.clone());
     if !trusted {
         test.steps.push(ConnectionStep {
             hop: None,
@@ -294,17 +312,30 @@ async fn test_vcenter(open: &Open, stored: Stored, proxy_password: Option<Secret
             )
         };
         test.steps.push(failed("Check the certificate", detail, hint));
+        let before = || PinnedCertificate {
+            sha256: connection.thumbprint.clone(),
+            ..PinnedCertificate::default()
+        };
+        let kept = project.vcenter_certificate.clone();
+        let kept = kept.filter(|c| c.sha256.eq_ignore_ascii_case(&connection.thumbprint));
         test.certificate = Some(CertificateView {
-            sha256: certificate.sha256.clone(),
-            sha1: certificate.sha1.clone(),
-            subject: certificate.subject.clone(),
-            names: certificate.names.clone(),
-            issuer: certificate.issuer.clone(),
-            not_before: certificate.not_before.to_string(),
-            not_after: certificate.not_after.to_string(),
-            changed_from: pinned.then(|| connection.thumbprint.clone()),
+            changed_from: pinned.then(|| kept.unwrap_or_else(before)),
+            sha256: presented.sha256,
+            sha1: presented.sha1,
+            subject: presented.subject,
+            names: presented.names,
+            issuer: presented.issuer,
+            not_before: presented.not_before,
+            not_after: presented.not_after,
         });
         return test;
+    }
+    // Of a pin that was typed, or kept by an earlier version, no more is known until it is seen.
+    if pinned
+        && project.vcenter_certificate.as_ref() != Some(&presented)
+        && let Err(e) = open.change(|p| p.vcenter_certificate = Some(presented))
+    {
+        tracing::warn!(error = %e.detail, "the certificate can't be kept");
     }
     match need(stored, "vCenter password", "Password") {
         Err(step) => test.steps.push(step),
@@ -338,6 +369,18 @@ async fn test_vcenter(open: &Open, stored: Stored, proxy_password: Option<Secret
         }
     }
     test
+}
+
+fn pinnable(c: &vsphere::Certificate) -> PinnedCertificate {
+    PinnedCertificate {
+        sha256: c.sha256.clone(),
+        sha1: c.sha1.clone(),
+        subject: c.subject.clone(),
+        names: c.names.clone(),
+        issuer: c.issuer.clone(),
+        not_before: c.not_before.to_string(),
+        not_after: c.not_after.to_string(),
+    }
 }
 
 async fn test_azure(app: &App, open: &Open) -> ConnectionTest {

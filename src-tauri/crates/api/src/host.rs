@@ -9,6 +9,9 @@ pub const CERTIFICATE_EXTENSIONS: &[&str] = &["pfx", "p12", "pem"];
 /// How files end from which an inventory is imported.
 pub const INVENTORY_EXTENSIONS: &[&str] = &["xlsx", "csv"];
 
+/// How templates of machines end.
+pub const TEMPLATE_EXTENSIONS: &[&str] = &["ova", "ovf"];
+
 /// A question for a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileQuestion {
@@ -27,8 +30,16 @@ pub enum FileQuestion {
     Inventory {
         folder: PathBuf,
     },
+    /// The appliance's template.
+    Template {
+        folder: PathBuf,
+    },
     /// Where the report's HTML goes; the JSON goes beside it.
     SaveReport {
+        suggested: PathBuf,
+    },
+    /// A script of PowerShell.
+    SaveScript {
         suggested: PathBuf,
     },
 }
@@ -71,12 +82,13 @@ impl FolderHost {
             return (!text.is_empty()).then(|| PathBuf::from(text));
         }
         match question {
-            FileQuestion::NewProject { suggested } | FileQuestion::SaveReport { suggested } => {
-                suggested.file_name().map(|name| self.0.join(name))
-            }
+            FileQuestion::NewProject { suggested }
+            | FileQuestion::SaveReport { suggested }
+            | FileQuestion::SaveScript { suggested } => suggested.file_name().map(|name| self.0.join(name)),
             FileQuestion::OpenProject { .. } => newest(&self.0, &[crate::PROJECT_EXTENSION]),
             FileQuestion::ClientCertificate { .. } => newest(&self.0, CERTIFICATE_EXTENSIONS),
             FileQuestion::Inventory { .. } => newest(&self.0, INVENTORY_EXTENSIONS),
+            FileQuestion::Template { .. } => newest(&self.0, TEMPLATE_EXTENSIONS),
         }
     }
 }

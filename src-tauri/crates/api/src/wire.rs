@@ -3,10 +3,12 @@
 
 pub use engine::{RunPhase, RunState, TaskState, TaskStatus};
 use plan::{
-    Address, BackupSource, Connections, DatabaseMethod, Design, Finding, Plan, ReplicationMethod, Script, Vm,
+    Address, BackupSource, Connections, DatabaseMethod, Deployment, Design, Finding, Plan, ReplicationMethod, Script,
+    Template, Vm,
+    appliance::DeploymentPlaces,
     changes::InventoryChanges,
     cost::Costs,
-    design::AzureConnection,
+    design::{AzureConnection, PinnedCertificate},
     diagram::Diagram,
     guest::{Item, System},
     import::RefusedRow,
@@ -385,6 +387,10 @@ pub struct RightsView {
     pub method: String,
     pub source: String,
     pub roles: Vec<RoleView>,
+    /// What making and granting them would change, in words; empty: nothing is left to do.
+    pub changes: Vec<String>,
+    /// What stays undone, why, and who changes that.
+    pub obstacles: Vec<String>,
     /// Makes the roles and grants them.
     pub roles_script: Script,
     /// What the account's password must not hold.
@@ -397,6 +403,7 @@ pub struct RightsView {
 #[ts(export)]
 pub struct OwnRights {
     pub step: u8,
+    pub step_title: String,
     pub task: Address,
     pub title: String,
     /// `datacenter contoso-datacenter`
@@ -422,6 +429,40 @@ pub struct RoleView {
     pub exists: bool,
     /// What it lacks when it exists.
     pub missing: Vec<String>,
+    /// What the account has there itself.
+    pub granted: RoleGrant,
+    /// What vCenter says that the account lacks there now, its groups and all; none when it does not tell.
+    pub lacks: Option<Vec<String>>,
+}
+
+/// What the appliance's account has on an object beside the role that it should have there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "is", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[ts(export)]
+pub enum RoleGrant {
+    No,
+    Yes,
+    /// Another role that holds as much.
+    Covered {
+        role: String,
+    },
+    /// The role, but not for what is below.
+    NotPropagated,
+    /// Another role that is not enough; none: one that is not listed.
+    Other {
+        role: Option<String>,
+    },
+}
+
+/// A script for a vCenter administrator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum RightsScript {
+    /// A role for Rehost's own account.
+    Own,
+    /// The roles of the appliance's account.
+    Roles,
 }
 
 /// A line of a machine's history in vCenter.
@@ -451,8 +492,8 @@ pub struct CertificateView {
     pub issuer: String,
     pub not_before: String,
     pub not_after: String,
-    /// The thumbprint trusted before, when it has changed.
-    pub changed_from: Option<String>,
+    /// The one that was trusted before, when it has changed. Only `sha256` is filled in where no more was kept of it.
+    pub changed_from: Option<PinnedCertificate>,
 }
 
 /// Messages of a streamed discovery.
@@ -609,6 +650,145 @@ pub enum InventoryChange {
     Back,
     /// A sign of life: all is told. At least once a minute while nothing happens.
     Quiet,
+}
+
+/// A template that was chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct TemplateView {
+    /// The file's name.
+    pub file: String,
+    pub template: Template,
+    /// A manifest with checksums comes with it.
+    pub manifest: bool,
+    /// The manifest is signed. The signature isn't verified.
+    pub signed: bool,
+    pub upload_bytes: u64,
+    /// What the datastore needs at least, with thin disks and with thick ones.
+    pub thin_bytes: u64,
+    pub thick_bytes: u64,
+}
+
+/// Messages while a template is read and checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[ts(export)]
+pub enum ApplianceMessage {
+    /// The dialog was closed.
+    Closed,
+    Read {
+        template: Box<TemplateView>,
+    },
+    /// Bytes of which the checksums were computed.
+    Checking {
+        done: u64,
+        total: u64,
+    },
+    /// Every file is what the manifest says, or there is no manifest.
+    Checked,
+    Failed {
+        error: UiError,
+    },
+}
+
+/// The appliance, as far as Rehost deploys it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct ApplianceView {
+    /// The machine's name in the plan.
+    pub name: String,
+    /// A run waits for a machine of this name.
+    pub name_fixed: bool,
+    pub template: Option<TemplateView>,
+    /// It was compared with its manifest, if there is one.
+    pub checked: bool,
+    /// What was deployed, or is being deployed.
+    pub deployment: Option<Deployment>,
+    pub goes_on: bool,
+    /// An earlier deployment ended in its middle; vCenter has to be looked at.
+    pub interrupted: bool,
+    /// The rehearsal has a template of its own.
+    pub sample: bool,
+}
+
+/// Where a template can go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct PlacesView {
+    pub places: DeploymentPlaces,
+    /// Privileges that Rehost's account lacks for it in the plan's datacenter, and what an administrator does about it.
+    pub missing: Vec<String>,
+    pub lacking: Option<String>,
+}
+
+/// What vCenter says of a template and a place, in its own words.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct ImportCheck {
+    pub warnings: Vec<String>,
+    /// With these it can't be deployed.
+    pub errors: Vec<String>,
+    pub bytes: u64,
+}
+
+/// How far a deployment is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct DeployState {
+    /// The machine's name.
+    pub vm: String,
+    pub phase: DeployPhase,
+    /// The file that is being sent.
+    pub file: String,
+    pub sent: u64,
+    pub total: u64,
+    /// Bytes a second, and seconds left; none while there are no samples to compute them from.
+    pub rate: Option<u64>,
+    pub seconds_left: Option<u64>,
+}
+
+impl DeployState {
+    pub(crate) fn begun(vm: &str, total: u64) -> Self {
+        Self {
+            vm: vm.to_owned(),
+            phase: DeployPhase::Preparing,
+            file: String::new(),
+            sent: 0,
+            total,
+            rate: None,
+            seconds_left: None,
+        }
+    }
+}
+
+/// What a deployment is at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "is", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[ts(export)]
+pub enum DeployPhase {
+    /// vCenter makes the machine.
+    Preparing,
+    Sending,
+    /// vCenter has all files.
+    Finishing,
+    PoweringOn,
+    Done,
+    /// A person stopped it, and nothing is left.
+    Stopped,
+    Failed {
+        error: UiError,
+    },
+}
+
+impl DeployPhase {
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self, Self::Done | Self::Stopped | Self::Failed { .. })
+    }
 }
 
 /// A plan with what the window needs to show it.

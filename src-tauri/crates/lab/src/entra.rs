@@ -33,7 +33,7 @@ use crate::{
 };
 
 pub use grants::IDENTITY_HEADER;
-pub(crate) use tokens::{check, revoke};
+pub(crate) use tokens::{check, database_caller, revoke};
 
 /// The public client of Microsoft's development tools; every tenant knows it.
 const DEVELOPER_CLIENT: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";

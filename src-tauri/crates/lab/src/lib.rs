@@ -13,6 +13,8 @@ pub mod faults;
 pub mod guests;
 pub mod onprem;
 pub mod stats;
+pub mod tds;
+pub mod template;
 pub mod world;
 
 mod arm;
@@ -42,7 +44,8 @@ pub use clock::{ClockAnchor, LabClock};
 pub use stats::{Mutation, Stats};
 
 use gate::{Gate, Service};
-use tls::{Authority, Conn, Identity, TlsListener};
+use tds::{Service as SqlService, data::Spec};
+use tls::{Authority, Conn, Identity, SqlIdentity, TlsListener};
 use world::{Shared, World};
 
 /// How a lab is started.
@@ -99,10 +102,13 @@ pub struct Ports {
     pub blob: u16,
     pub vcenter: u16,
     pub control: u16,
+    pub sql: u16,
+    /// UDP, where SQL Browser answers.
+    pub sql_browser: u16,
 }
 
 impl Ports {
-    /// Five ports in a row.
+    /// Seven ports in a row.
     pub fn from_base(base: u16) -> Ports {
         Ports {
             arm: base,
@@ -110,6 +116,8 @@ impl Ports {
             blob: base + 2,
             vcenter: base + 3,
             control: base + 4,
+            sql: base + 5,
+            sql_browser: base + 6,
         }
     }
 }
@@ -154,6 +162,11 @@ pub struct Addresses {
     pub subscription_id: String,
     pub vcenter_user: String,
     pub vcenter_password: String,
+    /// The source SQL Server, `127.0.0.1,PORT`, and where its SQL Browser answers on UDP.
+    pub sql: String,
+    pub sql_browser: u16,
+    /// SHA-256 of its certificate.
+    pub sql_thumbprint: String,
     /// Accounts of the guests' own systems.
     pub guests: Vec<GuestLogin>,
     /// Password of the login in the source SQL Server, `svc-dms`.
@@ -192,6 +205,8 @@ pub enum LabError {
     CaFile { path: String, source: std::io::Error },
     #[error("the lab's diary {path} can't be used")]
     Diary { path: String, source: std::io::Error },
+    #[error("the lab's SQL Server can't be filled")]
+    Sql { source: rusqlite::Error },
     #[error("the lab can't be brought back to where it was: {request}: {why}")]
     Replay { request: String, why: String },
 }
@@ -202,6 +217,7 @@ pub struct Lab {
     clock: Arc<LabClock>,
     gate: Arc<Gate>,
     addresses: Addresses,
+    sql_identity: Arc<SqlIdentity>,
     stop: CancellationToken,
     servers: Vec<JoinHandle<()>>,
 }
@@ -223,6 +239,7 @@ impl Lab {
             authority.issue("lab.contoso.com")?,
             authority.issue("vcenter.contoso.com")?,
         );
+        let sql_identity = Arc::new(authority.issue_sql("sqlvm.contoso.com")?);
         let stop = CancellationToken::new();
 
         let bind = |service, port, id: &Identity| TlsListener::bind(service, port, id.config.clone());
@@ -234,7 +251,7 @@ impl Lab {
         let ctl = bind("control endpoint", p.control, &azure).await?;
 
         let url = |l: &TlsListener| format!("https://127.0.0.1:{}", l.port());
-        let addresses = {
+        let mut addresses = {
             let mut w = world.lock();
             let (identity, identity_principal) = w.cloud.reader_identity(options.seed);
             w.entra.time = options.token_time;
@@ -262,6 +279,9 @@ impl Lab {
                 identity,
                 identity_principal,
                 vcenter_thumbprint: vcenter.thumbprint.clone(),
+                sql: String::new(),
+                sql_browser: 0,
+                sql_thumbprint: sql_identity.thumbprint.clone(),
                 fault: options.fault.clone(),
                 clock: clock.anchor(),
             }
@@ -297,6 +317,20 @@ impl Lab {
             clock.advance_to(at);
         }
         clock.set_speed(options.speed);
+        let scenario = {
+            let world = world.lock();
+            let sql = &world.onprem.sql;
+            let windows = (sql.share_user.as_str(), sql.share_password.as_str());
+            Spec::smarthotel((&sql.user, &sql.password), windows, options.seed)
+        };
+        let service = SqlService {
+            gate: gate.clone(),
+            instance: 0,
+            identity: sql_identity.clone(),
+            stop: stop.clone(),
+        };
+        addresses.sql = format!("127.0.0.1,{}", tds::start(service, scenario, p.sql).await?);
+        addresses.sql_browser = tds::browse(gate.clone(), p.sql_browser, stop.clone()).await?;
         let mut servers: Vec<_> = services
             .into_iter()
             .map(|(listener, router, service)| {
@@ -313,6 +347,7 @@ impl Lab {
             clock,
             gate,
             addresses,
+            sql_identity,
             stop,
             servers,
         })
@@ -370,6 +405,25 @@ impl Lab {
     /// Recorded exchanges with the resource manager, oldest first.
     pub fn exchanges(&self) -> Vec<serde_json::Value> {
         self.gate.exchanges()
+    }
+
+    /// Starts one more SQL Server and returns its place among them and its port.
+    pub async fn start_sql(&self, spec: Spec) -> Result<(usize, u16), LabError> {
+        let instance = self.world.lock().onprem.instances.len();
+        let service = SqlService {
+            gate: self.gate.clone(),
+            instance,
+            identity: self.sql_identity.clone(),
+            stop: self.stop.clone(),
+        };
+        let port = tds::start(service, spec, 0).await?;
+        Ok((instance, port))
+    }
+
+    /// Cuts every connection to a SQL Server; new ones are taken.
+    pub fn cut_sql(&self, instance: usize) {
+        let cut = &mut self.world.lock().onprem.instances[instance].cut;
+        std::mem::take(cut).cancel();
     }
 
     /// Changes the world by hand, for tests.

@@ -40,6 +40,15 @@ pub struct Identity {
     pub thumbprint: String,
 }
 
+/// A SQL Server's certificate for its two ways of speaking TLS.
+pub struct SqlIdentity {
+    /// Inside of TDS, up to 7.4: no version above 1.2 is specified for it.
+    pub inside: Arc<rustls::ServerConfig>,
+    /// Around TDS 8.
+    pub strict: Arc<rustls::ServerConfig>,
+    pub thumbprint: String,
+}
+
 impl Authority {
     pub fn new() -> Result<Authority, LabError> {
         let key = KeyPair::generate()?;
@@ -58,6 +67,23 @@ impl Authority {
 
     /// Issues a certificate for `name`, localhost and 127.0.0.1.
     pub fn issue(&self, name: &str) -> Result<Identity, LabError> {
+        let (certificate, key) = self.signed(name)?;
+        let thumbprint = thumbprint(&certificate);
+        let config = config(certificate, key, rustls::DEFAULT_VERSIONS, Some(b"http/1.1"))?;
+        Ok(Identity { config, thumbprint })
+    }
+
+    /// Issues a certificate for a SQL Server.
+    pub fn issue_sql(&self, name: &str) -> Result<SqlIdentity, LabError> {
+        let (certificate, key) = self.signed(name)?;
+        Ok(SqlIdentity {
+            thumbprint: thumbprint(&certificate),
+            inside: config(certificate.clone(), key.clone_key(), &[&rustls::version::TLS12], None)?,
+            strict: config(certificate, key, rustls::DEFAULT_VERSIONS, Some(b"tds/8.0"))?,
+        })
+    }
+
+    fn signed(&self, name: &str) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), LabError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(vec![name.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, name);
@@ -65,21 +91,29 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         // Strict clients (Python since 3.13) want to read which authority signed it.
         params.use_authority_key_identifier_extension = true;
-        let cert: CertificateDer<'static> = params.signed_by(&key, &self.issuer)?.der().clone();
-        let digest = Sha256::digest(cert.as_ref());
-        let thumbprint = digest.iter().map(|b| format!("{b:02X}")).collect::<Vec<_>>().join(":");
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(vec![cert], key)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Identity {
-            config: Arc::new(config),
-            thumbprint,
-        })
+        let certificate = params.signed_by(&key, &self.issuer)?.der().clone();
+        Ok((certificate, PrivatePkcs8KeyDer::from(key.serialize_der()).into()))
     }
+}
+
+fn thumbprint(certificate: &CertificateDer) -> String {
+    let digest = Sha256::digest(certificate.as_ref());
+    digest.iter().map(|b| format!("{b:02X}")).collect::<Vec<_>>().join(":")
+}
+
+fn config(
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    protocol: Option<&[u8]>,
+) -> Result<Arc<rustls::ServerConfig>, LabError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)?;
+    config.alpn_protocols = protocol.into_iter().map(<[u8]>::to_vec).collect();
+    Ok(Arc::new(config))
 }
 
 /// Accepts TCP and TLS in the background, so that a slow handshake holds nobody up.

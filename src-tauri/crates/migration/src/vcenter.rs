@@ -7,12 +7,11 @@ use crate::{Links, words};
 use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
 use plan::{
     Action, Actor, Inventory, Severity, Vm,
-    privileges::expand,
     rules::{self, Case},
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
-use vsphere::{Permission, Role, TaskRef, VCenter, VsphereError};
+use vsphere::{Granted, Permission, Role, TaskRef, VCenter, VsphereError};
 
 /// Seconds between looks at something that a person or the guest does.
 const AGAIN_SECS: u32 = 60;
@@ -74,27 +73,12 @@ impl OnPremises {
     async fn prove(&self, ctx: &Ctx, role: &str, principal: &str, datacenter: Option<&str>) -> Result<(), Failure> {
         let vc = self.0.vcenter(ctx).await?;
         let (kind, moref) = self.entity(&vc, datacenter).await?;
-        let roles = vc.roles().await.map_err(words::vsphere)?;
-        let wanted = roles
-            .iter()
-            .find(|r| r.name == role)
-            .map(|r| &*r.privileges)
-            .unwrap_or_default();
-        let held = vc
-            .privileges_of(principal, kind, &moref)
-            .await
-            .map_err(words::vsphere)?;
-        let Some(held) = held else { return Ok(()) };
-        let lacking: Vec<&str> = wanted
-            .iter()
-            .filter(|p| !held.contains(p))
-            .map(String::as_str)
-            .collect();
+        let told = vc.lacking_of((kind, &moref), principal, role).await;
+        let Some((count, lacking)) = told.map_err(words::vsphere)? else {
+            return Ok(());
+        };
         if lacking.is_empty() {
-            ctx.evidence(format!(
-                "vCenter confirms that {principal} has all {} privileges.",
-                wanted.len()
-            ));
+            ctx.evidence(format!("vCenter confirms that {principal} has all {count} privileges."));
             return Ok(());
         }
         // New permissions take a moment to count.
@@ -195,19 +179,6 @@ fn has_note(notes: Option<&str>, text: &str) -> bool {
     notes.is_some_and(|n| n.lines().any(|line| line.starts_with(text)))
 }
 
-/// Of what is asked of a role, what this server has; the rest is told.
-async fn offered(ctx: &Ctx, vc: &VCenter, privileges: &[String]) -> Result<Vec<String>, Failure> {
-    let (have, lack) = expand(privileges, &vc.privileges().await.map_err(words::vsphere)?);
-    if !lack.is_empty() {
-        ctx.evidence(format!(
-            "{} has no {}: the role goes without.",
-            vc.about().full_name,
-            lack.join(", ")
-        ));
-    }
-    Ok(have)
-}
-
 #[async_trait::async_trait]
 impl TaskKind for OnPremises {
     fn system(&self) -> &'static str {
@@ -300,19 +271,25 @@ impl TaskKind for OnPremises {
                 Ok(Observed::Matches)
             }
             Action::EnsureRole { role, privileges } => {
-                let roles = vc.roles().await.map_err(words::vsphere)?;
-                let Some(have) = roles.iter().find(|r| &r.name == role) else {
+                let look = vc.look_at_role(role, privileges).await.map_err(words::vsphere)?;
+                if look.role.is_none() {
                     return Ok(Observed::Absent);
-                };
+                }
                 if ctx.intent_at.is_some() || ctx.is_ours(&role_entry(role)) {
                     ctx.created(role_entry(role));
                 }
-                let want = offered(ctx, &vc, privileges).await?;
-                let lacking = want.iter().filter(|p| !have.privileges.contains(p)).count();
+                if !look.unknown.is_empty() {
+                    ctx.evidence(format!(
+                        "{} has no {}: the role goes without.",
+                        vc.about().full_name,
+                        look.unknown.join(", ")
+                    ));
+                }
+                let lacking = look.lacking.len();
                 if lacking > 0 {
                     return Ok(Observed::Differs(format!("{lacking} privileges are missing")));
                 }
-                ctx.evidence(format!("The role {role} has all {} privileges.", want.len()));
+                ctx.evidence(format!("The role {role} has all {} privileges.", look.wanted.len()));
                 Ok(Observed::Matches)
             }
             Action::RemoveRole { role } => {
@@ -340,37 +317,32 @@ impl TaskKind for OnPremises {
                 principal,
                 datacenter,
             } => {
-                let entity = self.entity(&vc, datacenter.as_deref()).await?;
-                let (found, roles) = self.permission(&vc, (entity.0, &entity.1), principal).await?;
+                let (kind, moref) = self.entity(&vc, datacenter.as_deref()).await?;
+                let granted = vc.look_at_grant((kind, &moref), principal, (role, None), datacenter.is_some());
+                let granted = granted.await.map_err(words::vsphere)?;
                 let entry = permission_entry(principal, datacenter.as_deref());
                 let ours = ctx.intent_at.is_some() || ctx.is_ours(&entry);
-                let (Some(permission), Some(wanted)) = (found, roles.iter().find(|r| &r.name == role)) else {
-                    return Ok(Observed::Absent);
-                };
-                if ours {
+                if ours && granted != Granted::Nothing {
                     ctx.created(entry);
                 }
-                let has = roles.iter().find(|r| r.id == permission.role_id);
-                let far_enough = permission.propagate || datacenter.is_none();
-                let holds = |r: &Role| wanted.privileges.iter().all(|p| r.privileges.contains(p));
-                match has {
-                    Some(r) if r.id == wanted.id && far_enough => Ok(Observed::Matches),
-                    Some(r) if far_enough && holds(r) => {
+                match granted {
+                    Granted::Nothing => Ok(Observed::Absent),
+                    Granted::Role => Ok(Observed::Matches),
+                    Granted::Covered { role: held } => {
                         ctx.evidence(format!(
-                            "{principal} has the role {} there, which holds everything that is in {role}.",
-                            r.name
+                            "{principal} has the role {held} there, which holds everything that is in {role}."
                         ));
                         Ok(Observed::Matches)
                     }
-                    _ if ours => Ok(Observed::Differs("another role is granted".into())),
-                    Some(r) if r.id == wanted.id => Ok(Observed::Differs("it is not propagated".into())),
-                    has => Err(Failure::of(
+                    Granted::NotPropagated => Ok(Observed::Differs("it is not propagated".into())),
+                    Granted::Other { .. } if ours => Ok(Observed::Differs("another role is granted".into())),
+                    Granted::Other { role: held } => Err(Failure::of(
                         FailureClass::NeedsPerson,
                         "OtherRole",
                         format!("{principal} already has another role on {}", ctx.task.address.name()),
                         format!(
                             "It is {}, which does not hold everything that is in {role}, and an account has one role on an object. Rehost has not given it, and does not replace it.",
-                            has.map_or("one that is not listed", |r| r.name.as_str())
+                            held.as_deref().unwrap_or("one that is not listed")
                         ),
                         "A vCenter administrator removes that permission (vSphere Client: the object > Permissions), adds the privileges to the role, or names another account in Design. Then choose Retry.",
                     )),
@@ -539,20 +511,8 @@ impl TaskKind for OnPremises {
         let task = |t: TaskRef| Some(Handle(json!({ "task": t })));
         match &ctx.task.action {
             Action::EnsureRole { role, privileges } => {
-                let (want, _) = expand(privileges, &vc.privileges().await.map_err(words::vsphere)?);
-                let roles = vc.roles().await.map_err(words::vsphere)?;
-                match roles.iter().find(|r| &r.name == role) {
-                    Some(have) => {
-                        let mut all = have.privileges.clone();
-                        all.extend(want);
-                        all.sort();
-                        all.dedup();
-                        vc.update_role(have.id, role, &all).await.map_err(words::vsphere)?;
-                    }
-                    None => {
-                        vc.add_role(role, &want).await.map_err(words::vsphere)?;
-                        ctx.created(role_entry(role));
-                    }
+                if vc.ensure_role(role, privileges).await.map_err(words::vsphere)? {
+                    ctx.created(role_entry(role));
                 }
                 Ok(None)
             }

@@ -113,6 +113,23 @@ pub struct VCenterConnection {
     pub proxy: Proxy,
 }
 
+/// What was known of vCenter's certificate when it was trusted, to compare a changed one with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase", default)]
+#[ts(export)]
+pub struct PinnedCertificate {
+    /// Upper-case hex with colons, as in [`VCenterConnection::thumbprint`].
+    pub sha256: String,
+    pub sha1: String,
+    pub subject: String,
+    /// Host names and addresses that it is for.
+    pub names: Vec<String>,
+    pub issuer: String,
+    /// RFC 3339, as `not_after`.
+    pub not_before: String,
+    pub not_after: String,
+}
+
 /// One of Microsoft's clouds. Its addresses are in the crate `azure`, and nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
 #[serde(rename_all = "camelCase")]
@@ -341,5 +358,11 @@ pub struct Project {
     #[serde(default)]
     pub rehearsal_fault: Option<String>,
     pub connections: Connections,
+    /// The certificate behind [`VCenterConnection::thumbprint`], once it was seen.
+    #[serde(default)]
+    pub vcenter_certificate: Option<PinnedCertificate>,
     pub design: Design,
+    /// The appliance, when Rehost deploys it.
+    #[serde(default)]
+    pub appliance: Option<crate::Deployment>,
 }

@@ -96,6 +96,8 @@ pub fn project(id: &str, connections: Connections, speed: u32, seed: u64) -> Pro
         rehearsal_seed: seed,
         rehearsal_fault: None,
         connections,
+        vcenter_certificate: None,
         design,
+        appliance: None,
     }
 }

@@ -1,8 +1,23 @@
-//! SQL Server: what a client or an application needs to reach a database.
+//! SQL Server: what a client or an application needs to reach a database, and what Rehost must know of it.
 //!
-//! So far the connection string with which the migrated application finds its database on the managed instance; the
-//! TDS client comes with the issue that needs it. Knows `plan`'s nouns and `secrets`, nothing above.
+//! * [`target`], [`connection`]: where a server is, and connection strings in every style;
+//! * [`client`]: signed in over TLS that the admin trusts, redirects followed, statements without a time-out, cancel;
+//! * [`error`]: what can go wrong, in words for who can change it;
+//! * [`quote`]: names and texts inside of statements;
+//! * [`facts`]: what is known of an instance and its databases before anything is moved.
 //!
-//! Begin with [`connection`].
+//! Knows `plan`'s nouns, `secrets` and `trust`, nothing above. Begin with [`client`].
 
+mod cells;
+pub mod client;
 pub mod connection;
+pub mod error;
+pub mod facts;
+mod prelogin;
+pub mod quote;
+pub mod target;
+
+pub use client::{Client, Encryption, Login, Options};
+pub use error::{Advice, ErrorClass, SqlError};
+pub use target::Target;
+pub use tiberius::Row;

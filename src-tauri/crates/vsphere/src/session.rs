@@ -5,7 +5,6 @@ use crate::error::VsphereError;
 use crate::network::Credentials;
 use crate::soap::{Call, Endpoint, OLDEST, Received, Wire, action};
 use crate::time::{SystemTime, Time};
-use crate::tls::{Trust, Verifier};
 use crate::xml::Node;
 use jiff::{SignedDuration, Timestamp};
 use plan::design::VCenterConnection;
@@ -15,6 +14,7 @@ use reqwest::header::HeaderValue;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use trust::{Trust, Verifier};
 
 /// A session that was not used for so long is used once. vCenter ends idle ones after 30 minutes by default.
 const KEEP_ALIVE: SignedDuration = SignedDuration::from_mins(10);
@@ -41,6 +41,7 @@ pub(crate) struct Content {
     pub user_directory: String,
     pub event_manager: String,
     pub guest_operations_manager: String,
+    pub ovf_manager: String,
     property_collector: String,
     session_manager: String,
 }
@@ -130,7 +131,7 @@ impl VCenter {
     ) -> Result<VCenter, VsphereError> {
         let credentials = credentials.into();
         let endpoint = Endpoint::of(connection, credentials.proxy_password.as_ref())?;
-        let verifier = endpoint.verifier(Trust::from_pin(&connection.thumbprint)?);
+        let verifier = endpoint.verifier(Trust::from_pin(&connection.thumbprint).map_err(VsphereError::Config)?);
         let http = endpoint.client(&verifier)?;
         let mut wire = Wire {
             endpoint,
@@ -239,6 +240,19 @@ impl VCenter {
 
     pub(crate) fn collector(&self) -> (&str, &str) {
         ("PropertyCollector", &self.shared.content.property_collector)
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.shared.wire.endpoint
+    }
+
+    pub(crate) fn verifier(&self) -> &Arc<Verifier> {
+        &self.shared.wire.verifier
+    }
+
+    /// The session's cookie; for this server only.
+    pub(crate) fn cookie(&self) -> Option<HeaderValue> {
+        self.session_mut().cookie.clone()
     }
 
     pub(crate) fn session_key(&self) -> String {
@@ -466,6 +480,7 @@ fn service_content(wire: &Wire, response: &Node) -> Result<(About, Content), Vsp
             user_directory: object("userDirectory")?,
             event_manager: of_content("eventManager"),
             guest_operations_manager: of_content("guestOperationsManager"),
+            ovf_manager: of_content("ovfManager"),
             property_collector: object("propertyCollector")?,
             session_manager: object("sessionManager")?,
         },

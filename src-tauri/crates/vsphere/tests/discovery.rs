@@ -368,6 +368,7 @@ async fn old_and_new_versions_are_read() {
     for (version, spoken, knows_secure_boot) in [
         ("6.0", "6.0", false),
         ("6.5", "6.5", true),
+        ("6.7", "6.7", true),
         ("7.0.3.0", "7.0.3.0", true),
         ("9.1.0.0", "6.0", true),
         ("8.0.3.0", "8.0.3.0", true),
@@ -439,6 +440,55 @@ async fn a_host_without_vcenter() {
         Some(Change::Upserted(vms)) => assert_eq!(vms[0].power_state, "poweredOff"),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn hosts_of_all_versions_without_vcenter() {
+    for version in ["6.0", "6.5", "6.7", "7.0.3.0", "8.0.3.0"] {
+        let vcsim = Vcsim::start(&["-esx", "-apiversion", version, "-vm", "20"]);
+        let (vcenter, _) = vcsim.sign_in().await;
+        assert_eq!(
+            (vcenter.about().is_vcenter, &*vcenter.about().api_version),
+            (false, version)
+        );
+        let inventory = vcenter.inventory().await.expect("read");
+        assert_eq!((inventory.vms.len(), inventory.hosts.len()), (20, 1), "{version}");
+        let morefs: Vec<String> = inventory.vms.iter().map(|v| v.moref.clone()).collect();
+        let whole = vcenter.details(&morefs).await.expect("read");
+        assert!(
+            whole.iter().all(|v| v.details.is_some()) && whole.len() == 20,
+            "{version}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_far_away_server_is_asked_seldom() {
+    const LATENCY: std::time::Duration = std::time::Duration::from_millis(120);
+    let vcsim = Vcsim::start(&["-dc", "1", "-cluster", "1", "-vm", "200", "-delay", "120"]);
+    let begun = std::time::Instant::now();
+    let (vcenter, recorder) = vcsim.sign_in().await;
+    let mut parts = vcenter.discover(200);
+    assert!(matches!(parts.next().await, Some(Ok(Part::Places(_)))));
+    assert!(matches!(parts.next().await, Some(Ok(Part::Machines(_)))));
+    let first = begun.elapsed();
+    let asked = recorder.methods().len();
+    let mut read = 0;
+    while let Some(part) = parts.next().await {
+        match part.expect("read") {
+            Part::Machines(vms) => read += vms.len(),
+            Part::Places(_) => panic!("places come once"),
+        }
+    }
+    assert!(read > 0);
+    // First rows cost what the calls before them cost, and nothing else; each page after that is one call.
+    eprintln!("first rows after {first:?} and {asked} calls");
+    assert!(asked <= 10, "{:?}", recorder.methods());
+    assert!(
+        first >= LATENCY * 4 && first < LATENCY * 25,
+        "{first:?} for {asked} calls"
+    );
+    assert_eq!(vcenter.inventory().await.expect("read").vms.len(), 200);
 }
 
 fn uuid_like(text: &str) -> bool {

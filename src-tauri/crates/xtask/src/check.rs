@@ -14,13 +14,14 @@ use std::{collections::HashMap, fs, path::Path};
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("plan", &[]),
     ("secrets", &[]),
+    ("trust", &[]),
     ("lab", &[]),
     ("xtask", &[]),
     ("engine", &["plan"]),
     ("report", &["plan"]),
     ("azure", &["plan", "secrets"]),
-    ("vsphere", &["plan", "secrets"]),
-    ("sqlserver", &["plan", "secrets"]),
+    ("vsphere", &["plan", "secrets", "trust"]),
+    ("sqlserver", &["plan", "secrets", "trust"]),
     (
         "migration",
         &["plan", "engine", "azure", "vsphere", "sqlserver", "secrets"],

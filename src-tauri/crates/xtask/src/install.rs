@@ -19,7 +19,8 @@ pub(crate) const WINDOW: &[&str] = &[
 /// To build the command-line program only.
 pub(crate) const COMMAND_LINE: &[&str] = &["build-essential"];
 
-/// The judges: a display, the window's WebDriver, a keyring and its bus, a browser, VMware's simulator library, Python.
+/// The judges: a display, the window's WebDriver, a keyring and its bus, a browser, VMware's simulator library, Python,
+/// FreeTDS.
 pub(crate) const JUDGES: &[&str] = &[
     "xvfb",
     "webkit2gtk-driver",
@@ -32,6 +33,7 @@ pub(crate) const JUDGES: &[&str] = &[
     "golang-github-vmware-govmomi-dev",
     "python3-pip",
     "python3-venv",
+    "freetds-bin",
 ];
 
 /// Installs the Debian packages that are missing.
@@ -43,7 +45,7 @@ pub(crate) fn packages(names: &[&str]) -> Result<()> {
         return Ok(());
     }
     if which("apt-get").is_none() {
-        let libraries = "WebKitGTK 4.1, GTK 3, librsvg and a C compiler with pkg-config, for the tests also Xvfb, WebKitWebDriver, D-Bus, gnome-keyring, Chromium, Python with venv, and Go with the govmomi sources";
+        let libraries = "WebKitGTK 4.1, GTK 3, librsvg and a C compiler with pkg-config, for the tests also Xvfb, WebKitWebDriver, D-Bus, gnome-keyring, Chromium, Python with venv, FreeTDS (tsql), and Go with the govmomi sources";
         println!("note: this is no Debian or Ubuntu, so nothing is installed by itself. Needed are: {libraries}.");
         return Ok(());
     }

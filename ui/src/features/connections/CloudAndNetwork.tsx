@@ -1,5 +1,5 @@
 // Which Azure, and the way there: rarely touched, so it is folded away under a line that says how it stands.
-import { Button, Dropdown, Field, Option, Radio, RadioGroup, Spinner, Textarea } from "@fluentui/react-components";
+import { Button, Dropdown, Field, Option, Spinner, Textarea } from "@fluentui/react-components";
 import { useQuery } from "@tanstack/react-query";
 import { use } from "react";
 import { useTranslation } from "react-i18next";
@@ -7,10 +7,10 @@ import { ErrorCard } from "../../design/ErrorCard";
 import { useCommand, useHost } from "../../host";
 import type { AzureConnection } from "../../host/gen/AzureConnection";
 import type { CloudView } from "../../host/gen/CloudView";
-import type { Proxy } from "../../host/gen/Proxy";
 import type { UiError } from "../../host/gen/UiError";
-import { Fixed, SecretField, TextField } from "./fields";
-import { addressesOf, PROXIES, proxyOf } from "./signIn";
+import { Fixed, TextField } from "./fields";
+import { ProxyFields } from "./ProxyFields";
+import { addressesOf } from "./signIn";
 import type { Connection } from "./useConnection";
 import s from "./connections.module.css";
 
@@ -30,7 +30,7 @@ export function CloudAndNetwork({ connection: c }: Props) {
   return (
     <details className={s.more} data-testid="azure-network">
       <summary>
-        {t("connect.azure.network", { cloud: cloudName, proxy: t(`connect.azure.proxyShort.${draft.proxy.use}`) })}
+        {t("connect.azure.network", { cloud: cloudName, proxy: t(`connect.proxy.short.${draft.proxy.use}`) })}
       </summary>
       <div className={s.form}>
         {clouds.error ? <ErrorCard error={clouds.error} onRetry={() => void clouds.refetch()} /> : null}
@@ -63,7 +63,15 @@ export function CloudAndNetwork({ connection: c }: Props) {
           </Dropdown>
         </Field>
         {draft.cloud === "custom" ? <CustomCloud connection={c} /> : null}
-        <ProxyFields connection={c} />
+        <ProxyFields
+          testId="proxy"
+          proxy={draft.proxy}
+          onChange={(proxy) => c.set({ proxy })}
+          password={c.secrets.proxyPassword}
+          onPassword={(proxyPassword) => c.setSecrets({ proxyPassword })}
+          passwordStored={c.view.azureProxyPasswordStored}
+          saves={c.saves}
+        />
         <Field label={t("connect.azure.ca")} hint={t("connect.azure.caHint")}>
           <Textarea
             className={s.mono}
@@ -140,55 +148,3 @@ const FORGOTTEN: Partial<AzureConnection> = {
   sqlSuffix: "",
   portalUrl: "",
 };
-
-function ProxyFields({ connection: c }: Props) {
-  const { t } = useTranslation();
-  const fixed = use(Fixed);
-  const { proxy } = c.draft;
-  const { secrets, setSecrets } = c;
-  return (
-    <>
-      <Field label={t("connect.azure.proxy")}>
-        <RadioGroup
-          layout="horizontal"
-          disabled={fixed}
-          value={proxy.use}
-          onChange={(_, data) => c.set({ proxy: proxyOf(data.value as Proxy["use"]) })}
-        >
-          {PROXIES.map((use) => (
-            <Radio key={use} value={use} label={t(`connect.azure.proxyUse.${use}`)} data-testid={`proxy-${use}`} />
-          ))}
-        </RadioGroup>
-      </Field>
-      {proxy.use === "explicit" ? (
-        <div className={s.pairs}>
-          <TextField
-            label={t("connect.azure.proxyUrl")}
-            testId="proxy-url"
-            example="http://proxy.contoso.com:8080"
-            required
-            value={proxy.url}
-            onChange={(url) => c.set({ proxy: { ...proxy, url } })}
-          />
-          <TextField
-            label={t("connect.azure.proxyUser")}
-            hint={t("connect.azure.proxyUserHint")}
-            testId="proxy-user"
-            value={proxy.user}
-            onChange={(user) => c.set({ proxy: { ...proxy, user } })}
-          />
-          {proxy.user ? (
-            <SecretField
-              key={c.saves}
-              label={t("connect.azure.proxyPassword")}
-              testId="proxy-password"
-              stored={c.view.azureProxyPasswordStored}
-              value={secrets.proxyPassword}
-              onChange={(proxyPassword) => setSecrets({ proxyPassword })}
-            />
-          ) : null}
-        </div>
-      ) : null}
-    </>
-  );
-}

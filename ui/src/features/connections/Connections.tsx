@@ -6,6 +6,7 @@ import { useProject } from "../../app/project";
 import { ErrorCard, Notice } from "../../design/ErrorCard";
 import { AzureCard } from "./AzureCard";
 import { Fixed } from "./fields";
+import { RightsCard } from "./RightsCard";
 import { VCenterCard } from "./VCenterCard";
 import s from "./connections.module.css";
 
@@ -49,6 +50,7 @@ export default function Connections() {
               <VCenterCard key={`vcenter ${project.path}`} project={project} />
               <AzureCard key={`azure ${project.path}`} project={project} />
             </div>
+            <RightsCard key={`rights ${project.path}`} project={project} />
           </Fixed>
         ) : (
           <Skeleton className={s.cards} aria-label={t("app.loading")}>

@@ -1,10 +1,11 @@
-// The source: vCenter with a user, and the certificate that was trusted.
+// The source: vCenter with a user, the certificate that was trusted, and the way there.
 import { Field, Input } from "@fluentui/react-components";
 import { useTranslation } from "react-i18next";
 import type { ProjectView } from "../../host/gen/ProjectView";
 import { CertificateDialog } from "./CertificateDialog";
 import { ConnectionCard } from "./ConnectionCard";
 import { SecretField, TextField } from "./fields";
+import { ProxyFields } from "./ProxyFields";
 import { useConnection } from "./useConnection";
 import s from "./connections.module.css";
 
@@ -44,6 +45,21 @@ export function VCenterCard({ project }: { project: ProjectView }) {
             value={c.draft.thumbprint || t("connect.vcenter.platform")}
           />
         </Field>
+        <details className={s.more} data-testid="vcenter-network">
+          <summary>{t("connect.vcenter.network", { proxy: t(`connect.proxy.short.${c.draft.proxy.use}`) })}</summary>
+          <div className={s.form}>
+            <ProxyFields
+              testId="vcenter-proxy"
+              hint={t("connect.vcenter.proxyHint")}
+              proxy={c.draft.proxy}
+              onChange={(proxy) => c.set({ proxy })}
+              password={c.secrets.proxyPassword}
+              onPassword={(proxyPassword) => c.setSecrets({ proxyPassword })}
+              passwordStored={c.view.vcenterProxyPasswordStored}
+              saves={c.saves}
+            />
+          </div>
+        </details>
       </ConnectionCard>
       <CertificateDialog certificate={c.asked} busy={c.trusting} onClose={c.refuse} onTrust={c.trust} />
     </>

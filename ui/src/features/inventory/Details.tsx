@@ -3,6 +3,7 @@ import { Button, Spinner, Tab, TabList } from "@fluentui/react-components";
 import { DismissRegular } from "@fluentui/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import type { TFunction } from "i18next";
 import { useTranslation } from "react-i18next";
 import { useProject } from "../../app/project";
 import { Cure } from "../../design/Cure";
@@ -251,7 +252,6 @@ function Facts({ title, rows }: { title: string; rows: [string, string][] }) {
 
 function Hardware({ vm, details: d }: { vm: Vm; details: VmDetails }) {
   const { t } = useTranslation();
-  const cbt = useCbt();
   const byMac = (mac: string | null) => d.addresses.filter((a) => mac !== null && a.mac === mac);
   const homeless = d.addresses.filter((a) => !d.nics.some((n) => n.mac !== null && n.mac === a.mac));
   const address = (a: (typeof d.addresses)[number]) =>
@@ -319,7 +319,7 @@ function Hardware({ vm, details: d }: { vm: Vm; details: VmDetails }) {
         title={t("inventory.more")}
         rows={[
           [t("inventory.hardware"), d.hardware ?? t("inventory.unknown")],
-          [t("inventory.cbt"), cbt(d)],
+          [t("inventory.cbt"), cbt(d, t)],
           [t("inventory.vtpm"), t(d.vtpm ? "inventory.yes" : "inventory.no")],
           [t("inventory.encrypted"), t(d.encrypted ? "inventory.yes" : "inventory.no")],
           [t("inventory.passthrough"), String(d.passthrough)],
@@ -331,13 +331,10 @@ function Hardware({ vm, details: d }: { vm: Vm; details: VmDetails }) {
   );
 }
 
-function useCbt(): (d: VmDetails) => string {
-  const { t } = useTranslation();
-  return (d) => {
-    if (d.cbtSupported === false) return t("inventory.cbtImpossible");
-    if (d.cbtEnabled === null) return t("inventory.unknown");
-    return t(d.cbtEnabled ? "inventory.cbtOn" : "inventory.cbtOff");
-  };
+function cbt(d: VmDetails, t: TFunction): string {
+  if (d.cbtSupported === false) return t("inventory.cbtImpossible");
+  if (d.cbtEnabled === null) return t("inventory.unknown");
+  return t(d.cbtEnabled ? "inventory.cbtOn" : "inventory.cbtOff");
 }
 
 /** What is unusual about a disk, in words of the support rules. */

@@ -171,6 +171,7 @@ export function Table({ vms, busy, silent, touched, patch, chosen, onChoose }: P
                       data-index={item.index}
                       data-testid="vm-row"
                       data-name={row.name}
+                      data-power={row.powerState}
                       data-touched={touched.has(row.moref) || undefined}
                       className={s.row}
                       style={{

@@ -2,6 +2,7 @@
 import { Popover, PopoverSurface, PopoverTrigger } from "@fluentui/react-components";
 import { GaugeRegular } from "@fluentui/react-icons";
 import { useQuery } from "@tanstack/react-query";
+import type { TFunction } from "i18next";
 import { useTranslation } from "react-i18next";
 import { clock, count } from "../../design/format";
 import { useHost } from "../../host";
@@ -16,7 +17,6 @@ const KINDS: QuotaKind[] = ["reads", "writes", "deletes"];
 
 export function Quota({ project, live }: { project: string; live: boolean }) {
   const { t } = useTranslation();
-  const alarm = useAlarm();
   const host = useHost();
   const query = useQuery<QuotaView[], UiError>({
     queryKey: ["quota", project],
@@ -28,7 +28,7 @@ export function Quota({ project, live }: { project: string; live: boolean }) {
   const quotas = query.data ?? [];
   const summary = live ? summarize(quotas) : null;
   if (!summary) return null;
-  const loud = summary.state === "plenty" ? "" : alarm(summary);
+  const loud = summary.state === "plenty" ? "" : alarm(t, summary);
   const left = KINDS.filter((kind) => summary.kinds.has(kind)).map((kind) =>
     t(`quota.left.${kind}`, { n: count(summary.kinds.get(kind)?.remaining ?? 0) }),
   );
@@ -60,12 +60,10 @@ export function Quota({ project, live }: { project: string; live: boolean }) {
   );
 }
 
-function useAlarm(): (summary: QuotaSummary) => string {
-  const { t } = useTranslation();
-  return ({ state, scarcest: { kind, closedUntil, remaining } }) =>
-    state === "paused" && closedUntil
-      ? t("quota.paused", { at: clock(closedUntil) })
-      : t(`quota.low.${kind}`, { n: count(remaining) });
+function alarm(t: TFunction, { state, scarcest }: QuotaSummary): string {
+  const { kind, closedUntil } = scarcest;
+  if (state === "paused" && closedUntil) return t("quota.paused", { at: clock(closedUntil) });
+  return t(`quota.low.${kind}`, { n: count(scarcest.remaining) });
 }
 
 function Details({ quotas, waiting }: { quotas: QuotaView[]; waiting: number }) {

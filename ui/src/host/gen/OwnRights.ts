@@ -4,7 +4,7 @@ import type { Address } from "./Address";
 /**
  * What Rehost's own account needs for one task on one object.
  */
-export type OwnRights = { step: number, task: Address, title: string, 
+export type OwnRights = { step: number, stepTitle: string, task: Address, title: string, 
 /**
  * `datacenter contoso-datacenter`
  */

@@ -32,6 +32,14 @@ principal: string, principalKnown: boolean,
  */
 method: string, source: string, roles: Array<RoleView>, 
 /**
+ * What making and granting them would change, in words; empty: nothing is left to do.
+ */
+changes: Array<string>, 
+/**
+ * What stays undone, why, and who changes that.
+ */
+obstacles: Array<string>, 
+/**
  * Makes the roles and grants them.
  */
 rolesScript: Script, 

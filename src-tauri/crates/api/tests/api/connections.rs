@@ -108,13 +108,69 @@ async fn an_unknown_certificate_is_shown_and_trusted_and_a_changed_one_is_told_a
         .unwrap();
     let test = b.test("vcenter").await;
     assert!(!test.ok);
-    assert_eq!(test.certificate.unwrap().changed_from, Some(other));
+    let before = test.certificate.unwrap().changed_from.unwrap();
+    assert_eq!(
+        (before.sha256, before.issuer.as_str()),
+        (other, ""),
+        "nothing else was known of it"
+    );
     let error = b
         .desk
         .call::<ConnectionsView>("certificate_trust", json!({ "project": b.project, "sha256": "AB:CD" }))
         .await
         .unwrap_err();
     assert_eq!(error.code, ErrorCode::Invalid);
+}
+
+/// As if the address had come to mean another server: by its name, by a proxy, or by somebody in between.
+fn readdressed(project: &str, url: &str) {
+    let file = engine::ProjectFile::open(std::path::Path::new(project)).unwrap();
+    let mut changed = file.project().unwrap();
+    changed.connections.vcenter.url = url.into();
+    file.save_project(&changed).unwrap();
+}
+
+#[tokio::test]
+async fn a_changed_certificate_is_shown_beside_the_one_before_and_another_server_is_unknown() {
+    let mut b = Bench::new().await;
+    let a = b.lab.addresses();
+    b.save("vcenter", json!(a.vcenter_password)).await.unwrap();
+    assert!(b.test("vcenter").await.ok);
+    // Another address is another server.
+    let other = Bench::new().await;
+    let before = a.vcenter_thumbprint;
+    b.connections.vcenter.url = other.lab.addresses().vcenter;
+    let unknown = b.save("vcenter", json!(null)).await.unwrap();
+    assert_eq!(
+        unknown.connections.vcenter.thumbprint, "",
+        "what was trusted of another server is no pin here"
+    );
+    let shown = b.test("vcenter").await.certificate.unwrap();
+    assert!(shown.changed_from.is_none() && shown.sha256 != before);
+
+    // Trusted, and then it changes.
+    b.desk
+        .call::<ConnectionsView>(
+            "certificate_trust",
+            json!({ "project": b.project, "sha256": shown.sha256 }),
+        )
+        .await
+        .unwrap();
+    let third = Bench::new().await;
+    b.desk
+        .call::<()>("project_close", json!({ "project": b.project }))
+        .await
+        .unwrap();
+    readdressed(&b.project, &third.lab.addresses().vcenter);
+    b.desk
+        .call::<ProjectView>("project_open", json!({ "path": b.project }))
+        .await
+        .unwrap();
+    let changed = b.test("vcenter").await.certificate.unwrap();
+    let before = changed.changed_from.unwrap();
+    assert_eq!((&before.sha256, &before.sha1), (&shown.sha256, &shown.sha1));
+    assert_eq!((&before.issuer, &before.not_after), (&shown.issuer, &shown.not_after));
+    assert_eq!(changed.sha256, third.lab.addresses().vcenter_thumbprint);
 }
 
 #[tokio::test]

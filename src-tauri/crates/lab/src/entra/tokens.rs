@@ -106,6 +106,14 @@ pub(super) fn access(
     (sign(&world.cloud.token_key, &claims), seconds, now + seconds)
 }
 
+impl World {
+    /// An access token of the scenario's own application, for tests.
+    pub fn token_for(&mut self, resource: &str) -> String {
+        let (tenant, client) = (self.cloud.tenant.clone(), self.cloud.client.clone());
+        access(self, &tenant, &client, resource, &Holder::Application, &json!({})).0
+    }
+}
+
 fn seconds_of(value: &Value) -> Option<i64> {
     value.as_str()?.parse().ok()
 }
@@ -185,6 +193,27 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn claims(token: &str) -> Option<Value> {
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     serde_json::from_slice(&claims).ok()
+}
+
+/// Who signs in to a database with a token; the reason when it is not valid there.
+pub(crate) fn database_caller(world: &World, token: &str) -> Result<String, &'static str> {
+    let signed = token.rsplit_once('.');
+    let claims = signed
+        .filter(|(text, signature)| mac(&world.cloud.token_key, text) == *signature)
+        .and_then(|_| claims(token))
+        .ok_or(" The token is invalid.")?;
+    let audience = claims["aud"].as_str().unwrap_or_default().trim_end_matches('/');
+    if audience != "https://database.windows.net" {
+        return Err(" The token was obtained for another audience.");
+    }
+    if claims["exp"]
+        .as_i64()
+        .is_none_or(|exp| exp <= world.token_now().as_second())
+    {
+        return Err(" Token is expired.");
+    }
+    let name = claims["upn"].as_str().or(claims["appid"].as_str());
+    Ok(name.unwrap_or_default().to_owned())
 }
 
 /// Who sends a request whose token was checked. While the diary is repeated, nobody signs in: it is the scenario's own.

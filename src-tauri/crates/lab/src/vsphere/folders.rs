@@ -36,12 +36,7 @@ impl Context<'_> {
 
     /// What machines may be in: the folder that a datacenter has for them, and all in it.
     fn holds_machines(&self, moref: &str) -> bool {
-        let folder = self.w.onprem.entity(moref).filter(|e| e.kind == "Folder");
-        folder.is_some_and(|e| match e.parent.as_deref().and_then(|p| self.w.onprem.entity(p)) {
-            Some(parent) if parent.kind == "Datacenter" => e.name == "vm",
-            Some(parent) => self.holds_machines(&parent.moref),
-            None => false,
-        })
+        objects::below_datacenter(self.w, moref) == Some("vm")
     }
 
     fn free_child_name(&self, request: &Element, argument: &str, of: &str, beside: bool) -> Result<String, Fault> {

@@ -1,7 +1,7 @@
 //! What stands in the datacenter, as managed objects with their properties.
 
 use super::{
-    Open, View, access, devices, events, guest, updates,
+    Open, View, access, devices, events, guest, imports, updates,
     wire::{Fault, Val, data, reference},
 };
 use crate::{
@@ -24,6 +24,7 @@ const SERVICES: &[(&str, &str)] = &[
     guest::MANAGERS[1],
     guest::MANAGERS[2],
     guest::MANAGERS[3],
+    ("OvfManager", "OvfManager"),
 ];
 
 /// Optional properties that exist though they may be unset here; everything else unknown is an `InvalidProperty`.
@@ -41,7 +42,6 @@ const OPTIONAL: &[(&str, &[&str])] = &[
             "layoutEx",
             "resourceConfig",
             "storage",
-            "recentTask",
             "permission",
             "effectiveRole",
             "configIssue",
@@ -59,7 +59,6 @@ const OPTIONAL: &[(&str, &[&str])] = &[
             "customValue",
             "permission",
             "effectiveRole",
-            "recentTask",
         ],
     ),
     (
@@ -69,27 +68,20 @@ const OPTIONAL: &[(&str, &[&str])] = &[
             "tag",
             "permission",
             "effectiveRole",
-            "recentTask",
             "parent",
             "namespace",
         ],
     ),
     (
         "Datacenter",
-        &[
-            "customValue",
-            "tag",
-            "permission",
-            "effectiveRole",
-            "recentTask",
-            "configuration",
-        ],
+        &["customValue", "tag", "permission", "effectiveRole", "configuration"],
     ),
     (
         "SessionManager",
         &["currentSession", "sessionList", "message", "defaultLocale"],
     ),
     ("ContainerView", &["view"]),
+    ("HttpNfcLease", &["error", "info", "mode", "capabilities"]),
     ("EventManager", &["description", "latestEvent"]),
     (
         "GuestOperationsManager",
@@ -147,6 +139,7 @@ pub(super) fn exists(w: &World, open: &Open, session: Option<&str>, object: &(St
         "VirtualMachine" => w.onprem.vm(moref).is_some(),
         "VirtualMachineSnapshot" => w.onprem.snapshot(moref).is_some(),
         "Task" => w.onprem.tasks.iter().any(|t| t.moref == moref && t.is_known(w.now())),
+        "HttpNfcLease" => w.onprem.lease(moref).is_some(),
         "EventHistoryCollector" => open
             .collectors
             .get(moref)
@@ -185,6 +178,7 @@ pub(super) fn properties(w: &World, open: &Open, session: Option<&str>, object: 
                 ),
             ]
         }
+        "HttpNfcLease" => imports::properties(w, moref)?,
         "EventHistoryCollector" => events::collector(w, open, session, moref)?,
         "Task" => vec![("info", task_info(w, Some(moref))?)],
         "ContainerView" => {
@@ -226,11 +220,7 @@ pub(super) fn properties(w: &World, open: &Open, session: Option<&str>, object: 
                 "domainList",
                 Val::List("xsd:string", access::domains(w).into_iter().map(Val::text).collect()),
             )],
-            "TaskManager" => {
-                let known = w.onprem.tasks.iter().filter(|t| t.is_known(w.now()));
-                let tasks = known.map(|t| ("Task".to_owned(), t.moref.clone()));
-                vec![("recentTask", Val::refs(tasks)), ("maxCollector", Val::int(32))]
-            }
+            "TaskManager" => vec![("recentTask", recent_tasks(w, None)), ("maxCollector", Val::int(32))],
             "EventManager" => vec![("maxCollector", Val::int(events::MAX_COLLECTORS as i64))],
             "GuestOperationsManager" => guest::manager(),
             "PropertyCollector" => vec![("filter", updates::filters(open, session, moref))],
@@ -249,6 +239,16 @@ pub(super) fn properties(w: &World, open: &Open, session: Option<&str>, object: 
         ),
     };
     Some(Val::Data(kind.to_owned(), fields))
+}
+
+/// The datacenter's own folder (`vm`, `host`, `datastore`, `network`) that a folder is or is in; none above a datacenter.
+pub(super) fn below_datacenter<'w>(w: &'w World, moref: &str) -> Option<&'w str> {
+    let folder = w.onprem.entity(moref).filter(|e| e.kind == "Folder")?;
+    let parent = w.onprem.entity(folder.parent.as_deref()?)?;
+    match parent.kind {
+        "Datacenter" => Some(&folder.name),
+        _ => below_datacenter(w, &parent.moref),
+    }
 }
 
 pub(super) fn service_content(w: &World) -> Val {
@@ -292,6 +292,7 @@ pub(super) fn service_content(w: &World) -> Val {
             ("sessionManager", service("SessionManager")),
             ("authorizationManager", service("AuthorizationManager")),
             ("eventManager", service("EventManager")),
+            ("ovfManager", service("OvfManager")),
             ("taskManager", service("TaskManager")),
             ("searchIndex", service("SearchIndex")),
             ("guestOperationsManager", service("GuestOperationsManager")),
@@ -355,6 +356,13 @@ fn named_folder(w: &World, name: &str) -> (String, String) {
         .unwrap_or_default()
 }
 
+/// Tasks that vCenter still knows: of one object, or all.
+fn recent_tasks(w: &World, of: Option<&str>) -> Val {
+    let known = w.onprem.tasks.iter().filter(|t| t.is_known(w.now()));
+    let fitting = known.filter(|t| of.is_none_or(|moref| t.entity.1 == moref));
+    Val::refs(fitting.map(|t| ("Task".to_owned(), t.moref.clone())))
+}
+
 fn machines(w: &World) -> impl Iterator<Item = (String, String)> {
     w.onprem
         .vms
@@ -394,6 +402,13 @@ fn inside(w: &World, view: &View) -> Vec<(String, String)> {
     all
 }
 
+/// Of the datastore.
+const CAPACITY: i64 = 4 << 40;
+
+pub(super) fn free_space(w: &World) -> i64 {
+    CAPACITY - w.onprem.vms.iter().map(|v| v.committed_bytes).sum::<i64>()
+}
+
 /// Of each host.
 const CORES: i32 = 24;
 const MEMORY: i64 = 256 << 30;
@@ -403,13 +418,14 @@ fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
     let mut fields = vec![
         ("name", Val::text(encoded(&e.name))),
         ("overallStatus", Val::of("ManagedEntityStatus", "green")),
+        ("recentTask", recent_tasks(w, Some(&e.moref))),
     ];
     if let Some(parent) = e.parent.as_deref().and_then(|p| w.onprem.entity(p)) {
         fields.push(("parent", reference(parent.kind, &parent.moref)));
     }
     fields.extend(match e.kind {
         "Folder" => {
-            let types: &[&str] = match e.name.as_str() {
+            let types: &[&str] = match below_datacenter(w, &e.moref).unwrap_or_default() {
                 "vm" => &["Folder", "VirtualMachine", "VirtualApp"],
                 "host" => &["Folder", "ComputeResource"],
                 "datastore" => &["Folder", "Datastore", "StoragePod"],
@@ -555,7 +571,6 @@ fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
             ("vm", Val::refs(machines(w))),
         ],
         "Datastore" => {
-            let (capacity, used) = (4 << 40, w.onprem.vms.iter().map(|v| v.committed_bytes).sum::<i64>());
             vec![
                 ("vm", Val::refs(machines(w))),
                 (
@@ -566,8 +581,8 @@ fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
                             ("datastore", reference(e.kind, &e.moref)),
                             ("name", Val::text(e.name.as_str())),
                             ("url", Val::text("ds:///vmfs/volumes/contoso-ds1/")),
-                            ("capacity", Val::long(capacity)),
-                            ("freeSpace", Val::long(capacity - used)),
+                            ("capacity", Val::long(CAPACITY)),
+                            ("freeSpace", Val::long(free_space(w))),
                             ("accessible", Val::flag(true)),
                             ("multipleHostAccess", Val::flag(false)),
                             ("type", Val::text("VMFS")),
@@ -730,6 +745,7 @@ fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
             ("instanceUuid", Val::text(v.instance_uuid.to_string())),
             ("guestId", Val::text(v.guest_id.as_str())),
             ("guestFullName", Val::text(v.guest_full_name.as_str())),
+            ("annotation", Val::text(v.annotation.as_str())),
         ],
     );
     let whole: i64 = v.disks.iter().map(|d| d.bytes).sum();
@@ -817,6 +833,7 @@ fn machine(w: &World, v: &LabVm) -> Vec<(&'static str, Val)> {
         ("config", config),
         ("runtime", runtime),
         ("guest", Val::Data("GuestInfo".into(), guest)),
+        ("recentTask", recent_tasks(w, Some(&v.moref))),
         ("summary", summary),
         ("datastore", Val::refs([datastore])),
         ("network", Val::refs(devices::networks(w, v))),

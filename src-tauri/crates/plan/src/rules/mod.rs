@@ -1,11 +1,13 @@
 //! Rule packs: facts about Azure, Site Recovery and vSphere that age. Each has a date and a source, and a plan says by
 //! which pack it was judged. `tutorial-2018` judges a design as the 2018 tutorial would, for comparison; it never runs.
 //!
-//! [`design`] judges what shall stand in Azure, [`vm`] one machine by the rules of `table.rs`, [`guests`] and [`sizes`].
+//! [`design`] judges what shall stand in Azure, [`vm`] one machine by the rules of `table.rs`, [`guests`] and [`sizes`], [`sql`] a
+//! SQL Server and its databases.
 
 pub mod design;
 pub mod guests;
 pub mod sizes;
+pub mod sql;
 mod table;
 pub mod vm;
 

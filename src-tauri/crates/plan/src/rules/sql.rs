@@ -1,0 +1,554 @@
+//! Rules for a SQL Server and its databases: everything that Database Migration Service and Log Replay Service refuse late, found
+//! from facts before the start. A rule speaks only where the answer is known.
+
+use super::{Pack, vm::Source};
+use crate::{
+    design::{BackupSource, DatabaseMethod},
+    sql::{SqlDatabase, SqlInstance, SqlLogin, SqlUnreadReason},
+    task::{
+        Finding,
+        Severity::{self, Blocking, Information, Warning},
+    },
+};
+
+/// The managed instance as far as it is known; what isn't is none.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SqlTarget {
+    pub business_critical: bool,
+    /// Bytes that its databases may have together, and that they have by now.
+    pub storage: Option<u64>,
+    pub used: u64,
+    /// Names of its databases.
+    pub databases: Option<Vec<String>>,
+    /// Thumbprints of the certificates in it, upper-case hex.
+    pub certificates: Option<Vec<String>>,
+    /// `sp_configure 'contained database authentication'`.
+    pub contained: Option<bool>,
+    /// The newest major version whose backups it takes, by its update policy: 16 for *SQL Server 2022*, 17 for *SQL Server
+    /// 2025* and *Always-up-to-date*.
+    pub newest: Option<u32>,
+}
+
+impl SqlTarget {
+    /// Learns what a look into the managed instance itself tells: names, certificates, settings, and what its databases take
+    /// of the storage.
+    pub fn learn(&mut self, instance: &SqlInstance) {
+        let own = || instance.databases.iter().filter(|d| !d.is_system());
+        self.databases = Some(own().map(|d| d.name.clone()).collect());
+        self.used = own().map(|d| d.data_bytes + d.log_bytes).sum();
+        // Who may not see a view must not think that it is empty.
+        let unread = |what: &str| instance.unread.iter().any(|u| u.what == what);
+        if !unread("master.sys.certificates") {
+            self.certificates = Some(instance.certificates.iter().map(|c| c.thumbprint.clone()).collect());
+        }
+        let setting = instance
+            .settings
+            .iter()
+            .find(|s| s.name == "contained database authentication");
+        self.contained = setting.map(|s| s.value != 0);
+    }
+}
+
+/// A backup file in the place from which the service reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlFile {
+    pub path: String,
+    /// As the file's header says.
+    pub database: String,
+}
+
+/// What was tried from the computer that will do it, or read from the place; what wasn't is none.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SqlWay {
+    pub backups: BackupSource,
+    /// Existing backups are moved, in place of those that Rehost would make.
+    pub existing: bool,
+    pub files: Option<Vec<SqlFile>>,
+    /// Permissions of the SAS, `rl`.
+    pub sas: Option<String>,
+    /// Why the storage account's firewall would refuse the managed instance or the service, in words; empty = it would not.
+    pub firewall: Option<String>,
+    pub share_reachable: Option<bool>,
+    pub share_writable: Option<bool>,
+    pub port_445: Option<bool>,
+    pub port_1433: Option<bool>,
+    /// TCP/IP is on; false = SQL Browser knows the instance, and says no port.
+    pub tcp: Option<bool>,
+}
+
+/// What is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct SqlCase<'a> {
+    pub instance: &'a SqlInstance,
+    pub target: &'a SqlTarget,
+    pub way: &'a SqlWay,
+    pub method: DatabaseMethod,
+    /// Databases that are moved, with the names that they get.
+    pub databases: &'a [(&'a SqlDatabase, &'a str)],
+}
+
+/// One rule. `{db}` is the database, `{q}` its name quoted for T-SQL, `{found}` what the judge found.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    pub id: &'static str,
+    pub severity: Severity,
+    pub title: &'static str,
+    pub cause: &'static str,
+    /// Who can cure it.
+    pub who: &'static str,
+    /// The statement or command, or where to click.
+    pub command: &'static str,
+    pub source: Source,
+    pub judge: Judge,
+}
+
+/// What it found, in words; none where all is well or nothing is known.
+#[derive(Debug, Clone, Copy)]
+pub enum Judge {
+    Instance(fn(&SqlCase) -> Option<String>),
+    /// With the name that the database gets.
+    Database(fn(&SqlCase, &SqlDatabase, &str) -> Option<String>),
+}
+
+const DBA: &str = "database administrator of the source";
+const MI_ADMIN: &str = "administrator of the managed instance";
+const AZURE_ADMIN: &str = "Azure administrator of the storage account";
+const NETWORK_ADMIN: &str = "network administrator";
+const WINDOWS_ADMIN: &str = "Windows administrator of the SQL Server";
+const SHARE_ADMIN: &str = "administrator of the file server";
+
+const DMS_ISSUES: Source = Source {
+    page: "learn.microsoft.com: Known issues, limitations and troubleshooting of Azure SQL migration (DMS)",
+    date: "2023-04-21",
+};
+const LRS: Source = Source {
+    page: "learn.microsoft.com: Migrate databases with Log Replay Service; error codes of Microsoft's specification Microsoft.Sql 2025-01-01",
+    date: "2026-11",
+};
+const DIFFERENCES: Source = Source {
+    page: "learn.microsoft.com: T-SQL differences between SQL Server and Azure SQL Managed Instance (unverified: of memory)",
+    date: "2026-11",
+};
+const LIMITS: Source = Source {
+    page: "learn.microsoft.com: Resource limits of Azure SQL Managed Instance (unverified: of memory)",
+    date: "2026-11",
+};
+const MEMORY: Source = Source {
+    page: "github.com/microsoft/azuredatastudio/issues/17332",
+    date: "2026-11",
+};
+const OURS: Source = Source {
+    page: "Rehost's own caution",
+    date: "2026-11",
+};
+
+/// How many databases one managed instance takes.
+const DATABASES: usize = 100;
+
+fn said(yes: bool) -> Option<String> {
+    yes.then(String::new)
+}
+
+fn list<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Option<String> {
+    const SHOWN: usize = 10;
+    let all: Vec<String> = names.into_iter().map(|n| n.as_ref().to_owned()).collect();
+    let more = all.len().saturating_sub(SHOWN);
+    let shown = all[..all.len() - more].join(", ");
+    match (all.is_empty(), more) {
+        (true, _) => None,
+        (_, 0) => Some(shown),
+        _ => Some(format!("{shown} and {more} more")),
+    }
+}
+
+fn is_dms(case: &SqlCase) -> bool {
+    case.method != DatabaseMethod::LogReplay
+}
+
+fn by_share(case: &SqlCase) -> bool {
+    is_dms(case) && case.way.backups == BackupSource::Share
+}
+
+fn folder(path: &str) -> &str {
+    path.rsplit_once(['/', '\\']).map_or("", |(folder, _)| folder)
+}
+
+fn gib(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
+}
+
+/// Every rule: those of the way first, then of the instance, then of one database.
+#[rustfmt::skip]
+pub const RULES: &[Rule] = &[
+    // ---- the way
+    Rule {
+        id: "sql-tcp", severity: Blocking,
+        title: "The instance does not listen on TCP/IP",
+        cause: "SQL Browser knows the instance, and names no port: Express and Developer are installed so.",
+        who: WINDOWS_ADMIN,
+        command: "SQL Server Configuration Manager > SQL Server Network Configuration > Protocols > TCP/IP > Enable; then restart the service: Restart-Service 'MSSQL$SQLEXPRESS'",
+        source: DMS_ISSUES,
+        judge: Judge::Instance(|c| said(c.way.tcp == Some(false))),
+    },
+    Rule {
+        id: "sql-port-1433", severity: Blocking,
+        title: "The integration runtime does not reach SQL Server",
+        cause: "Its TCP port, 1433 by default, is closed between the two computers. The service would report 2012 TestConnectionFailed after the start.",
+        who: NETWORK_ADMIN,
+        command: "New-NetFirewallRule -DisplayName 'SQL Server' -Direction Inbound -Protocol TCP -LocalPort 1433 -Action Allow",
+        source: DMS_ISSUES,
+        judge: Judge::Instance(|c| said(is_dms(c) && c.way.port_1433 == Some(false))),
+    },
+    Rule {
+        id: "sql-port-445", severity: Blocking,
+        title: "The integration runtime does not reach the file server",
+        cause: "TCP port 445 is closed between the two computers. The service would report 2049 FileShareTestConnectionFailed after the start.",
+        who: NETWORK_ADMIN,
+        command: "New-NetFirewallRule -DisplayName 'SMB' -Direction Inbound -Protocol TCP -LocalPort 445 -Action Allow",
+        source: DMS_ISSUES,
+        judge: Judge::Instance(|c| said(by_share(c) && c.way.port_445 == Some(false))),
+    },
+    Rule {
+        id: "sql-share", severity: Blocking,
+        title: "The share for the backups can't be opened",
+        cause: "Name, user or password is wrong, or the share is gone. The service would report 2049 FileShareTestConnectionFailed after the start.",
+        who: SHARE_ADMIN,
+        command: "On the integration runtime's computer: net use \\\\SERVER\\share /user:DOMAIN\\user",
+        source: DMS_ISSUES,
+        judge: Judge::Instance(|c| said(by_share(c) && c.way.share_reachable == Some(false) && c.way.port_445 != Some(false))),
+    },
+    Rule {
+        id: "sql-share-write", severity: Blocking,
+        title: "SQL Server can't write to the share",
+        cause: "Its service account lacks the right: backups would end with error 3201, operating system error 5.",
+        who: SHARE_ADMIN,
+        command: "Grant-SmbShareAccess -Name share -AccountName 'DOMAIN\\SQLVM$' -AccessRight Change; and the same right on the folder (icacls)",
+        source: DMS_ISSUES,
+        judge: Judge::Instance(|c| said(by_share(c) && c.way.share_writable == Some(false) && c.way.share_reachable != Some(false))),
+    },
+    Rule {
+        id: "sql-firewall", severity: Blocking,
+        title: "The storage account's firewall refuses the restore",
+        cause: "{found}. The restore would fail with 2009 MigrationRestoreFailed or BlobStorageFailure.",
+        who: AZURE_ADMIN,
+        command: "az storage account network-rule add --account-name ACCOUNT --vnet-name VNET --subnet SUBNET (the managed instance's subnet, with the service endpoint Microsoft.Storage)",
+        source: DMS_ISSUES,
+        judge: Judge::Instance(|c| c.way.firewall.clone().filter(|f| !f.is_empty())),
+    },
+    Rule {
+        id: "sql-sas", severity: Blocking,
+        title: "The SAS has other permissions than read and list",
+        cause: "It has {found}; Log Replay Service takes exactly rl, no more and no less.",
+        who: AZURE_ADMIN,
+        command: "az storage container generate-sas --account-name ACCOUNT --name CONTAINER --permissions rl --expiry DATE --https-only --auth-mode key",
+        source: LRS,
+        judge: Judge::Instance(|c| {
+            let sas = c.way.sas.as_ref().filter(|_| !is_dms(c))?;
+            let mut letters: Vec<char> = sas.chars().collect();
+            letters.sort_unstable();
+            (letters != ['l', 'r']).then(|| if sas.is_empty() { "none".into() } else { sas.clone() })
+        }),
+    },
+    Rule {
+        id: "sql-folder", severity: Blocking,
+        title: "Backups of several databases lie in one folder",
+        cause: "{found}. The services read everything in a folder as one database's chain, and would end with BackupsFromMultipleDatabasesDetected.",
+        who: DBA,
+        command: "Move each database's backups to a folder of its own, without folders in it.",
+        source: DMS_ISSUES,
+        judge: Judge::Instance(|c| {
+            let files = c.way.files.as_deref()?;
+            files.iter().find_map(|f| {
+                let here = files.iter().filter(|o| folder(&o.path) == folder(&f.path));
+                let other = here.into_iter().find(|o| !o.database.eq_ignore_ascii_case(&f.database))?;
+                Some(format!("{} is of {}, {} of {}", f.path, f.database, other.path, other.database))
+            })
+        }),
+    },
+    // ---- the instance
+    Rule {
+        id: "sql-newer", severity: Blocking,
+        title: "SQL Server is newer than the managed instance takes",
+        cause: "{found}; the restore would end with error 3169.",
+        who: MI_ADMIN,
+        command: "Choose the update policy Always-up-to-date or the one of the source's version when the managed instance is made (it can't be changed back), or another target.",
+        source: DMS_ISSUES,
+        judge: Judge::Instance(|c| {
+            let (have, newest) = (c.instance.major(), c.target.newest?);
+            (have > newest).then(|| format!("It has version {}, and the newest that is taken is {newest}", c.instance.version))
+        }),
+    },
+    Rule {
+        id: "sql-older", severity: Blocking,
+        title: "SQL Server is too old",
+        cause: "It has version {found}; both services take 2008 (10.0) and later.",
+        who: DBA,
+        command: "Restore the databases on a newer SQL Server first, and move them from there.",
+        source: DMS_ISSUES,
+        judge: Judge::Instance(|c| (1..10).contains(&c.instance.major()).then(|| c.instance.version.clone())),
+    },
+    Rule {
+        id: "sql-to-url", severity: Information,
+        title: "This version can't back up to a container with a SAS",
+        cause: "It has version {found}; BACKUP TO URL with a SAS came with 2016. Rehost backs up to a share and uploads the files.",
+        who: DBA,
+        command: "Name a share in Design that the service account of SQL Server can write to.",
+        source: LRS,
+        judge: Judge::Instance(|c| (10..13).contains(&c.instance.major()).then(|| c.instance.version.clone())),
+    },
+    Rule {
+        id: "sql-sysadmin", severity: Blocking,
+        title: "The login is not a member of sysadmin",
+        cause: "{found} can't back up every database, read the logins or see all of these facts.",
+        who: DBA,
+        command: "ALTER SERVER ROLE sysadmin ADD MEMBER [login]; on 2008 and 2008 R2: EXEC sp_addsrvrolemember 'login', 'sysadmin'",
+        source: OURS,
+        judge: Judge::Instance(|c| (c.instance.sysadmin == Some(false)).then(|| c.instance.login.clone())),
+    },
+    Rule {
+        id: "sql-storage", severity: Blocking,
+        title: "The managed instance has too little storage",
+        cause: "{found}. The restore would end with ManagedInstanceStorageLimitHit.",
+        who: MI_ADMIN,
+        command: "az sql mi update --resource-group GROUP --name INSTANCE --storage SIZE (GiB, in steps of 32)",
+        source: DMS_ISSUES,
+        judge: Judge::Instance(|c| {
+            let room = c.target.storage?.saturating_sub(c.target.used);
+            let needed: u64 = c.databases.iter().map(|(d, _)| d.data_bytes + d.log_bytes).sum();
+            (needed > room).then(|| format!("The databases need {}, and {} are free", gib(needed), gib(room)))
+        }),
+    },
+    Rule {
+        id: "sql-count", severity: Blocking,
+        title: "The managed instance would have too many databases",
+        cause: "{found}. The restore would end with DatabaseNumberLimitReached.",
+        who: MI_ADMIN,
+        command: "Spread the databases over several managed instances.",
+        source: LIMITS,
+        judge: Judge::Instance(|c| {
+            let all = c.target.databases.as_ref()?.len() + c.databases.len();
+            (all > DATABASES).then(|| format!("With these it would have {all}, and {DATABASES} are the limit"))
+        }),
+    },
+    Rule {
+        id: "sql-windows-logins", severity: Warning,
+        title: "Windows accounts can't sign in to the managed instance as they are",
+        cause: "{found}. Applications that sign in as these fail after the move.",
+        who: MI_ADMIN,
+        command: "Synchronise the accounts to Entra and make logins for them: CREATE LOGIN [user@domain] FROM EXTERNAL PROVIDER; or use Windows authentication for Entra principals (Kerberos); or give the application a SQL login.",
+        source: Source { page: "github.com/MicrosoftDocs/azure-docs/issues/88465", date: "2026-11" },
+        judge: Judge::Instance(|c| {
+            let own = |l: &&SqlLogin| l.is_windows() && !l.disabled && !l.name.starts_with("NT ") && !l.name.starts_with("BUILTIN");
+            list(c.instance.logins.iter().filter(own).map(|l| &l.name))
+        }),
+    },
+    Rule {
+        id: "sql-jobs", severity: Information,
+        title: "Agent jobs are not moved by the service",
+        cause: "{found}. Rehost writes them as a script, to be run after the move by choice; steps of CmdExec, PowerShell and SSIS must be looked at by hand.",
+        who: DBA, command: "SELECT name FROM msdb.dbo.sysjobs", source: DMS_ISSUES,
+        judge: Judge::Instance(|c| list(c.instance.jobs.iter().map(|j| &j.name))),
+    },
+    Rule {
+        id: "sql-linked", severity: Warning,
+        title: "Linked servers are not moved by the service",
+        cause: "{found}. The managed instance must reach each of them by TCP, and only SQL Server and Azure SQL can be linked from it.",
+        who: DBA, command: "SELECT name, product, data_source FROM sys.servers WHERE is_linked = 1", source: DIFFERENCES,
+        judge: Judge::Instance(|c| list(c.instance.linked_servers.iter().map(|s| &s.name))),
+    },
+    Rule {
+        id: "sql-credentials", severity: Information,
+        title: "Credentials are not moved by the service",
+        cause: "{found}. SQL Server gives their secrets to nobody: they must be typed again.",
+        who: DBA, command: "SELECT name, credential_identity FROM sys.credentials", source: DMS_ISSUES,
+        judge: Judge::Instance(|c| list(&c.instance.credentials)),
+    },
+    Rule {
+        id: "sql-denied", severity: Warning,
+        title: "The login may not see everything",
+        cause: "{found}. What is not seen can fail late.",
+        who: DBA, command: "GRANT VIEW SERVER STATE TO [login]; GRANT VIEW ANY DEFINITION TO [login]; or membership in sysadmin", source: OURS,
+        judge: Judge::Instance(|c| list(c.instance.unread.iter().filter(|u| u.reason != SqlUnreadReason::Version).map(|u| match u.database.as_str() {
+            "" => u.what.clone(),
+            database => format!("{} in {database}", u.what),
+        }))),
+    },
+    Rule {
+        id: "sql-version-unread", severity: Information,
+        title: "This version of SQL Server does not know all that was asked",
+        cause: "{found}. What came with later versions can't be in use here.",
+        who: DBA, command: "SELECT @@VERSION", source: Source { page: "github.com/microsoft/azuredatastudio/issues/21360", date: "2026-11" },
+        judge: Judge::Instance(|c| list(c.instance.unread.iter().filter(|u| u.reason == SqlUnreadReason::Version && u.database.is_empty()).map(|u| &u.what))),
+    },
+    // ---- one database
+    Rule {
+        id: "sql-state", severity: Blocking,
+        title: "{db} is not online",
+        cause: "Its state is {found}: it can't be backed up.",
+        who: DBA, command: "ALTER DATABASE {q} SET ONLINE; or RESTORE DATABASE {q} WITH RECOVERY when its restore is over", source: OURS,
+        judge: Judge::Database(|_, d, _| (d.state != "ONLINE").then(|| d.state.clone())),
+    },
+    Rule {
+        id: "sql-name", severity: Blocking,
+        title: "The name for {db} is taken",
+        cause: "The managed instance has a database {found}, and neither service overwrites one (ManagedDatabaseNameInUse).",
+        who: MI_ADMIN, command: "Choose another target name in Design, or remove the database there if it is left from an attempt.", source: LRS,
+        judge: Judge::Database(|c, _, name| {
+            let there = c.target.databases.as_deref()?;
+            there.iter().find(|t| t.eq_ignore_ascii_case(name)).cloned()
+        }),
+    },
+    Rule {
+        id: "sql-memory-optimised", severity: Blocking,
+        title: "{db} has memory-optimised tables, which General Purpose can't hold",
+        cause: "It has a memory-optimised file group. The restore would end with an internal error, again and again.",
+        who: "whoever designs the target",
+        command: "Choose Business Critical in Design. A file group of this kind can't be removed from a database: SELECT name FROM {q}.sys.filegroups WHERE type = 'FX'",
+        source: MEMORY,
+        judge: Judge::Database(|c, d, _| said(!c.target.business_critical && d.details.as_ref()?.memory_optimised)),
+    },
+    Rule {
+        id: "sql-filestream", severity: Blocking,
+        title: "{db} uses FILESTREAM, which no managed instance has",
+        cause: "It has a file group of that kind (FileTable included): the backup can't be restored.",
+        who: DBA,
+        command: "Move the data into varbinary(max) columns or blobs, then remove the file group: ALTER DATABASE {q} REMOVE FILEGROUP …; or move the database to SQL Server on an Azure VM.",
+        source: DIFFERENCES,
+        judge: Judge::Database(|_, d, _| said(d.details.as_ref()?.filestream)),
+    },
+    Rule {
+        id: "sql-contained", severity: Blocking,
+        title: "{db} is contained, and the managed instance does not allow it",
+        cause: "The restore would end with error 12824.",
+        who: MI_ADMIN, command: "EXEC sp_configure 'contained database authentication', 1; RECONFIGURE", source: DMS_ISSUES,
+        judge: Judge::Database(|c, d, _| said(d.contained == Some(true) && c.target.contained == Some(false))),
+    },
+    Rule {
+        id: "sql-tde", severity: Blocking,
+        title: "{db} is encrypted by a certificate that the managed instance does not have",
+        cause: "{found}. The restore would end with MissingThumbprint or error 33111.",
+        who: DBA,
+        command: "BACKUP CERTIFICATE … TO FILE = '…' WITH PRIVATE KEY (FILE = '…', ENCRYPTION BY PASSWORD = '…'); make a .pfx of it; then Add-AzSqlManagedInstanceTransparentDataEncryptionCertificate",
+        source: DMS_ISSUES,
+        judge: Judge::Database(|c, d, _| {
+            let (thumbprint, there) = (d.certificate.as_ref()?, c.target.certificates.as_ref()?);
+            let missing = !there.iter().any(|t| t.eq_ignore_ascii_case(thumbprint));
+            let name = c.instance.certificates.iter().find(|k| k.thumbprint == *thumbprint);
+            missing.then(|| format!("It is {} with the thumbprint {thumbprint}", name.map_or("a key that master does not show", |n| &n.name)))
+        }),
+    },
+    Rule {
+        id: "sql-tde-backup", severity: Warning,
+        title: "The certificate that encrypts {db} was never backed up",
+        cause: "The private key of {found} exists on this server alone: if it is lost, so is the database.",
+        who: DBA, command: "BACKUP CERTIFICATE … TO FILE = '…' WITH PRIVATE KEY (FILE = '…', ENCRYPTION BY PASSWORD = '…')", source: OURS,
+        judge: Judge::Database(|c, d, _| {
+            let thumbprint = d.certificate.as_ref()?;
+            let key = c.instance.certificates.iter().find(|k| k.thumbprint == *thumbprint)?;
+            key.key_backed_up.is_none().then(|| key.name.clone())
+        }),
+    },
+    Rule {
+        id: "sql-recovery", severity: Blocking,
+        title: "{db} keeps no log to follow",
+        cause: "Its recovery model is {found}; Database Migration Service and a move with little downtime need FULL, and a full backup after the change.",
+        who: DBA, command: "ALTER DATABASE {q} SET RECOVERY FULL; BACKUP DATABASE {q} TO … WITH CHECKSUM, COMPRESSION", source: DMS_ISSUES,
+        judge: Judge::Database(|c, d, _| (is_dms(c) && d.recovery != "FULL").then(|| d.recovery.clone())),
+    },
+    Rule {
+        id: "sql-no-backup", severity: Blocking,
+        title: "{db} has no full backup to move",
+        cause: "Existing backups were chosen, and msdb remembers no full one. The restore would wait, or end with FullBackupNotFound.",
+        who: DBA, command: "BACKUP DATABASE {q} TO … WITH CHECKSUM, COMPRESSION, INIT", source: LRS,
+        judge: Judge::Database(|c, d, _| said(c.way.existing && d.backups.known && d.backups.full.is_none())),
+    },
+    Rule {
+        id: "sql-checksum", severity: Blocking,
+        title: "{db} has backups without checksum",
+        cause: "{found}. The services take only backups that were made WITH CHECKSUM (FullBackupMissingChecksum).",
+        who: DBA, command: "BACKUP DATABASE {q} TO … WITH CHECKSUM, COMPRESSION, INIT; and WITH CHECKSUM in every log backup from then on", source: DMS_ISSUES,
+        judge: Judge::Database(|c, d, _| {
+            let without = d.backups.all().filter(|b| !b.checksum);
+            list(without.map(|b| format!("the {} backup of {}", b.kind.word(), b.finished))).filter(|_| c.way.existing)
+        }),
+    },
+    Rule {
+        id: "sql-damaged", severity: Blocking,
+        title: "{db} has a damaged backup",
+        cause: "SQL Server marked {found} as damaged when it was written.",
+        who: DBA, command: "DBCC CHECKDB ({q}); then BACKUP DATABASE {q} TO … WITH CHECKSUM, COMPRESSION, INIT", source: OURS,
+        judge: Judge::Database(|_, d, _| list(d.backups.all().filter(|b| b.damaged).map(|b| format!("the {} backup of {}", b.kind.word(), b.finished)))),
+    },
+    Rule {
+        id: "sql-chain", severity: Blocking,
+        title: "The chain of {db}'s log backups is broken",
+        cause: "{found}. A log backup between is missing, or somebody else took it; the restore would end with BrokenRestorePlan or wait for ever.",
+        who: DBA, command: "Find the missing file (SELECT physical_device_name FROM msdb.dbo.backupmediafamily), or begin anew: BACKUP DATABASE {q} TO … WITH CHECKSUM, COMPRESSION, INIT", source: DMS_ISSUES,
+        judge: Judge::Database(|c, d, _| {
+            let after = d.backups.gap().filter(|_| c.way.existing)?;
+            Some(format!("The log backup of {} begins at {} and not where the one before it ends", after.finished, after.first))
+        }),
+    },
+    Rule {
+        id: "sql-orphans", severity: Warning,
+        title: "{db} has users without a login",
+        cause: "{found}. They could not sign in before, and will not after the move.",
+        who: DBA, command: "USE {q}; ALTER USER [user] WITH LOGIN = [login]; or DROP USER [user]", source: Source { page: "github.com/dataplat/dbatools/issues/5181", date: "2026-11" },
+        judge: Judge::Database(|_, d, _| {
+            let orphan = |u: &&crate::sql::SqlUser| u.login.is_none() && !u.own_password && u.kind == "SQL_USER";
+            list(d.details.as_ref()?.users.iter().filter(orphan).map(|u| &u.name))
+        }),
+    },
+    Rule {
+        id: "sql-uses", severity: Warning,
+        title: "{db} uses other databases",
+        cause: "{found}. They must be moved with it to the same managed instance, or be linked from there.",
+        who: DBA, command: "SELECT DISTINCT referenced_server_name, referenced_database_name FROM {q}.sys.sql_expression_dependencies WHERE referenced_database_name IS NOT NULL", source: DIFFERENCES,
+        judge: Judge::Database(|c, d, _| {
+            let moved = |name: &str| c.databases.iter().any(|(m, _)| m.name.eq_ignore_ascii_case(name));
+            let away = d.details.as_ref()?.uses.iter().filter(|u| u.server.is_some() || !moved(&u.database));
+            list(away.map(|u| match &u.server {
+                Some(server) => format!("{} on {server}", u.database),
+                None => u.database.clone(),
+            }))
+        }),
+    },
+];
+
+impl Pack {
+    /// Judges a SQL Server with the databases that are moved from it: first the way and the instance, then each database.
+    pub fn judge_sql(&self, case: &SqlCase) -> Vec<Finding> {
+        let finding = |rule: &Rule, about: &str, found: &str| {
+            let quoted = format!("[{}]", about.replace(']', "]]"));
+            let fill = |text: &str| {
+                text.replace("{found}", found)
+                    .replace("{q}", &quoted)
+                    .replace("{db}", about)
+            };
+            Finding {
+                rule: rule.id.into(),
+                severity: rule.severity,
+                about: about.into(),
+                title: fill(rule.title),
+                detail: fill(rule.cause),
+                who: rule.who.into(),
+                command: fill(rule.command),
+                source: format!("{} ({})", rule.source.page, rule.source.date),
+            }
+        };
+        let instance = RULES.iter().filter_map(|rule| match rule.judge {
+            Judge::Instance(judge) => Some(finding(rule, &case.instance.name, &judge(case)?)),
+            Judge::Database(_) => None,
+        });
+        let databases = case.databases.iter().flat_map(|(database, name)| {
+            RULES.iter().filter_map(|rule| match rule.judge {
+                Judge::Database(judge) => Some(finding(rule, &database.name, &judge(case, database, name)?)),
+                Judge::Instance(_) => None,
+            })
+        });
+        instance.chain(databases).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
