@@ -12,6 +12,7 @@ pub mod design;
 pub mod diagram;
 pub mod exchange;
 pub mod graph;
+pub mod guest;
 pub mod import;
 pub mod inventory;
 pub mod privileges;
@@ -24,6 +25,7 @@ pub mod task;
 pub use address::{Address, ResourceId};
 pub use design::{BackupSource, Connections, DatabaseMethod, Design, DmsDesign, Project, ReplicationMethod};
 pub use exchange::{Exchange, Trace};
+pub use guest::{GuestFacts, GuestState};
 pub use inventory::{Inventory, Vm};
 pub use privileges::{Place, Privileges, RightNeed};
 pub use task::{

@@ -9,6 +9,7 @@
 //! * the inventory (`inventory`): streamed in pages, the first as soon as it is there, never left open on the server;
 //! * changes (`watch`): told as they happen, over lost connections;
 //! * hostile answers (`xml`): no document types, no own entities, limits on depth and size;
+//! * work in guests (`guest`): scripts in, output out, files only by hosts that vCenter knows;
 //! * the record: each call goes to a [`plan::Trace`] without the password or the session.
 //!
 //! The crate knows `plan`'s nouns and nothing above; it never repeats a change, and waits by the clock that it is given
@@ -22,6 +23,7 @@ mod events;
 mod folders;
 #[cfg(test)]
 mod fuzz;
+mod guest;
 mod inventory;
 mod network;
 mod power;
@@ -39,6 +41,7 @@ pub use access::{Permission, Right, Role};
 pub use check::{Step, check_connection, lacking};
 pub use error::{Advice, ErrorClass, UnreachableKind, VsphereError};
 pub use events::VmEvent;
+pub use guest::{GuestAccount, GuestRun, Shell};
 pub use inventory::Part;
 pub use network::Credentials;
 pub use roles::{Granted, RoleLook};

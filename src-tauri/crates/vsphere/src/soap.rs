@@ -103,7 +103,7 @@ impl Endpoint {
 pub(crate) enum Record {
     /// Request and answer.
     Whole,
-    /// Without the answer: it may hold secrets of other programs (a machine's `extraConfig`).
+    /// Without the answer: it may hold secrets (a machine's `extraConfig`, the ticket of a guest's file).
     NoAnswer,
 }
 
@@ -141,13 +141,18 @@ impl Call {
         self
     }
 
-    /// Adds a secret text, shown as dots in the record.
-    pub fn secret(mut self, name: &str, value: &str) -> Call {
-        let shown = format!(
-            "{}<{name}>(removed)</{name}>",
-            self.shown.as_deref().unwrap_or(&self.arguments)
-        );
-        self.push(&format!("<{name}>{}</{name}>", escape(value)));
+    /// Adds a secret text, which the record does not show.
+    pub fn secret(self, name: &str, value: &str) -> Call {
+        self.hidden(
+            &format!("<{name}>{}</{name}>", escape(value)),
+            &format!("<{name}>(removed)</{name}>"),
+        )
+    }
+
+    /// Adds ready XML with a secret in it, and what the record shows in its place.
+    pub fn hidden(mut self, xml: &str, shown: &str) -> Call {
+        let shown = format!("{}{shown}", self.shown.as_deref().unwrap_or(&self.arguments));
+        self.push(xml);
         self.shown = Some(shown);
         self
     }

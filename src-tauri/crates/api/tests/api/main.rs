@@ -4,6 +4,7 @@
 
 mod connections;
 mod costs;
+mod guest;
 mod import;
 mod projects;
 mod rehearsal;

@@ -1,7 +1,7 @@
 //! What stands in the datacenter, as managed objects with their properties.
 
 use super::{
-    Open, View, access, devices, events, updates,
+    Open, View, access, devices, events, guest, updates,
     wire::{Fault, Val, data, reference},
 };
 use crate::{
@@ -20,6 +20,10 @@ const SERVICES: &[(&str, &str)] = &[
     ("SearchIndex", "SearchIndex"),
     ("TaskManager", "TaskManager"),
     ("EventManager", "EventManager"),
+    guest::MANAGERS[0],
+    guest::MANAGERS[1],
+    guest::MANAGERS[2],
+    guest::MANAGERS[3],
 ];
 
 /// Optional properties that exist though they may be unset here; everything else unknown is an `InvalidProperty`.
@@ -77,6 +81,10 @@ const OPTIONAL: &[(&str, &[&str])] = &[
     ),
     ("ContainerView", &["view"]),
     ("EventManager", &["description", "latestEvent"]),
+    (
+        "GuestOperationsManager",
+        &["guestWindowsRegistryManager", "aliasManager"],
+    ),
 ];
 
 /// vSphere writes `/`, `\` and `%` in names as `%2f`, `%5c` and `%25`.
@@ -210,6 +218,7 @@ pub(super) fn properties(w: &World, open: &Open, session: Option<&str>, object: 
             )],
             "TaskManager" => vec![("recentTask", recent_tasks(w, None)), ("maxCollector", Val::int(32))],
             "EventManager" => vec![("maxCollector", Val::int(events::MAX_COLLECTORS as i64))],
+            "GuestOperationsManager" => guest::manager(),
             "PropertyCollector" => vec![("filter", updates::filters(open, session, moref))],
             "ViewManager" => {
                 let own = open.views.iter().filter(|(_, v)| Some(v.session.as_str()) == session);
@@ -281,6 +290,7 @@ pub(super) fn service_content(w: &World) -> Val {
             ("eventManager", service("EventManager")),
             ("taskManager", service("TaskManager")),
             ("searchIndex", service("SearchIndex")),
+            ("guestOperationsManager", service("GuestOperationsManager")),
         ],
     )
 }
