@@ -420,6 +420,16 @@ impl Lab {
         Ok((instance, port))
     }
 
+    /// A SQL Server comes back as another one at the same address: repaired, updated, or broken. Its connections are cut.
+    pub fn replace_sql(&self, instance: usize, spec: Spec) -> Result<(), LabError> {
+        let mut world = self.gate.world();
+        let mut new = tds::data::Instance::new(spec, world.now())?;
+        let old = &mut world.onprem.instances[instance];
+        new.port = old.port;
+        std::mem::replace(old, new).cut.cancel();
+        Ok(())
+    }
+
     /// Cuts every connection to a SQL Server; new ones are taken.
     pub fn cut_sql(&self, instance: usize) {
         let cut = &mut self.world.lock().onprem.instances[instance].cut;

@@ -1,5 +1,6 @@
 //! What can go wrong with a SQL Server, told apart as far as somebody would do something different about it.
 
+use plan::rules::sql::SqlWay;
 use std::fmt;
 use trust::Certificate;
 
@@ -180,6 +181,21 @@ impl SqlError {
         match self {
             Self::Login { number, .. } | Self::Statement { number, .. } => Some(*number),
             _ => None,
+        }
+    }
+
+    /// Notes what a failed connection tells of the way to the server, for the rules.
+    pub fn tells(&self, way: &mut SqlWay) {
+        match self {
+            Self::Instance {
+                kind: InstanceKind::NoTcp,
+                ..
+            } => way.tcp = Some(false),
+            Self::Unreachable {
+                kind: UnreachableKind::Refused | UnreachableKind::Timeout,
+                ..
+            } => way.port_1433 = Some(false),
+            _ => {}
         }
     }
 

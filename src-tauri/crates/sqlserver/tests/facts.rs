@@ -145,8 +145,10 @@ const DEFECTS: &[Defect] = &[
 #[tokio::test]
 async fn every_late_failure_is_found_before_the_start_and_gone_when_repaired() {
     let (lab, a) = lab().await;
+    let (place, port) = lab.start_sql(spec(&a)).await.unwrap();
     let judged = async |spec: Spec| {
-        let found = read(&lab, &a, spec).await;
+        lab.replace_sql(place, spec).unwrap();
+        let found = facts::read(&dba(&a, port), |_| {}).await.unwrap();
         let moved: Vec<(&SqlDatabase, &str)> = found
             .databases
             .iter()
@@ -250,6 +252,41 @@ async fn what_an_account_may_not_see_is_said_and_the_rest_is_read() {
     let hotel = database(&found, "SmartHotelDB");
     assert!(hotel.details.is_some() && !hotel.backups.known);
     assert!(database(&found, "Payroll").details.is_none());
+}
+
+#[tokio::test]
+async fn an_instance_that_cannot_be_reached_is_judged_as_well() {
+    let (lab, a) = lab().await;
+    let express = Spec {
+        instance: "SQLEXPRESS".into(),
+        edition: "Express Edition (64-bit)",
+        tcp: false,
+        ..spec(&a)
+    };
+    lab.start_sql(express).await.unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let named = Options {
+        target: Target::parse(r"127.0.0.1\SQLEXPRESS").unwrap(),
+        browser_port: a.sql_browser,
+        ..dba(&a, 1)
+    };
+    for (options, rule) in [(named, "sql-tcp"), (dba(&a, closed), "sql-port-1433")] {
+        let mut way = SqlWay::default();
+        facts::read(&options, |_| {}).await.unwrap_err().tells(&mut way);
+        let findings = CURRENT.judge_sql(&SqlCase {
+            instance: &SqlInstance::default(),
+            target: &SqlTarget::default(),
+            way: &way,
+            method: DatabaseMethod::DmsOffline,
+            databases: &[],
+        });
+        let found: Vec<_> = findings.iter().map(|f| (f.rule.as_str(), f.severity)).collect();
+        assert_eq!(found, [(rule, Severity::Blocking)]);
+    }
 }
 
 #[tokio::test]

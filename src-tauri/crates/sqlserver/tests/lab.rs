@@ -407,7 +407,10 @@ async fn a_long_statement_is_awaited_and_can_be_cancelled() {
     let (lab, a) = lab().await;
     let mut client = Client::connect(&dba(&a)).await.unwrap();
     let cancel = CancellationToken::new();
-    // Half a day of lab time is no time-out.
+    fn is_send(_: &impl Send) {}
+    is_send(&client.run("SELECT 1", &cancel));
+    is_send(&client.query_with("SELECT 1", &[]));
+    // An hour is no time-out.
     lab.clock().set_speed(10_000);
     let rows = client
         .run("WAITFOR DELAY '01:00:00'; SELECT 1 AS n", &cancel)

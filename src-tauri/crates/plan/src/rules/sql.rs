@@ -192,8 +192,8 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         id: "sql-port-1433", severity: Blocking,
-        title: "The integration runtime does not reach SQL Server",
-        cause: "Its TCP port, 1433 by default, is closed between the two computers. The service would report 2012 TestConnectionFailed after the start.",
+        title: "SQL Server's port is closed",
+        cause: "Its TCP port, 1433 by default, does not answer on the way there. The service would report 2012 TestConnectionFailed after the start.",
         who: NETWORK_ADMIN,
         command: "New-NetFirewallRule -DisplayName 'SQL Server' -Direction Inbound -Protocol TCP -LocalPort 1433 -Action Allow",
         source: DMS_ISSUES,
