@@ -1,6 +1,7 @@
 //! VMware's own client for Python judges the lab's vCenter: each script in tests/judges/vsphere is a test with a lab of its
 //! own. A script is called with address, user and password, prints `ok NAME` for each check, and raises for what is wrong. As
-//! standard input it has a second account, which has no right yet, and the lab's own address, whose clock ends a session.
+//! standard input it has a second account, which has no right yet, the lab's own address, whose clock ends a session, and an
+//! account of WEBVM's own system.
 //!
 //! Needs the Python environment in target/judges-python, which `cargo xtask test` installs.
 
@@ -30,7 +31,7 @@ macro_rules! scripts {
     };
 }
 
-scripts!(access, imports, inventory, machines);
+scripts!(access, guest, imports, inventory, machines);
 
 async fn judge(name: &str) {
     let _machine = together().await;
@@ -45,7 +46,11 @@ async fn judge(name: &str) {
         w.onprem.principals.insert(ACCOUNT.into());
         w.onprem.accounts.insert(ACCOUNT.into(), PASSWORD.into());
     });
-    let more = json!({ "account": ACCOUNT, "password": PASSWORD, "control": a.control, "ca": a.ca_pem });
+    let web = &a.guests[0];
+    let more = json!({
+        "account": ACCOUNT, "password": PASSWORD, "control": a.control, "ca": a.ca_pem,
+        "guest": { "user": web.user, "password": web.password },
+    });
     let url = format!("{}/sdk", a.vcenter);
     let script = format!("vsphere/{name}.py");
     let ended = python(

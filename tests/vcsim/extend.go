@@ -1,7 +1,8 @@
 package main
 
 // What version 0.24 of the simulator lacks and a real vCenter does: the ids of new roles, permissions merged per principal
-// and refused for unknown ones, and machines with a guest in them. What is read in pages is in collector.go.
+// and refused for unknown ones, and machines with a guest in them. What is read in pages is in
+// collector.go, work in guests in guest.go.
 
 import (
 	"fmt"

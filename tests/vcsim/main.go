@@ -39,6 +39,7 @@ func main() {
 	flag.IntVar(&model.Datastore, "ds", model.Datastore, "datastores per datacenter")
 	flag.IntVar(&model.Portgroup, "pg", model.Portgroup, "port groups per datacenter")
 	flag.DurationVar(&simulator.SessionIdleTimeout, "idle", 0, "sessions end after this long without a request; 0 is never")
+	guestHost := flag.String("guesthost", "", "files of guests are handed over at localhost, which vCenter knows by its own certificate (own) or by this PEM file")
 	flag.Parse()
 	if *certificate == "" || *key == "" || *password == "" {
 		log.Fatal("vcsim: -tlscert, -tlskey and -password are required")
@@ -64,9 +65,24 @@ func main() {
 		log.Fatal("vcsim: ", err)
 	}
 	extend()
+	var hosts []byte
+	if *guestHost != "" {
+		if *guestHost == "own" {
+			*guestHost = *certificate
+		}
+		if hosts, err = os.ReadFile(*guestHost); err != nil {
+			log.Fatal("vcsim: ", err)
+		}
+	}
+	if err := extendGuests(model.Service, hosts); err != nil {
+		log.Fatal("vcsim: ", err)
+	}
 	model.Service.Listen = &url.URL{Host: *listen, User: url.UserPassword(*user, *password)}
 	model.Service.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
 	server := model.Service.NewServer()
+	if hosts != nil {
+		guest.host = "localhost:" + server.URL.Port()
+	}
 	ready := *server.URL
 	ready.User = nil
 	fmt.Println("ready", ready.String())
@@ -80,4 +96,5 @@ func main() {
 	<-stop
 	server.Close()
 	model.Remove()
+	_ = os.RemoveAll(guest.folder)
 }

@@ -238,4 +238,4 @@ def places(content, machines) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:4])

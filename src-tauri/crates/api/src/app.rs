@@ -9,10 +9,10 @@ use crate::{
     wire::{SecretsInfo, Start, UiError},
 };
 use engine::ProjectFile;
-use plan::{Inventory, Project, Vm, design::PinnedCertificate};
+use plan::{GuestState, Inventory, Project, Vm, design::PinnedCertificate};
 use secrets::{MemoryStore, Secret, SecretError, SecretStore, StoreInfo};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -55,6 +55,8 @@ pub struct Open {
     pub(crate) page: Mutex<Option<String>>,
     /// The inventory as the file holds it, once it was read: asked for at each scroll.
     inventory: Mutex<Option<Arc<Inventory>>>,
+    /// Accounts of guests that have worked since the project was opened, by machine.
+    pub(crate) guests: Mutex<BTreeMap<String, vsphere::GuestAccount>>,
     /// What a person looks at before it is imported.
     pub(crate) import: Mutex<Option<crate::import::Pending>>,
     pub(crate) deploying: Mutex<crate::appliance::Deploying>,
@@ -62,6 +64,17 @@ pub struct Open {
     pub(crate) changed: watch::Sender<u64>,
     /// Cancelled when the project is closed.
     pub(crate) closed: CancellationToken,
+}
+
+/// Nothing but a look inside tells what is inside: machines that come without it keep what was known.
+fn keep_guests(before: &[Vm], now: &mut [Vm]) {
+    let known: HashMap<&str, &GuestState> = before
+        .iter()
+        .filter_map(|v| Some((v.moref.as_str(), v.guest.as_ref()?)))
+        .collect();
+    for vm in now.iter_mut().filter(|v| v.guest.is_none()) {
+        vm.guest = known.get(vm.moref.as_str()).map(|g| (*g).clone());
+    }
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -179,6 +192,7 @@ impl App {
             presented: Mutex::default(),
             page: Mutex::default(),
             inventory: Mutex::default(),
+            guests: Mutex::default(),
             import: Mutex::default(),
             deploying: Mutex::default(),
             changed: watch::Sender::new(0),
@@ -258,9 +272,13 @@ impl Open {
         Ok(known.clone())
     }
 
-    /// Replaces the inventory, on disk first.
-    pub(crate) fn keep_inventory(&self, inventory: Inventory) -> Result<(), UiError> {
+    /// Replaces the inventory, on disk first. What was read and changed inside machines of the same vCenter stays with them.
+    pub(crate) fn keep_inventory(&self, mut inventory: Inventory) -> Result<(), UiError> {
+        self.inventory()?;
         let mut known = lock(&self.inventory);
+        if let Some(before) = known.as_ref().filter(|b| b.vcenter_uuid == inventory.vcenter_uuid) {
+            keep_guests(&before.vms, &mut inventory.vms);
+        }
         self.file.save_inventory(&inventory)?;
         *known = Some(Arc::new(inventory));
         Ok(())
@@ -268,12 +286,40 @@ impl Open {
 
     /// Changes some machines of the inventory, on disk first: those that are new or not as they were, and those that are gone.
     pub(crate) fn change_machines(&self, upserted: &[Vm], removed: &[String]) -> Result<(), UiError> {
+        self.inventory()?;
         let mut known = lock(&self.inventory);
+        let mut upserted = upserted.to_vec();
+        keep_guests(known.as_ref().map(|i| &*i.vms).unwrap_or_default(), &mut upserted);
+        self.put_machines(&mut known, &upserted, removed)
+    }
+
+    fn put_machines(
+        &self,
+        known: &mut Option<Arc<Inventory>>,
+        upserted: &[Vm],
+        removed: &[String],
+    ) -> Result<(), UiError> {
         self.file.change_machines(upserted, removed)?;
         if let Some(inventory) = known.as_mut() {
             Arc::make_mut(inventory).change(upserted, removed);
         }
         Ok(())
+    }
+
+    /// Changes what is known of a machine's inside, on disk first.
+    pub(crate) fn change_guest(&self, moref: &str, change: impl FnOnce(&mut GuestState)) -> Result<(), UiError> {
+        self.inventory()?;
+        let mut known = lock(&self.inventory);
+        let machine = known.iter().flat_map(|i| &i.vms).find(|v| v.moref == moref);
+        let Some(mut machine) = machine.cloned() else {
+            return Err(UiError::not_found(
+                "The machine is not in the inventory any more",
+                format!("{moref} was removed from it meanwhile, so nothing could be written down."),
+                "Choose Read in Inventory.",
+            ));
+        };
+        change(machine.guest.get_or_insert_default());
+        self.put_machines(&mut known, &[machine], &[])
     }
 
     /// The run that this process executes now.

@@ -147,6 +147,7 @@ impl From<vsphere::VsphereError> for UiError {
             E::Unreachable { .. } | E::Http { .. } | E::Parse { .. } | E::SessionEnded { .. } => ErrorCode::Unreachable,
             E::Config(_) => ErrorCode::Invalid,
             E::Fault { .. } | E::UnknownProperty { .. } => ErrorCode::Refused,
+            E::GuestTransfer { .. } => ErrorCode::Unreachable,
         };
         let retryable = e.class() == vsphere::ErrorClass::Transient;
         let advice = e.advice();

@@ -13,6 +13,7 @@ pub mod connections;
 mod control;
 pub mod costs;
 mod error;
+pub mod guest;
 pub mod host;
 pub mod import;
 pub mod inventory;

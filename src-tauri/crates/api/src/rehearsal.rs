@@ -11,7 +11,7 @@ use crate::{
     clocks::{LocalTime, RemoteTime},
     connections::SecretName,
     control::Control,
-    projects, run,
+    guest, projects, run,
     wire::{ErrorCode, FaultScript, ProjectView, RehearsalOptions, UiError},
 };
 use engine::Clock;
@@ -500,6 +500,10 @@ async fn enter(app: &Arc<App>, open: &Open, world: World) -> Result<(), UiError>
         (SecretName::BackupShare, addresses.share_password),
     ] {
         store.set(&name.key(&id), &Secret::new(password)).await?;
+    }
+    for login in addresses.guests {
+        let secret = guest::stored(&login.user, &login.password)?;
+        store.set(&guest::account_key(&id, &login.moref), &secret).await?;
     }
     // Opens a pretended instance only; the same in each process, so that a resumed rehearsal goes on with it.
     let mi = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, addresses.subscription_id.as_bytes());

@@ -1,10 +1,12 @@
 //! From a command's name and JSON arguments to its function and back. Made from the table in `table.rs`.
 
 use crate::{
-    App, Typed, appliance, connections, costs, import, inventory, projects, rehearsal, rights, run, saved, screenshot,
-    settings, sign_in, support, wire::*,
+    App, Typed, appliance, connections, costs, guest, import, inventory, projects, rehearsal, rights, run, saved,
+    screenshot, settings, sign_in, support, wire::*,
 };
-use plan::{Address, Connections, DatabaseMethod, DmsDesign, Placement, ReplicationMethod, design::AzureConnection};
+use plan::{
+    Address, Connections, DatabaseMethod, DmsDesign, Placement, ReplicationMethod, design::AzureConnection, guest::Item,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
@@ -70,6 +72,7 @@ mod functions {
         },
         connections::{certificate_trust, connection_save, connection_test},
         costs::plan_costs,
+        guest::{guest_check, guest_fix, guest_fix_preview, guest_get, guest_paste, guest_undo},
         import::{inventory_import, inventory_import_preview},
         inventory::{inventory_details, inventory_get, inventory_read, inventory_watch, vm_events},
         projects::{

@@ -39,6 +39,12 @@ macro_rules! commands {
             command inventory_details(project: String, morefs: Vec<String>) -> Vec<Vm>;
             stream inventory_watch(project: String) -> InventoryChange;
             command inventory_findings(project: String, morefs: Vec<String>) -> Vec<VmFindings>;
+            command guest_get(project: String, moref: String) -> GuestView;
+            command guest_check(project: String, moref: String, user: Option<String>, password: Option<Typed>, remember: bool) -> GuestView;
+            command guest_fix_preview(project: String, moref: String, item: Item) -> GuestFixPreview;
+            command guest_fix(project: String, moref: String, item: Item) -> GuestView;
+            command guest_undo(project: String, moref: String, item: Item) -> GuestView;
+            command guest_paste(project: String, moref: String, output: String) -> GuestView;
             command inventory_import_preview(project: String) -> Option<ImportPreview>;
             command inventory_import(project: String) -> ();
             command appliance_get(project: String) -> ApplianceView;

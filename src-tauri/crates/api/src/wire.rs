@@ -10,6 +10,7 @@ use plan::{
     cost::Costs,
     design::{AzureConnection, PinnedCertificate},
     diagram::Diagram,
+    guest::{Item, System},
     import::RefusedRow,
 };
 use serde::{Deserialize, Serialize};
@@ -552,6 +553,86 @@ pub struct VmFindings {
 pub struct MethodFindings {
     pub method: ReplicationMethod,
     pub findings: Vec<Finding>,
+}
+
+/// Readiness of one machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct GuestView {
+    pub moref: String,
+    /// None for systems that no script is for.
+    pub system: Option<System>,
+    /// RFC 3339; none = it was never read.
+    pub read_at: Option<String>,
+    /// A person has pasted the output.
+    pub pasted: bool,
+    /// `10.0.14393.0`
+    pub version: String,
+    /// The script ran with an administrator's rights; none = not known.
+    pub admin: Option<bool>,
+    /// Name of the guest's account that was used last, or that the keyring remembers.
+    pub account: Option<String>,
+    /// Its password is known, in the keyring or for this start.
+    pub account_ready: bool,
+    pub remembered: bool,
+    /// Without VMware Tools only a person can run the script.
+    pub tools_running: bool,
+    /// The script to run by hand; it changes nothing.
+    pub script: Option<Script>,
+    pub items: Vec<GuestItemView>,
+}
+
+/// One row of readiness.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct GuestItemView {
+    pub item: Item,
+    /// Id of the rule that judges it, `guest-rdp`.
+    pub rule: String,
+    pub state: GuestItemState,
+    /// What was read, in words; none when the script could not tell.
+    pub found: Option<String>,
+    /// A script can put it right.
+    pub fixable: bool,
+    /// What a person does, instead of a script or after it.
+    pub person: Option<GuestPersonView>,
+    /// RFC 3339: when Rehost changed it; none = nothing to take back.
+    pub undoable_since: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum GuestItemState {
+    Right,
+    Wrong,
+    /// Not read, or the script could not tell.
+    Unknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct GuestPersonView {
+    pub who: String,
+    pub steps: Vec<String>,
+}
+
+/// What a fix would do. Nothing has been changed yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct GuestFixPreview {
+    pub item: Item,
+    /// Each change in words, with the value before it.
+    pub changes: Vec<String>,
+    pub script: Script,
+    /// The way back, computed from what was read.
+    pub undo: Script,
+    /// What a person should know or do besides.
+    pub notes: Vec<String>,
 }
 
 /// Messages while machines are watched.

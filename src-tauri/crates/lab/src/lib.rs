@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod entra;
 pub mod faults;
+pub mod guests;
 pub mod onprem;
 pub mod stats;
 pub mod tds;
@@ -121,6 +122,25 @@ impl Ports {
     }
 }
 
+/// An account in a machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GuestLogin {
+    pub moref: String,
+    pub user: String,
+    pub password: String,
+}
+
+impl GuestLogin {
+    fn of(vm: &onprem::LabVm) -> Self {
+        Self {
+            moref: vm.moref.clone(),
+            user: vm.guest.user.clone(),
+            password: vm.guest.password.clone(),
+        }
+    }
+}
+
 /// Where a lab is and how to sign in to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -147,6 +167,8 @@ pub struct Addresses {
     pub sql_browser: u16,
     /// SHA-256 of its certificate.
     pub sql_thumbprint: String,
+    /// Accounts of the guests' own systems.
+    pub guests: Vec<GuestLogin>,
     /// Password of the login in the source SQL Server, `svc-dms`.
     pub sql_password: String,
     /// Password of the account that reads the backup share, `CONTOSO\\svc-backup`.
@@ -251,6 +273,7 @@ impl Lab {
                 subscription_id: w.cloud.subscription.clone(),
                 vcenter_user: w.onprem.user.clone(),
                 vcenter_password: w.onprem.password.clone(),
+                guests: w.onprem.vms.iter().map(GuestLogin::of).collect(),
                 sql_password: w.onprem.sql.password.clone(),
                 share_password: w.onprem.sql.share_password.clone(),
                 identity,

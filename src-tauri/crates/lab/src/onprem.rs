@@ -5,7 +5,10 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-use crate::world::{World, guid, plus};
+use crate::{
+    guests::{LabGuest, Transfer},
+    world::{World, guid, plus},
+};
 
 /// A managed entity that isn't a machine.
 #[derive(Debug, Clone)]
@@ -143,6 +146,8 @@ pub struct LabVm {
     pub extra_config: BTreeMap<String, String>,
     pub committed_bytes: i64,
     pub hardware: Hardware,
+    /// What is inside.
+    pub guest: LabGuest,
     pub changed: Timestamp,
 }
 
@@ -285,6 +290,8 @@ pub struct OnPrem {
     /// By the value of the session cookie.
     pub sessions: BTreeMap<String, LabSession>,
     pub tasks: Vec<LabTask>,
+    /// Addresses of guests' files that nobody has used yet, by their tickets.
+    pub transfers: BTreeMap<String, Transfer>,
     pub leases: Vec<LabLease>,
     /// Address and thumbprint of the host that takes uploads, in place of vCenter's own. For tests.
     pub upload_host: Option<(String, String)>,
@@ -392,12 +399,15 @@ impl OnPrem {
             "Microsoft Windows Server 2016 or later (64-bit)",
         );
         let photon = ("other3xLinux64Guest", "Other 3.x or later Linux (64-bit)");
-        let vms = vec![
+        let mut vms = vec![
             vm(seed, at, "vm-21", "WEBVM", windows, "10.245.48.10", 4, 8, &[60]),
             vm(seed, at, "vm-22", "SQLVM", windows, "10.245.48.11", 4, 16, &[60, 200]),
             vm(seed, at, "vm-23", "contosodc1", windows, "10.245.48.4", 2, 4, &[60]),
             vm(seed, at, "vm-24", "vcenter", photon, "10.245.48.5", 4, 16, &[50, 100]),
         ];
+        vms[0].guest = vms[0].guest.clone().neglected();
+        vms[1].guest.san = "OfflineShared".into();
+        vms[3].guest.ssh = (false, false);
         let read: &[&str] = &["System.Anonymous", "System.Read", "System.View"];
         let role = |id, name: &str, label: &str, p: &[&str]| LabRole {
             id,
@@ -445,6 +455,7 @@ impl OnPrem {
             .into(),
             sessions: BTreeMap::new(),
             tasks: vec![],
+            transfers: BTreeMap::new(),
             leases: vec![],
             upload_host: None,
             events: vec![],
@@ -579,6 +590,7 @@ impl World {
         };
         vm.power = power;
         vm.tools_running = power == Power::On;
+        vm.guest.restarted();
         vm.changed = now;
         let line = format!("{} {}", vm.name, power.vim());
         self.onprem.log.push((now, line));
@@ -641,6 +653,7 @@ pub fn vm(
         tools_running: true,
         extra_config: BTreeMap::new(),
         hardware: Hardware::default(),
+        guest: LabGuest::ready(seed, name, guest_id),
         changed,
     }
 }

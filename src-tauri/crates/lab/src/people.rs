@@ -8,7 +8,7 @@ use crate::{
     arm::{datamigration, migrate, recovery},
     cloud::Blob,
     onprem::{self, Power},
-    world::{World, plus},
+    world::World,
 };
 
 /// The account of the replication appliance in vCenter.
@@ -39,7 +39,7 @@ const INSTALL: i64 = 12;
 #[derive(Debug, Default)]
 pub(crate) struct People {
     on: bool,
-    /// The VM admin has the readiness script on the list.
+    /// The VM admin runs the plan's readiness script soon, or has done so.
     readiness: bool,
     /// The vCenter admin was asked for the account.
     account: bool,
@@ -147,15 +147,19 @@ fn windows_admin(world: &mut World) {
 }
 
 fn vm_admin(world: &mut World) {
-    if world.people.readiness {
+    // The change window begins with a resource group of its own; before it the machine is as somebody has left it.
+    let groups = "Microsoft.Resources/resourceGroups";
+    let scope = format!("/subscriptions/{}", world.cloud.subscription);
+    if world.people.readiness || world.cloud.of_type(&scope, groups).nth(1).is_none() {
         return;
     }
     world.people.readiness = true;
-    world.at(plus(world.started(), minutes(READINESS)), |w| {
+    world.after(minutes(READINESS), |w| {
         if let Some(vm) = w.onprem.vm_mut(WEB) {
             let line =
                 "script=1;rdp=1;firewall=domain,private,public;san=OnlineAll;updates=0;reboot=0;mobility=svc-mobility";
             vm.extra_config.insert("guestinfo.rehost.readiness".into(), line.into());
+            vm.guest.made_ready();
         }
     });
 }

@@ -42,6 +42,8 @@ pub struct Vm {
     pub details: Option<VmDetails>,
     /// Published by the readiness script through VMware Tools (`guestinfo.rehost.readiness`).
     pub readiness: Option<String>,
+    /// What was read inside the machine, and what Rehost has changed there; none until somebody asked for it.
+    pub guest: Option<crate::guest::GuestState>,
 }
 
 impl Vm {

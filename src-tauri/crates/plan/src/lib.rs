@@ -13,6 +13,7 @@ pub mod design;
 pub mod diagram;
 pub mod exchange;
 pub mod graph;
+pub mod guest;
 pub mod import;
 pub mod inventory;
 pub mod privileges;
@@ -26,6 +27,7 @@ pub use address::{Address, ResourceId};
 pub use appliance::{Deployment, DeploymentStage, Placement, Template};
 pub use design::{BackupSource, Connections, DatabaseMethod, Design, DmsDesign, Project, ReplicationMethod};
 pub use exchange::{Exchange, Trace};
+pub use guest::{GuestFacts, GuestState};
 pub use inventory::{Inventory, Vm};
 pub use privileges::{Place, Privileges, RightNeed};
 pub use task::{

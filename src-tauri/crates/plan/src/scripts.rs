@@ -20,7 +20,7 @@ fn text(s: &str) -> String {
 }
 
 /// Quotes a text for PowerShell, which takes four typographic quotes for `'` as well.
-fn ps(s: &str) -> String {
+pub fn ps(s: &str) -> String {
     let mut quoted = String::from("'");
     for c in s.chars() {
         if matches!(c, '\'' | '\u{2018}'..='\u{201b}') {

@@ -128,7 +128,7 @@ pub enum Actor {
 #[serde(rename_all = "camelCase")]
 #[ts(export)]
 pub struct Script {
-    /// `powershell` or `sql`.
+    /// `powershell`, `sql` or `sh`.
     pub language: String,
     /// Where to run it.
     pub run_on: String,

@@ -53,6 +53,8 @@ pub async fn read(options: &Options, mut tell: impl FnMut(Found) + Send) -> Resu
     let places: Vec<usize> = (0..instance.databases.len())
         .filter(|i| !instance.databases[*i].is_system() && instance.databases[*i].state == "ONLINE")
         .collect();
+    // Owned, not borrowed: a future that borrows across these closures can't be moved to another thread.
+    let options = Arc::new(options.clone());
     // Connections are lent: as many as are needed are opened, and each looks into one database after the other.
     let spare = Arc::new(Mutex::new(vec![first]));
     let (send, mut received) = mpsc::unbounded_channel::<(usize, Looked)>();
@@ -61,12 +63,13 @@ pub async fn read(options: &Options, mut tell: impl FnMut(Found) + Send) -> Resu
         .map(|i| (i, instance.databases[i].name.clone()))
         .collect();
     let work = stream::iter(names.into_iter().map(Ok)).try_for_each_concurrent(PARALLEL, move |(place, name)| {
-        let (spare, send, logins) = (spare.clone(), send.clone(), logins.clone());
+        let (spare, send) = (spare.clone(), send.clone());
+        let (logins, options) = (logins.clone(), options.clone());
         async move {
             let lent = spare.lock().await.pop();
             let mut client = match lent {
                 Some(client) => client,
-                None => Client::connect(options).await?,
+                None => Client::connect(&options).await?,
             };
             let looked = look_into(&mut client, &name, &logins).await?;
             spare.lock().await.push(client);

@@ -213,6 +213,82 @@ async fn odd_names_are_read_and_databases_without_access_are_said() {
 }
 
 #[tokio::test]
+async fn what_an_account_may_not_see_is_said_and_the_rest_is_read() {
+    let (lab, a) = lab().await;
+    let mut it = spec(&a);
+    it.logins[0].sysadmin = false;
+    it.databases[0].users.push(User {
+        name: "dms".into(),
+        login: Some("svc-dms".into()),
+    });
+    it.databases.push(Database {
+        name: "Payroll".into(),
+        ..Database::default()
+    });
+    let found = read(&lab, &a, it).await;
+    assert_eq!(found.sysadmin, Some(false));
+    assert!(
+        found
+            .unread
+            .iter()
+            .all(|u| u.reason == SqlUnreadReason::Denied && !u.detail.is_empty())
+    );
+    let unread: Vec<(&str, &str)> = found
+        .unread
+        .iter()
+        .map(|u| (u.what.as_str(), u.database.as_str()))
+        .collect();
+    assert_eq!(
+        unread,
+        [
+            ("msdb.dbo.sysjobs", ""),
+            ("sys.dm_database_encryption_keys", ""),
+            ("msdb.dbo.backupset", ""),
+            ("users, file groups and dependencies", "Payroll"),
+        ]
+    );
+    let hotel = database(&found, "SmartHotelDB");
+    assert!(hotel.details.is_some() && !hotel.backups.known);
+    assert!(database(&found, "Payroll").details.is_none());
+}
+
+#[tokio::test]
+async fn a_managed_instance_tells_of_itself_as_a_target() {
+    let (lab, a) = lab().await;
+    let it = Spec {
+        year: 2022,
+        edition: "SQL Azure",
+        contained: true,
+        databases: vec![Database {
+            certificate: "HotelKey",
+            ..Database::default()
+        }],
+        ..spec(&a)
+    };
+    let found = read(&lab, &a, it).await;
+    assert_eq!(found.engine_edition, Some(8));
+    let mut target = SqlTarget::default();
+    target.learn(&found);
+    assert_eq!(target.databases, Some(vec!["SmartHotelDB".to_owned()]));
+    assert_eq!((target.contained, target.used), (Some(true), 640 << 20));
+    assert_eq!(
+        target.certificates.unwrap(),
+        [database(&found, "SmartHotelDB").certificate.clone().unwrap()]
+    );
+}
+
+#[tokio::test]
+async fn the_reading_can_be_moved_to_another_thread() {
+    fn is_send(_: &impl Send) {}
+    let (_lab, a) = lab().await;
+    let (_, port) = a.sql.split_once(',').unwrap();
+    let options = dba(&a, port.parse().unwrap());
+    let reading = facts::read(&options, |_| {});
+    is_send(&reading);
+    assert_eq!(reading.await.unwrap().databases.len(), 5);
+}
+
+#[tokio::test]
 async fn a_server_that_goes_away_while_it_is_read_ends_the_reading() {
     let (lab, a) = lab().await;
     let (place, port) = lab.start_sql(spec(&a)).await.unwrap();

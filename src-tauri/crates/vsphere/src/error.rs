@@ -62,6 +62,9 @@ pub enum VsphereError {
         method: String,
         detail: String,
     },
+    /// A file could not be moved into or out of a guest, by way of this host.
+    #[error("a file of the guest can't be moved by way of {host}: {source}")]
+    GuestTransfer { host: String, source: Box<VsphereError> },
     /// The connection's own data is wrong.
     #[error("{0}")]
     Config(String),
@@ -123,6 +126,7 @@ impl VsphereError {
             Self::Http { .. } if self.is_starting() => "ServiceUnavailable",
             Self::Http { .. } => "NotVsphere",
             Self::Parse { .. } => "Parse",
+            Self::GuestTransfer { source, .. } => source.code(),
             Self::Config(_) => "Config",
         }
     }
@@ -154,11 +158,18 @@ impl VsphereError {
             Self::SessionEnded { .. } | Self::Unreachable { .. } => ErrorClass::Transient,
             Self::Http { .. } if self.is_starting() => ErrorClass::Transient,
             Self::InvalidLogin { .. } | Self::NoPermission { .. } | Self::Certificate { .. } => ErrorClass::Auth,
+            Self::GuestTransfer { source, .. } => source.class(),
             Self::Fault { kind, .. } => match kind.as_str() {
-                "AlreadyExists" | "DuplicateName" | "TaskInProgress" | "InvalidPowerState" | "InvalidState"
-                | "ToolsUnavailable" | "ResourceInUse" | "ConcurrentAccess" | "FileAlreadyExists" => {
-                    ErrorClass::Conflict
-                }
+                "AlreadyExists"
+                | "DuplicateName"
+                | "TaskInProgress"
+                | "InvalidPowerState"
+                | "InvalidState"
+                | "ToolsUnavailable"
+                | "GuestOperationsUnavailable"
+                | "ResourceInUse"
+                | "ConcurrentAccess"
+                | "FileAlreadyExists" => ErrorClass::Conflict,
                 "HostCommunication"
                 | "HostNotConnected"
                 | "HostNotReachable"
@@ -166,6 +177,7 @@ impl VsphereError {
                 | "Timedout"
                 | "InvalidCollectorVersion"
                 | "TooManySessions" => ErrorClass::Transient,
+                "InvalidGuestLogin" => ErrorClass::Auth,
                 _ => ErrorClass::Permanent,
             },
             _ => ErrorClass::Permanent,
@@ -220,6 +232,10 @@ impl VsphereError {
                 "This is not a vCenter answer",
                 format!("Check that {server} is a vCenter Server or ESXi host, and that no proxy answers for it."),
             ),
+            Self::GuestTransfer { host, source } => (
+                "A file can't be moved between Rehost and the guest",
+                format!("Files of guests are handed over at {host}, on port 443 of the ESXi host: this computer needs a way to it. Otherwise run the script yourself and paste its output. {}", source.advice().hint),
+            ),
             Self::Config(_) => ("The vCenter connection is not complete", "Correct it in Connections.".to_owned()),
             Self::UnknownProperty { .. } => return self.fault_advice("InvalidProperty"),
             Self::Fault { kind, .. } => return self.fault_advice(kind),
@@ -236,13 +252,27 @@ impl VsphereError {
             "The vSphere Client shows the same fault under Monitor > Tasks and Events.",
             |(_, hint)| hint,
         );
+        let of_guest = GUEST_TITLES.iter().find(|(k, _)| *k == kind);
         Advice {
-            title: format!("vCenter reports {kind}"),
+            title: of_guest.map_or_else(|| format!("vCenter reports {kind}"), |(_, title)| (*title).to_owned()),
             detail: self.to_string(),
             hint: hint.to_owned(),
         }
     }
 }
+
+/// Faults of the guest rather than of vCenter.
+const GUEST_TITLES: &[(&str, &str)] = &[
+    ("InvalidGuestLogin", "The guest refused the user name or the password"),
+    ("GuestOperationsUnavailable", "The guest can't be worked in now"),
+    ("GuestPermissionDenied", "The guest's account may not do this"),
+    ("GuestComponentsOutOfDate", "VMware Tools in the guest are too old"),
+    ("GuestProcessNotFound", "The guest has lost the script"),
+    ("OperationDisabledByGuest", "The guest does not allow this"),
+    ("OperationNotSupportedByGuest", "The guest does not support this"),
+    ("FileNotFound", "A file is missing in the guest"),
+    ("CannotAccessFile", "A file in the guest can't be used"),
+];
 
 /// Fault type -> what to do.
 const FAULTS: &[(&str, &str)] = &[
@@ -277,6 +307,42 @@ const FAULTS: &[(&str, &str)] = &[
     (
         "ToolsUnavailable",
         "VMware Tools do not run in this machine. Start or install them, or shut the guest down by hand.",
+    ),
+    (
+        "InvalidGuestLogin",
+        "Enter an account of the machine's own operating system that is an administrator there: NAME or DOMAIN\\NAME for Windows, root for Linux. It is not the account of vCenter. Several wrong passwords may lock it.",
+    ),
+    (
+        "GuestOperationsUnavailable",
+        "VMware Tools must run in the machine, and the machine must be switched on and up. Start them (services.msc: VMware Tools; Linux: systemctl start vmtoolsd), wait a minute, and try again; or run the script yourself and paste its output.",
+    ),
+    (
+        "GuestPermissionDenied",
+        "Use an account that is an administrator of this machine. For a local account other than Administrator, User Account Control takes the rights away unless LocalAccountTokenFilterPolicy is 1; use a domain account, or run the script yourself.",
+    ),
+    (
+        "GuestComponentsOutOfDate",
+        "Upgrade VMware Tools: Guest OS > Upgrade VMware Tools; or run the script yourself and paste its output.",
+    ),
+    (
+        "GuestProcessNotFound",
+        "VMware Tools or the machine were restarted while the script ran. Look at the machine, then check again.",
+    ),
+    (
+        "OperationDisabledByGuest",
+        "Guest operations are switched off in the configuration of VMware Tools in this machine. Its administrator allows them in tools.conf, or runs the script by hand.",
+    ),
+    (
+        "OperationNotSupportedByGuest",
+        "Run the script yourself in the machine and paste its output.",
+    ),
+    (
+        "FileNotFound",
+        "The script may not have started: a virus scanner or a policy of the guest can stop PowerShell. Run the script yourself and paste its output.",
+    ),
+    (
+        "CannotAccessFile",
+        "Look whether the guest's disk is full and whether a virus scanner holds the file. Then try again.",
     ),
     (
         "UserNotFound",

@@ -313,7 +313,7 @@ impl VCenter {
             .arg("ovfDescriptor", &package.descriptor)
             .reference("resourcePool", ("ResourcePool", &compute.pool))
             .reference("datastore", ("Datastore", &at.datastore))
-            .secret_xml(
+            .hidden(
                 &format!("<cisp>{before}{mapped}{secret}{after}</cisp>"),
                 &format!("<cisp>{before}{mapped}{after}</cisp>"),
             )
@@ -395,7 +395,7 @@ impl VCenter {
             let mut xml = String::new();
             write(&machine, "spec", &mut xml);
             // It holds what the machine is told, secrets too.
-            call = call.secret_xml(&xml, "<spec>(what CreateImportSpec gave, with the mark)</spec>");
+            call = call.hidden(&xml, "<spec>(what CreateImportSpec gave, with the mark)</spec>");
             call = call.reference("folder", ("Folder", &at.folder));
             if let Some(host) = &at.host {
                 call = call.reference("host", (HOST, host));

@@ -488,6 +488,7 @@ impl Places {
             datacenter: self.above(host, "Datacenter").or_else(|| self.datacenter(o)),
             details: None,
             readiness: None,
+            guest: None,
         }
     }
 }

@@ -10,6 +10,7 @@
 //! * changes (`watch`): told as they happen, over lost connections;
 //! * templates of machines (`ovf`, `ova`): read, checked, and uploaded under a lease (`import`);
 //! * hostile answers (`xml`): no document types, no own entities, limits on depth and size;
+//! * work in guests (`guest`): scripts in, output out, files only by hosts that vCenter knows;
 //! * the record: each call goes to a [`plan::Trace`] without the password or the session.
 //!
 //! The crate knows `plan`'s nouns and nothing above; it never repeats a change, and waits by the clock that it is given
@@ -23,6 +24,7 @@ mod events;
 mod folders;
 #[cfg(test)]
 mod fuzz;
+mod guest;
 mod import;
 mod inventory;
 mod network;
@@ -43,6 +45,7 @@ pub use access::{Permission, Right, Role};
 pub use check::{Step, check_connection, lacking};
 pub use error::{Advice, ErrorClass, UnreachableKind, VsphereError};
 pub use events::VmEvent;
+pub use guest::{GuestAccount, GuestRun, Shell};
 pub use import::{ImportError, ImportSpec, ImportStep, Progress, Settled, space_needed};
 pub use inventory::Part;
 pub use network::Credentials;

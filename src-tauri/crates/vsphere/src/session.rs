@@ -7,9 +7,9 @@ use crate::soap::{Call, Endpoint, OLDEST, Received, Wire, action};
 use crate::time::{SystemTime, Time};
 use crate::xml::Node;
 use jiff::{SignedDuration, Timestamp};
-use plan::Trace;
 use plan::design::VCenterConnection;
 use plan::exchange::NoTrace;
+use plan::{Exchange, Trace};
 use reqwest::header::HeaderValue;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -40,6 +40,7 @@ pub(crate) struct Content {
     pub authorization_manager: String,
     pub user_directory: String,
     pub event_manager: String,
+    pub guest_operations_manager: String,
     pub ovf_manager: String,
     property_collector: String,
     session_manager: String,
@@ -213,6 +214,20 @@ impl VCenter {
 
     pub(crate) fn server(&self) -> &str {
         &self.shared.wire.endpoint.server
+    }
+
+    /// How the server is reached and trusted.
+    pub(crate) fn way(&self) -> (&Endpoint, &Arc<Verifier>, &reqwest::Client) {
+        let wire = &self.shared.wire;
+        (&wire.endpoint, &wire.verifier, &wire.http)
+    }
+
+    /// Keeps an exchange that was none of SOAP.
+    pub(crate) fn record(&self, exchange: Exchange) {
+        self.trace.record(Exchange {
+            correlation_id: Some(self.correlation.to_string()),
+            ..exchange
+        });
     }
 
     pub(crate) fn user(&self) -> &str {
@@ -464,6 +479,7 @@ fn service_content(wire: &Wire, response: &Node) -> Result<(About, Content), Vsp
             authorization_manager: object("authorizationManager")?,
             user_directory: object("userDirectory")?,
             event_manager: of_content("eventManager"),
+            guest_operations_manager: of_content("guestOperationsManager"),
             ovf_manager: of_content("ovfManager"),
             property_collector: object("propertyCollector")?,
             session_manager: object("sessionManager")?,

@@ -130,7 +130,7 @@ impl Endpoint {
 pub(crate) enum Record {
     /// Request and answer.
     Whole,
-    /// Without the answer: it may hold secrets of other programs (a machine's `extraConfig`).
+    /// Without the answer: it may hold secrets (a machine's `extraConfig`, the ticket of a guest's file).
     NoAnswer,
 }
 
@@ -168,17 +168,19 @@ impl Call {
         self
     }
 
-    /// Adds a secret text, shown as dots in the record.
+    /// Adds a secret text, which the record does not show.
     pub fn secret(self, name: &str, value: &str) -> Call {
-        let shown = format!("<{name}>(removed)</{name}>");
-        self.secret_xml(&format!("<{name}>{}</{name}>", escape(value)), &shown)
+        self.hidden(
+            &format!("<{name}>{}</{name}>", escape(value)),
+            &format!("<{name}>(removed)</{name}>"),
+        )
     }
 
-    /// Adds ready XML with secrets; the record has `shown` in its place.
-    pub fn secret_xml(mut self, xml: &str, shown: &str) -> Call {
-        let before = self.shown.take().unwrap_or_else(|| self.arguments.clone());
-        self.arguments.push_str(xml);
-        self.shown = Some(before + shown);
+    /// Adds ready XML with a secret in it, and what the record shows in its place.
+    pub fn hidden(mut self, xml: &str, shown: &str) -> Call {
+        let shown = format!("{}{shown}", self.shown.as_deref().unwrap_or(&self.arguments));
+        self.push(xml);
+        self.shown = Some(shown);
         self
     }
 

@@ -75,6 +75,7 @@ fn first_pass(vm: Vm) -> Vm {
     Vm {
         details: None,
         readiness: None,
+        guest: None,
         ..vm
     }
 }

@@ -2,7 +2,7 @@
 
 export type Script = { 
 /**
- * `powershell` or `sql`.
+ * `powershell`, `sql` or `sh`.
  */
 language: string, 
 /**

@@ -5,6 +5,7 @@
 mod appliance;
 mod connections;
 mod costs;
+mod guest;
 mod import;
 mod projects;
 mod rehearsal;

@@ -136,6 +136,8 @@ pub struct Spec {
     pub linked_servers: Vec<&'static str>,
     pub credentials: Vec<&'static str>,
     pub jobs: Vec<&'static str>,
+    /// It lets contained databases sign people in.
+    pub contained: bool,
     /// Where the instance sends whoever signs in, as a managed instance's gateway does.
     pub redirect: Option<(String, u16)>,
     /// TCP/IP is on; off = the instance is known to SQL Browser and can't be reached.
@@ -178,6 +180,7 @@ impl Spec {
             linked_servers: vec![],
             credentials: vec![],
             jobs: vec!["Nightly full backup"],
+            contained: false,
             redirect: None,
             tcp: true,
         }
@@ -479,7 +482,7 @@ impl Instance {
     fn instance_views(&mut self) -> rusqlite::Result<()> {
         use Scope::Server;
         let spec = self.spec.clone();
-        let settings: [(i64, &str, i64); 7] = [
+        let mut settings: Vec<(i64, &str, i64)> = vec![
             (1544, "max server memory (MB)", 4096),
             (1539, "max degree of parallelism", 0),
             (1562, "clr enabled", 0),
@@ -492,6 +495,9 @@ impl Instance {
             (16390, "xp_cmdshell", 0),
             (16391, "Ad Hoc Distributed Queries", 0),
         ];
+        if spec.year >= 2012 {
+            settings.push((16393, "contained database authentication", i64::from(spec.contained)));
+        }
         let rows = settings
             .iter()
             .map(|(id, n, v)| vec![int(*id), text(n), int(*v), int(*v)])

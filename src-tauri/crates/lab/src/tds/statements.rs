@@ -70,7 +70,10 @@ impl Instance {
             Statement::Set(_) => Outcome::Nothing,
             Statement::Use(ast::Use::Object(name) | ast::Use::Database(name)) => {
                 match parts(&name).as_deref().map(|p| self.database(&p[0])) {
-                    Some(Some(name)) => Outcome::Database(name.to_owned()),
+                    Some(Some(name)) => match self.admits(session, name) {
+                        Ok(()) => Outcome::Database(name.to_owned()),
+                        Err(refusal) => Outcome::Refused(refusal),
+                    },
                     _ => Outcome::Refused(no_database(&name.to_string())),
                 }
             }
@@ -92,6 +95,37 @@ impl Instance {
                 .map_or_else(Outcome::Refused, |(columns, rows)| Outcome::Rows(columns, rows)),
             other => Outcome::Refused(syntax(other.to_string().split(' ').next().unwrap_or_default())),
         }
+    }
+
+    /// Whether a login may use a database: one of its own has a user in it.
+    fn admits(&self, session: &Session, database: &str) -> Result<(), Message> {
+        let of = self.spec.databases.iter().find(|d| d.name == database);
+        let mut users = of.into_iter().flat_map(|d| &d.users).filter_map(|u| u.login.as_deref());
+        if session.sysadmin || of.is_none() || users.any(|l| l.eq_ignore_ascii_case(&session.login)) {
+            return Ok(());
+        }
+        let text = format!(
+            "The server principal \"{}\" is not able to access the database \"{database}\" under the current security context.",
+            session.login
+        );
+        Err(Message::error(916, 1, 14, text))
+    }
+
+    /// What only administrators see: the server's state, and what msdb remembers.
+    fn shows(&self, session: &Session, source: &str) -> Result<(), Message> {
+        if session.sysadmin {
+            return Ok(());
+        }
+        if let Some(object) = source.strip_prefix("msdb.dbo.") {
+            let text =
+                format!("The SELECT permission was denied on the object '{object}', database 'msdb', schema 'dbo'.");
+            return Err(Message::error(229, 5, 14, text));
+        }
+        if source.starts_with("sys.dm_") {
+            let text = "VIEW SERVER STATE permission was denied on object 'server', database 'master'.";
+            return Err(Message::error(300, 1, 14, text));
+        }
+        Ok(())
     }
 
     fn query(
@@ -359,6 +393,8 @@ impl Rewrite<'_> {
             .instance
             .table(database, schema, object)
             .ok_or_else(|| no_object(&shown))?;
+        self.instance.admits(self.session, database)?;
+        self.instance.shows(self.session, source)?;
         let alias = alias.map_or_else(|| object.clone(), |a| a.name.value);
         let quoted = |s: &str| format!("\"{}\"", s.replace('"', "\"\""));
         let filter = match scope {

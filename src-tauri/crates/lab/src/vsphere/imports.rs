@@ -5,11 +5,12 @@
 //! its session, and that an abort leaves the machine (VMware's simulator does); a timeout removes it.
 
 use super::{
-    Context, IDLE_REAL_SECS, Outcome, Service,
+    Context, Outcome, Service,
     objects::{self, decoded},
     wire::{self, Element, Fault, Val, data, reference},
 };
 use crate::{
+    guests::LabGuest,
     onprem::{Backing, Hardware, LabCard, LabDisk, LabLease, LabVm, LeaseFile, LeaseState, Power},
     world::{World, plus},
 };
@@ -23,9 +24,8 @@ use futures::StreamExt;
 use jiff::SignedDuration;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// A lease of which nothing is heard ends after this long; at high speed never before a minute of real time.
+/// Seconds after which a lease ends of which nothing is heard; at high speed never before a minute of real time.
 const TIMEOUT_SECS: i64 = 300;
-const TIMEOUT_REAL_SECS: i64 = 12 * IDLE_REAL_SECS;
 /// Until vCenter has made the machine.
 const MAKING: i64 = 3;
 /// The newest virtual hardware of the host.
@@ -522,6 +522,7 @@ impl Context<'_> {
                 cards: more.collect(),
                 ..Hardware::default()
             },
+            guest: LabGuest::ready(self.w.seed(), &name, config.text("guestId").unwrap_or_default()),
             changed: now,
             name: name.clone(),
         };
@@ -529,7 +530,7 @@ impl Context<'_> {
         self.w.onprem.vms.push(vm);
         self.w
             .vm_event("VmCreatedEvent", &moref, &self.user, "Created virtual machine {}");
-        let timeout = TIMEOUT_SECS.max(TIMEOUT_REAL_SECS * i64::from(self.speed));
+        let timeout = TIMEOUT_SECS.max(12 * self.patience.as_secs());
         self.w.onprem.leases.push(LabLease {
             moref: lease.clone(),
             session: self.session.clone().unwrap_or_default(),

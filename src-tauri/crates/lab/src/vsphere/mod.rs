@@ -5,13 +5,14 @@
 //! missing), faults where the real one has them. Foreign clients (pyvmomi) judge it.
 //!
 //! `wire` reads requests and writes values, `objects` describes what stands in the datacenter, `collector` answers property
-//! reads, `updates` tells changes, `access` and `machines` carry out the rest.
+//! reads, `updates` tells changes, `guest` works inside machines, `access` and `machines` carry out the rest.
 
 mod access;
 mod collector;
 mod devices;
 mod events;
 mod folders;
+mod guest;
 pub(crate) mod imports;
 mod machines;
 mod objects;
@@ -54,6 +55,7 @@ pub fn router(world: Shared, clock: Arc<LabClock>) -> Router {
         .route("/sdk", post(call))
         .route("/sdk/", post(call))
         .route("/sdk/vimServiceVersions.xml", get(versions))
+        .route("/guestFile", get(guest::file).put(guest::file))
         .route("/nfc/{lease}/{file}", any(imports::upload))
         .with_state(service)
 }
@@ -105,8 +107,8 @@ struct Context<'a> {
     session: Option<String>,
     user: String,
     set_cookie: Option<String>,
-    /// Lab seconds per real second.
-    speed: u32,
+    /// What a busy client can't miss: nothing is forgotten sooner, however fast the clock runs.
+    patience: SignedDuration,
     /// The call has looked before, and waits.
     again: bool,
     /// There is nothing to tell yet.
@@ -153,9 +155,8 @@ fn answer(service: &Service, headers: &HeaderMap, request: &Result<Element, Stri
     let mut world = service.world.lock();
     world.advance(service.clock.now());
     let mut open = service.open.lock().unwrap_or_else(PoisonError::into_inner);
-    let idle = IDLE.max(SignedDuration::from_secs(
-        IDLE_REAL_SECS * i64::from(service.clock.speed()),
-    ));
+    let patience = SignedDuration::from_secs(IDLE_REAL_SECS * i64::from(service.clock.speed()));
+    let idle = IDLE.max(patience);
     let key = cookie(headers).filter(|key| renew(&mut world, &mut open, key, idle));
     let user = key
         .as_ref()
@@ -168,7 +169,7 @@ fn answer(service: &Service, headers: &HeaderMap, request: &Result<Element, Stri
         session: key,
         user,
         set_cookie: None,
-        speed: service.clock.speed(),
+        patience,
         again,
         pending: false,
     };
@@ -295,6 +296,7 @@ impl Context<'_> {
             "CancelTask" => self.cancel_task(&this.1),
             "QueryEvents" => self.query_events(request),
             "CreateCollectorForEvents" => self.collect_events(request),
+            _ if let Some(privilege) = guest::privilege(&this.0, method) => self.guest_operation(request, &privilege),
             _ if this.0 == "EventHistoryCollector" => self.event_collector(request, &this.1),
             _ => Err(Fault::new("MethodNotFound", "The method is not supported by this lab.")
                 .with("receiver", reference(&this.0, &this.1))

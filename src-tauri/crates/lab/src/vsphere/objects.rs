@@ -1,7 +1,7 @@
 //! What stands in the datacenter, as managed objects with their properties.
 
 use super::{
-    Open, View, access, devices, events, imports, updates,
+    Open, View, access, devices, events, guest, imports, updates,
     wire::{Fault, Val, data, reference},
 };
 use crate::{
@@ -20,6 +20,10 @@ const SERVICES: &[(&str, &str)] = &[
     ("SearchIndex", "SearchIndex"),
     ("TaskManager", "TaskManager"),
     ("EventManager", "EventManager"),
+    guest::MANAGERS[0],
+    guest::MANAGERS[1],
+    guest::MANAGERS[2],
+    guest::MANAGERS[3],
     ("OvfManager", "OvfManager"),
 ];
 
@@ -79,6 +83,10 @@ const OPTIONAL: &[(&str, &[&str])] = &[
     ("ContainerView", &["view"]),
     ("HttpNfcLease", &["error", "info", "mode", "capabilities"]),
     ("EventManager", &["description", "latestEvent"]),
+    (
+        "GuestOperationsManager",
+        &["guestWindowsRegistryManager", "aliasManager"],
+    ),
 ];
 
 /// vSphere writes `/`, `\` and `%` in names as `%2f`, `%5c` and `%25`.
@@ -214,6 +222,7 @@ pub(super) fn properties(w: &World, open: &Open, session: Option<&str>, object: 
             )],
             "TaskManager" => vec![("recentTask", recent_tasks(w, None)), ("maxCollector", Val::int(32))],
             "EventManager" => vec![("maxCollector", Val::int(events::MAX_COLLECTORS as i64))],
+            "GuestOperationsManager" => guest::manager(),
             "PropertyCollector" => vec![("filter", updates::filters(open, session, moref))],
             "ViewManager" => {
                 let own = open.views.iter().filter(|(_, v)| Some(v.session.as_str()) == session);
@@ -286,6 +295,7 @@ pub(super) fn service_content(w: &World) -> Val {
             ("ovfManager", service("OvfManager")),
             ("taskManager", service("TaskManager")),
             ("searchIndex", service("SearchIndex")),
+            ("guestOperationsManager", service("GuestOperationsManager")),
         ],
     )
 }

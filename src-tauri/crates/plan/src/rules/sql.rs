@@ -29,6 +29,26 @@ pub struct SqlTarget {
     pub newest: Option<u32>,
 }
 
+impl SqlTarget {
+    /// Learns what a look into the managed instance itself tells: names, certificates, settings, and what its databases take
+    /// of the storage.
+    pub fn learn(&mut self, instance: &SqlInstance) {
+        let own = || instance.databases.iter().filter(|d| !d.is_system());
+        self.databases = Some(own().map(|d| d.name.clone()).collect());
+        self.used = own().map(|d| d.data_bytes + d.log_bytes).sum();
+        // Who may not see a view must not think that it is empty.
+        let unread = |what: &str| instance.unread.iter().any(|u| u.what == what);
+        if !unread("master.sys.certificates") {
+            self.certificates = Some(instance.certificates.iter().map(|c| c.thumbprint.clone()).collect());
+        }
+        let setting = instance
+            .settings
+            .iter()
+            .find(|s| s.name == "contained database authentication");
+        self.contained = setting.map(|s| s.value != 0);
+    }
+}
+
 /// A backup file in the place from which the service reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlFile {

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     design::ReplicationMethod::{self, InMageRcm, VMwareCbt},
+    guest::Item,
     task::Severity::{Blocking, Information, Warning},
 };
 
@@ -78,6 +79,9 @@ const VCENTER_ADMIN: &str = "vCenter administrator";
 const WINDOWS_ADMIN: &str = "Windows administrator";
 const LINUX_ADMIN: &str = "Linux administrator";
 const MACHINE_ADMIN: &str = "administrator of the machine";
+/// What Rehost can do itself.
+const READINESS: &str =
+    "Open Inventory, choose the machine, and under Readiness choose Check now, then Preview the fix.";
 const STORAGE_ADMIN: &str = "storage administrator";
 pub(super) const DESIGNER: &str = "whoever designs the target";
 
@@ -886,7 +890,11 @@ pub const RULES: &[Rule] = &[
         who: MACHINE_ADMIN,
         command: "Free space on this volume, or enlarge it.",
         source: SR,
+        // The guest's own word counts more than that of VMware Tools.
         judge: |c| {
+            if c.guest_facts().is_some_and(|f| f.space.is_some()) {
+                return None;
+            }
             let (path, need) = match c.family()? {
                 Family::Windows => ("C:\\", 500 * MIB),
                 Family::Linux | Family::Other => ("/", 2 * GIB),
@@ -965,61 +973,138 @@ pub const RULES: &[Rule] = &[
             })
         },
     },
-    // ---- what the readiness script has found
+    // ---- what was read in the guest
     Rule {
-        id: "vm-rdp",
+        id: "guest-rdp",
         methods: BOTH,
         severity: Warning,
-        title: "Remote Desktop is off in {vm}",
-        cause: "The readiness script found {found}. Nobody would get into the Azure VM.",
+        title: "Remote Desktop leads into {vm} no more after the move",
+        cause: "{found}. Nobody would get into the Azure VM.",
         who: WINDOWS_ADMIN,
-        command: "Run the readiness script again, as an administrator.",
+        command: READINESS,
         source: SR_PREPARE,
-        judge: |c| c.not_ready("rdp", "1"),
+        judge: |c| c.not_ready(Item::Rdp, "rdp", "1"),
     },
     Rule {
-        id: "vm-firewall",
+        id: "guest-firewall",
         methods: BOTH,
         severity: Warning,
         title: "The firewall of {vm} lets no Remote Desktop through",
-        cause: "The readiness script found {found}; in Azure the network may be of another profile.",
+        cause: "{found}. In Azure the network may be of another profile than here.",
         who: WINDOWS_ADMIN,
-        command: "Run the readiness script again, as an administrator.",
+        command: READINESS,
         source: SR_PREPARE,
-        judge: |c| c.not_ready("firewall", "domain,private,public"),
+        judge: |c| c.not_ready(Item::Firewall, "firewall", "domain,private,public"),
     },
     Rule {
-        id: "vm-san",
+        id: "guest-san",
         methods: BOTH,
         severity: Warning,
         title: "{vm} would leave its data disks offline in Azure",
-        cause: "The readiness script found {found}.",
+        cause: "{found}.",
         who: WINDOWS_ADMIN,
         command: "'san policy=onlineall' | diskpart",
         source: SR_PREPARE,
-        judge: |c| c.not_ready("san", "OnlineAll"),
+        judge: |c| c.not_ready(Item::San, "san", "OnlineAll"),
     },
     Rule {
-        id: "vm-updates",
+        id: "guest-updates",
         methods: BOTH,
         severity: Warning,
         title: "Windows updates are pending in {vm}",
-        cause: "The readiness script found {found}. After the failover nobody can sign in until they are installed.",
+        cause: "{found}. After the failover nobody can sign in until they are installed.",
         who: WINDOWS_ADMIN,
-        command: "Install them, restart, then run the readiness script again.",
+        command: "Install them, restart, then check readiness again.",
         source: SR_PREPARE,
-        judge: |c| c.not_ready("updates", "0"),
+        judge: |c| c.not_ready(Item::Updates, "updates", "0"),
     },
     Rule {
-        id: "vm-reboot",
+        id: "guest-reboot",
         methods: BOTH,
         severity: Warning,
         title: "{vm} waits for a restart",
-        cause: "The readiness script found {found}. The restart would run during the failover.",
+        cause: "{found}. The restart would run during the failover.",
         who: WINDOWS_ADMIN,
-        command: "Restart-Computer, then run the readiness script again.",
+        command: "shutdown /r /t 0, then check readiness again.",
         source: SR_PREPARE,
-        judge: |c| c.not_ready("reboot", "0"),
+        judge: |c| c.not_ready(Item::Reboot, "reboot", "0"),
+    },
+    Rule {
+        id: "guest-bitlocker",
+        methods: BOTH,
+        severity: Blocking,
+        title: "{vm} has volumes that BitLocker encrypts",
+        cause: "{found}. Encrypted volumes are not replicated.",
+        who: WINDOWS_ADMIN,
+        command: "manage-bde -off C: for each of them; wait until manage-bde -status says that it is decrypted.",
+        source: LISTS,
+        judge: |c| c.guest_problem(Item::Bitlocker),
+    },
+    Rule {
+        id: "guest-dynamic",
+        methods: BOTH,
+        severity: Blocking,
+        title: "{vm} boots from a dynamic disk",
+        cause: "{found}. The disk of the system must be a basic one.",
+        who: WINDOWS_ADMIN,
+        command: "Restore a backup of the machine onto a basic disk, or move the application to a new machine.",
+        source: LISTS,
+        judge: |c| c.guest_problem(Item::DynamicDisk),
+    },
+    Rule {
+        id: "guest-services",
+        methods: BOTH,
+        severity: Warning,
+        title: "Services that {vm} needs in Azure don't start as they should",
+        cause: "{found}.",
+        who: WINDOWS_ADMIN,
+        command: READINESS,
+        source: VHD,
+        judge: |c| c.guest_problem(Item::Services),
+    },
+    Rule {
+        id: "guest-space",
+        methods: SITE_RECOVERY,
+        severity: Warning,
+        title: "{vm} has too little free space for the Mobility service",
+        cause: "{found}.",
+        who: MACHINE_ADMIN,
+        command: "Free space on this volume, or enlarge it.",
+        source: SR,
+        judge: |c| c.guest_problem(Item::Space),
+    },
+    Rule {
+        id: "guest-ssh",
+        methods: BOTH,
+        severity: Warning,
+        title: "SSH leads into {vm} no more after the move",
+        cause: "{found}. Nobody would get into the Azure VM.",
+        who: LINUX_ADMIN,
+        command: "systemctl enable --now sshd (Debian, Ubuntu: ssh)",
+        source: SR_PREPARE,
+        judge: |c| c.guest_problem(Item::Ssh),
+    },
+    Rule {
+        id: "guest-ssh-firewall",
+        methods: BOTH,
+        severity: Warning,
+        title: "The firewall of {vm} lets no SSH through",
+        cause: "{found}.",
+        who: LINUX_ADMIN,
+        command: "ufw allow 22/tcp, or firewall-cmd --permanent --add-service=ssh && firewall-cmd --reload",
+        source: SR_PREPARE,
+        judge: |c| c.guest_problem(Item::SshFirewall),
+    },
+    Rule {
+        id: "guest-drivers",
+        methods: BOTH,
+        severity: Warning,
+        title: "{vm} lacks drivers that it starts with in Azure",
+        cause: "{found}. Without them it finds neither its disks nor its network there.",
+        who: LINUX_ADMIN,
+        command: "dracut -f --add-drivers \"hv_vmbus hv_storvsc hv_netvsc\", or the same modules in /etc/initramfs-tools/modules and update-initramfs -u",
+        source: LISTS,
+        judge: |c| c.guest_problem(Item::Drivers),
     },
 ];
 

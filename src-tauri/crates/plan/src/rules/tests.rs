@@ -5,6 +5,7 @@ use crate::{
         Design,
         ReplicationMethod::{self, InMageRcm, VMwareCbt},
     },
+    guest::GuestState,
     inventory::{Disk, GuestAddress, GuestVolume, Host, Inventory, Snapshot, Vm, VmDetails},
     smarthotel,
     task::{Finding, Severity},
@@ -170,6 +171,20 @@ impl Fixture {
         self.vm.readiness = self.vm.readiness.as_ref().map(|r| r.replace(was, is));
     }
 
+    /// The guest was read, and these lines came out of it.
+    fn read(&mut self, lines: &str) {
+        let output = format!("readiness=1\nos=windows\n{lines}\nend=1\n");
+        self.vm.guest = Some(GuestState {
+            facts: Some(crate::guest::read(&output).unwrap()),
+            ..GuestState::default()
+        });
+    }
+
+    fn linux(&mut self, lines: &str) {
+        self.guest("rhel8_64Guest");
+        self.read(&format!("os=linux\n{lines}"));
+    }
+
     fn judged(&self, method: ReplicationMethod) -> Vec<Finding> {
         CURRENT.judge_vm(&Case {
             vm: &self.vm,
@@ -266,11 +281,19 @@ const ROWS: &[Row] = &[
     ("vm-churn", SITE_RECOVERY, |f| f.vm.power_state = "poweredOff".into(), |_| {}),
     ("vm-tools", BOTH, |f| f.vm.tools_status = None, |f| f.vm.tools_status = Some("guestToolsNotRunning".into())),
     ("vm-tools-version", MIGRATE, |f| f.details().tools_version = Some("10305".into()), |f| f.details().tools_version = Some("10304".into())),
-    ("vm-rdp", BOTH, |f| f.vm.readiness = None, |f| f.ready("rdp=1", "rdp=0")),
-    ("vm-firewall", BOTH, |f| f.ready("firewall=domain,private,public;", ""), |f| f.ready("domain,private,public", "domain")),
-    ("vm-san", BOTH, |_| {}, |f| f.ready("OnlineAll", "policy2")),
-    ("vm-updates", BOTH, |_| {}, |f| f.ready("updates=0", "updates=3")),
-    ("vm-reboot", BOTH, |_| {}, |f| f.ready("reboot=0", "reboot=1")),
+    ("guest-rdp", BOTH, |f| f.vm.readiness = None, |f| f.ready("rdp=1", "rdp=0")),
+    ("guest-firewall", BOTH, |f| f.ready("firewall=domain,private,public;", ""), |f| f.ready("domain,private,public", "domain")),
+    ("guest-san", BOTH, |_| {}, |f| f.ready("OnlineAll", "policy2")),
+    ("guest-updates", BOTH, |_| {}, |f| f.ready("updates=0", "updates=3")),
+    ("guest-reboot", BOTH, |_| {}, |f| f.ready("reboot=0", "reboot=1")),
+    ("guest-bitlocker", BOTH, |f| f.read("bitlocker=C:,0,0\nbitlocker.read=1"), |f| f.read("bitlocker=C:,1,100\nbitlocker.read=1")),
+    ("guest-dynamic", BOTH, |f| f.read("disk.boot=0\ndisk.dynamic=1"), |f| f.read("disk.boot=0\ndisk.dynamic=0,1")),
+    ("guest-services", BOTH, |f| f.read("service.Dhcp=2\nservice.Netlogon=2"), |f| f.read("service.Dhcp=4")),
+    ("guest-space", SITE_RECOVERY, |f| f.read("space=C:,524288000"), |f| f.read("space=C:,524287999")),
+    ("guest-ssh", BOTH, |f| f.linux("ssh.unit=ssh\nssh.running=1\nssh.boot=1"), |f| f.linux("ssh.unit=ssh\nssh.running=1\nssh.boot=0")),
+    ("guest-ssh-firewall", BOTH, |f| f.linux("firewall=ufw\nfirewall.ssh=1"), |f| f.linux("firewall=ufw\nfirewall.ssh=0")),
+    ("guest-drivers", BOTH, |f| f.linux("driver.hv_vmbus=builtin\ndriver.hv_storvsc=module\nimage.read=0"),
+        |f| f.linux("driver.hv_storvsc=module\nimage.read=1")),
 ];
 
 #[test]
@@ -396,6 +419,17 @@ fn too_many_machines_at_once_block() {
         let found = CURRENT.judge_wave(method, machines).unwrap();
         assert_eq!(found.severity, Severity::Blocking);
     }
+}
+
+#[test]
+fn what_was_read_in_the_guest_counts_more_than_what_it_published() {
+    let mut f = good();
+    f.ready("rdp=1", "rdp=0");
+    f.ready("san=OnlineAll", "san=policy2");
+    f.read("rdp.deny=0\nrdp.port=3389\nsan=OfflineShared\nspace=C:,600000000");
+    f.details().volumes[0].free_bytes = 1;
+    let ids: Vec<_> = f.judged(InMageRcm).into_iter().map(|f| f.rule).collect();
+    assert_eq!(ids, ["vm-churn", "guest-san"]);
 }
 
 #[test]

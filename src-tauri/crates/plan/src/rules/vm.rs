@@ -1,8 +1,8 @@
 //! The rules for one machine, as data: what is judged, by which method's list, how bad it is, who cures it and how.
 //!
 //! A rule speaks only where the answer is known: what the second pass has not read yet is no finding, but one information
-//! says that it was not read. What no inventory can tell (kernels, sectors, BitLocker, writes per second) is said once as
-//! information where the method asks for it, or found in the guest by the readiness script.
+//! says that it was not read. What no inventory can tell (kernels, sectors, writes per second) is said once as
+//! information where the method asks for it, or was read in the guest ([`crate::guest`]).
 //! A rule that blocks one method and not the other says that the other would do.
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     design::ReplicationMethod::{self, InMageRcm, VMwareCbt},
+    guest::{GuestFacts, Item},
     inventory::{Disk, Inventory, Vm, VmDetails},
     task::{
         Finding,
@@ -144,10 +145,23 @@ impl Case<'_> {
             .find_map(|part| part.strip_prefix(key)?.strip_prefix('='))
     }
 
-    pub(super) fn not_ready(&self, key: &str, want: &str) -> Option<String> {
+    /// What is wrong with an item of readiness, as it was read in the guest.
+    pub(super) fn guest_problem(&self, item: Item) -> Option<String> {
+        item.problem(self.guest_facts()?)
+    }
+
+    pub(super) fn guest_facts(&self) -> Option<&GuestFacts> {
+        self.vm.guest.as_ref()?.facts.as_ref()
+    }
+
+    /// The same, or else by what the script of step 4 has published.
+    pub(super) fn not_ready(&self, item: Item, key: &str, want: &str) -> Option<String> {
+        if self.guest_facts().is_some() {
+            return self.guest_problem(item);
+        }
         self.readiness(key)
             .filter(|found| *found != want)
-            .map(|found| format!("{key}={found}"))
+            .map(|found| format!("The script of step 4 found {key}={found}"))
     }
 
     /// A version that is too old for the lists.

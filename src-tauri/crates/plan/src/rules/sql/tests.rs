@@ -283,3 +283,35 @@ fn a_gap_is_found_at_either_end() {
     b.after.clear();
     assert_eq!(b.gap(), None);
 }
+
+#[test]
+fn a_target_is_learned_from_its_own_facts() {
+    let mut f = good();
+    f.instance.databases = vec![
+        f.database.clone(),
+        SqlDatabase {
+            id: 1,
+            name: "master".into(),
+            ..SqlDatabase::default()
+        },
+    ];
+    f.instance.settings = vec![crate::sql::SqlSetting {
+        name: "contained database authentication".into(),
+        value: 1,
+    }];
+    let mut target = SqlTarget::default();
+    target.learn(&f.instance);
+    assert_eq!(target.databases.as_deref(), Some(&["Smart]Hotel".to_owned()][..]));
+    assert_eq!(target.certificates.as_deref(), Some(&["AB12".to_owned()][..]));
+    assert_eq!(
+        (target.used, target.contained, target.storage),
+        (5 << 30, Some(true), None)
+    );
+    f.instance.unread = vec![SqlUnread {
+        what: "master.sys.certificates".into(),
+        ..unread(SqlUnreadReason::Denied)
+    }];
+    let mut blind = SqlTarget::default();
+    blind.learn(&f.instance);
+    assert_eq!(blind.certificates, None);
+}
