@@ -52,7 +52,9 @@ struct Going {
 
 impl Deploying {
     fn goes_on(&self) -> bool {
-        self.going.as_ref().is_some_and(|g| !g.work.is_finished())
+        // What was told last counts: the task itself ends a moment later.
+        let on = |g: &Going| !g.state.borrow().phase.is_over() && !g.work.is_finished();
+        self.going.as_ref().is_some_and(on)
     }
 }
 

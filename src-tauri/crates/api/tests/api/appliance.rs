@@ -302,5 +302,7 @@ async fn a_run_adopts_what_was_deployed() {
     .await
     .unwrap();
     assert_eq!(inventory.iter().map(|v| &v.moref).collect::<Vec<_>>(), [&moref]);
+    // Nor does the lab's diary hold what the machine was told.
+    assert_eq!(found_below(desk.home.path(), CANARY), None);
     desk.app.close().await;
 }

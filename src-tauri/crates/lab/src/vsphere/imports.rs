@@ -317,13 +317,29 @@ impl Context<'_> {
             .system()
             .and_then(|s| s.child("AnnotationSection"))
             .and_then(|a| a.text("Annotation"));
+        // Passwords would come back with the import, and be kept in the diary: nothing here starts with them.
+        let secret = |key: &str| {
+            let products = d.system().into_iter().flat_map(|s| s.all("ProductSection"));
+            let mut all = products.flat_map(|p| p.all("Property").map(move |own| (p, own)));
+            all.any(|(product, own)| {
+                let parts = [
+                    product.attribute("class"),
+                    own.attribute("key"),
+                    product.attribute("instance"),
+                ];
+                own.attribute("password") == Some("true")
+                    && parts.into_iter().flatten().collect::<Vec<_>>().join(".") == key
+            })
+        };
         let properties = cisp.all("propertyMapping").enumerate().map(|(i, p)| {
+            let key = p.text("key").unwrap_or_default();
+            let value = p.text("value").filter(|_| !secret(key)).unwrap_or_default();
             let info = data(
                 "VAppPropertyInfo",
                 [
                     ("key", Val::int(i as i64)),
-                    ("id", Val::text(p.text("key").unwrap_or_default())),
-                    ("value", Val::text(p.text("value").unwrap_or_default())),
+                    ("id", Val::text(key)),
+                    ("value", Val::text(value)),
                 ],
             );
             data(
