@@ -15,7 +15,10 @@ const server = await preview({
   build: { outDir: "dist-fixture" },
   preview: { port: 4175, strictPort: true },
 });
-const browser = await chromium.launch({ executablePath: process.env.REHOST_CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
+const browser = await chromium.launch({
+  executablePath: process.env.REHOST_CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu"],
+});
 const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
 await page.goto(`http://localhost:4175/?rows=${ROWS}&live&still#/inventory?project=${project}`);
 await page.waitForSelector(`[data-testid="inventory-count"][data-count="${ROWS}"]`);
