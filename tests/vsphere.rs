@@ -31,7 +31,7 @@ macro_rules! scripts {
     };
 }
 
-scripts!(inventory, access, machines, guest);
+scripts!(access, guest, imports, inventory, machines);
 
 async fn judge(name: &str) {
     let _machine = together().await;

@@ -1,7 +1,7 @@
 //! The window's side of [`api::host::Host`]: native file dialogs (rfd), the browser (`open`), closing, theme.
 
 use api::{
-    host::{CERTIFICATE_EXTENSIONS, FileQuestion, FolderHost, Host, INVENTORY_EXTENSIONS},
+    host::{CERTIFICATE_EXTENSIONS, FileQuestion, FolderHost, Host, INVENTORY_EXTENSIONS, TEMPLATE_EXTENSIONS},
     wire::UiError,
 };
 use rfd::AsyncFileDialog;
@@ -121,6 +121,14 @@ fn dialog<R: Runtime>(question: &FileQuestion, window: Option<&WebviewWindow<R>>
             let chosen = dialog
                 .set_title("Choose an export of RVTools, or a table of machines")
                 .add_filter("Excel or CSV", INVENTORY_EXTENSIONS)
+                .set_directory(folder)
+                .pick_file();
+            Box::pin(async move { chosen.await.map(|f| f.path().to_owned()) })
+        }
+        FileQuestion::Template { folder } => {
+            let chosen = dialog
+                .set_title("Choose the appliance's template")
+                .add_filter("OVA or OVF", TEMPLATE_EXTENSIONS)
                 .set_directory(folder)
                 .pick_file();
             Box::pin(async move { chosen.await.map(|f| f.path().to_owned()) })

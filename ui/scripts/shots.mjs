@@ -10,6 +10,28 @@ const PROJECT = encodeURIComponent("/home/admin/Documents/Rehost/SmartHotel.reho
 
 const on = (screen) => `#/${screen}?project=${PROJECT}`;
 const click = (id) => (page) => page.click(`[data-testid="${id}"]`);
+/** The wizard of the appliance, with so many steps behind it. */
+const wizard = (steps) => async (p) => {
+  await click("step-5")(p);
+  await p.click('[data-address="step-5/person/deploy-appliance"]');
+  await click("deploy-here")(p);
+  await p.waitForSelector('[data-testid="appliance-dialog"] h3');
+  if (steps === null) return p.waitForTimeout(300);
+  await click("appliance-choose")(p);
+  await p.waitForTimeout(500);
+  const fill = [
+    async () => {},
+    click("appliance-accept"),
+    (page) => page.waitForSelector('[data-testid="appliance-datastore"]'),
+    (page) => page.selectOption('[data-testid="appliance-network-Management"]', { index: 1 }),
+    (page) => page.fill('[data-testid="appliance-value-vami.password.App"]', "Correct-horse-1"),
+  ];
+  for (const step of fill.slice(0, steps)) {
+    await step(p);
+    await click("appliance-next")(p);
+  }
+  await p.waitForTimeout(300);
+};
 const rights = async (page) => {
   await page.click('[data-testid="rights-look"]');
   await page.waitForSelector('[data-testid="rights-own"]');
@@ -332,6 +354,18 @@ const shots = [
       await p.click('[data-testid="task-panel"] button[role="tab"]:last-of-type');
     },
   },
+  { name: "appliance-file", query: "still&at=start", screen: on("run"), act: wizard(null) },
+  { name: "appliance-chosen", query: "still&at=start", screen: on("run"), act: wizard(0) },
+  { name: "appliance-wrong", query: "still&at=start&appliance=wrong", screen: on("run"), act: wizard(0) },
+  { name: "appliance-review", query: "still&at=start", screen: on("run"), act: wizard(1) },
+  { name: "appliance-where", query: "still&at=start", screen: on("run"), act: wizard(2) },
+  { name: "appliance-lacking", query: "still&at=start&appliance=lacking", screen: on("run"), act: wizard(2) },
+  { name: "appliance-network", query: "still&at=start", screen: on("run"), act: wizard(3) },
+  { name: "appliance-values", query: "still&at=start", screen: on("run"), act: wizard(4) },
+  { name: "appliance-summary", query: "still&at=start&appliance=warned", screen: on("run"), act: wizard(5) },
+  { name: "appliance-sending", query: "still&at=start&appliance=sending", screen: on("run"), act: wizard(null) },
+  { name: "appliance-failed", query: "still&at=start&appliance=failed", screen: on("run"), act: wizard(null) },
+  { name: "appliance-done", query: "still&at=start&appliance=done", screen: on("run"), act: wizard(null) },
   { name: "gate", query: "still", screen: on("run"), act: click("gate-review") },
   {
     name: "run-failed",

@@ -1,13 +1,17 @@
 // Recorded data in place of a backend, for looking at every screen while designing it (`npm run fixture`). It is left
 // out of every other build. A small simulation moves the SmartHotel plan's tasks by their usual durations.
 // In the address: ?at=start|middle|gate|person|failed|paused|done, &secrets=memory, &empty, &close, &quota=low|closed,
-// &real (no rehearsal), &dms, and those of fixture-connections.ts, fixture-costs.ts, fixture-inventory.ts and fixture-rights.ts.
+// &real (no rehearsal), &dms, and those of fixture-appliance.ts, fixture-connections.ts, fixture-costs.ts,
+// fixture-inventory.ts and fixture-rights.ts.
+import { applianceHandlers, deployment, readTemplate } from "./fixture-appliance";
 import { connectionHandlers, connections, signIn } from "./fixture-connections";
 import { planCosts } from "./fixture-costs";
 import { withDms } from "./fixture-dms";
 import { inventoryHandlers, readInventory, summary, watchInventory } from "./fixture-inventory";
 import { rightsHandlers } from "./fixture-rights";
 import sample from "./gen/sample.json";
+import type { ApplianceMessage } from "./gen/ApplianceMessage";
+import type { DeployState } from "./gen/DeployState";
 import type { Design } from "./gen/Design";
 import type { Exchange } from "./gen/Exchange";
 import type { FaultScript } from "./gen/FaultScript";
@@ -471,6 +475,7 @@ const handlers: Handlers = {
   },
   ...connectionHandlers,
   ...inventoryHandlers,
+  ...applianceHandlers,
   ...rightsHandlers,
   plan_get: planView,
   plan_costs: ({ currency }) => planCosts(currency),
@@ -546,6 +551,8 @@ export const host: Host = {
     const send = onMessage as (message: Streams[keyof Streams][1]) => void;
     if (stream === "inventory_read") return readInventory(send as (message: InventoryMessage) => void);
     if (stream === "inventory_watch") return watchInventory(send as (message: InventoryChange) => void);
+    if (stream === "appliance_read") return readTemplate(send as (message: ApplianceMessage) => void);
+    if (stream === "appliance_progress") return deployment(send as (message: DeployState) => void);
     if (stream === "sign_in") return signIn(send as (message: SignInMessage) => void);
     send({ type: "snapshot", plan: planView(), state: run(), clock: clock() });
     const listener = (message: RunMessage) => send(message);

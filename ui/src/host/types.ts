@@ -2,6 +2,12 @@
 // Nothing outside src/host knows which of them it talks to.
 import type { AccountScope } from "./gen/AccountScope";
 import type { AppInfo } from "./gen/AppInfo";
+import type { ApplianceMessage } from "./gen/ApplianceMessage";
+import type { ApplianceView } from "./gen/ApplianceView";
+import type { DeployState } from "./gen/DeployState";
+import type { ImportCheck } from "./gen/ImportCheck";
+import type { Placement } from "./gen/Placement";
+import type { PlacesView } from "./gen/PlacesView";
 import type { AzureConnection } from "./gen/AzureConnection";
 import type { CloseQuestion } from "./gen/CloseQuestion";
 import type { CloudView } from "./gen/CloudView";
@@ -91,6 +97,18 @@ export type Commands = {
   inventory_import_preview: [InProject, ImportPreview | null];
   /** Keeps what the last preview showed. */
   inventory_import: [InProject, null];
+  appliance_get: [InProject, ApplianceView];
+  /** Where the chosen template can go, and what Rehost's account lacks for it. */
+  appliance_places: [InProject, PlacesView];
+  /** Asks vCenter what it would make of it; changes nothing. */
+  appliance_check: [InProject & { placement: Placement; secrets: Record<string, string> }, ImportCheck];
+  /** Begins; `appliance_progress` tells the rest. */
+  appliance_deploy: [InProject & { placement: Placement; secrets: Record<string, string>; powerOn: boolean }, null];
+  /** Stops the deployment and answers when nothing of it is left. */
+  appliance_abort: [InProject, ApplianceView];
+  /** Adopts or removes what an interrupted deployment has left. */
+  appliance_settle: [InProject, ApplianceView];
+  appliance_power_on: [InProject, ApplianceView];
   plan_get: [InProject, PlanView];
   /** Reads the price list. A currency is remembered; null = as remembered. */
   plan_costs: [InProject & { currency: string | null }, CostsView];
@@ -114,6 +132,10 @@ export type Commands = {
 
 /** Commands that answer with a stream of messages. */
 export type Streams = {
+  /** Asks for a template, or takes the rehearsal's, reads it and compares it with its manifest. */
+  appliance_read: [InProject & { sample: boolean }, ApplianceMessage];
+  /** As the deployment is now, then each change, until its end. */
+  appliance_progress: [InProject, DeployState];
   inventory_read: [InProject, InventoryMessage];
   /** Tells how machines change, beginning with what has changed since they were read. */
   inventory_watch: [InProject, InventoryChange];

@@ -59,6 +59,7 @@ pub struct Open {
     pub(crate) guests: Mutex<BTreeMap<String, vsphere::GuestAccount>>,
     /// What a person looks at before it is imported.
     pub(crate) import: Mutex<Option<crate::import::Pending>>,
+    pub(crate) deploying: Mutex<crate::appliance::Deploying>,
     /// Counts what listeners of the run can't see in its events: another run, another speed.
     pub(crate) changed: watch::Sender<u64>,
     /// Cancelled when the project is closed.
@@ -193,6 +194,7 @@ impl App {
             inventory: Mutex::default(),
             guests: Mutex::default(),
             import: Mutex::default(),
+            deploying: Mutex::default(),
             changed: watch::Sender::new(0),
             closed: CancellationToken::new(),
         });
@@ -356,6 +358,7 @@ impl Open {
 
     async fn end(&self) {
         self.closed.cancel();
+        self.stop_deployment().await;
         let live = lock(&self.live).take();
         if let Some(live) = live {
             live.end().await;

@@ -155,6 +155,33 @@ impl From<vsphere::VsphereError> for UiError {
     }
 }
 
+impl From<vsphere::OvfError> for UiError {
+    fn from(e: vsphere::OvfError) -> Self {
+        let code = match e {
+            vsphere::OvfError::Disk { .. } => ErrorCode::Disk,
+            _ => ErrorCode::Invalid,
+        };
+        let advice = e.advice();
+        Self::of(code, advice.title, advice.detail, advice.hint)
+    }
+}
+
+impl From<vsphere::ImportError> for UiError {
+    fn from(e: vsphere::ImportError) -> Self {
+        use vsphere::ImportError as E;
+        let code = match e {
+            E::Vsphere(e) => return e.into(),
+            E::Template(e) => return e.into(),
+            E::Refused(_) | E::Upload { .. } => ErrorCode::Refused,
+            E::LeaseLost(_) => ErrorCode::Unreachable,
+            E::Stopped => ErrorCode::Cancelled,
+            E::Record(_) => ErrorCode::Disk,
+        };
+        let advice = e.advice();
+        Self::of(code, advice.title, advice.detail, advice.hint).retryable(true)
+    }
+}
+
 impl From<azure::AzureError> for UiError {
     fn from(e: azure::AzureError) -> Self {
         use azure::{AzureError as E, ErrorClass};

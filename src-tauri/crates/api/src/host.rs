@@ -9,6 +9,9 @@ pub const CERTIFICATE_EXTENSIONS: &[&str] = &["pfx", "p12", "pem"];
 /// How files end from which an inventory is imported.
 pub const INVENTORY_EXTENSIONS: &[&str] = &["xlsx", "csv"];
 
+/// How templates of machines end.
+pub const TEMPLATE_EXTENSIONS: &[&str] = &["ova", "ovf"];
+
 /// A question for a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileQuestion {
@@ -25,6 +28,10 @@ pub enum FileQuestion {
     },
     /// An export of RVTools, or another table of machines.
     Inventory {
+        folder: PathBuf,
+    },
+    /// The appliance's template.
+    Template {
         folder: PathBuf,
     },
     /// Where the report's HTML goes; the JSON goes beside it.
@@ -81,6 +88,7 @@ impl FolderHost {
             FileQuestion::OpenProject { .. } => newest(&self.0, &[crate::PROJECT_EXTENSION]),
             FileQuestion::ClientCertificate { .. } => newest(&self.0, CERTIFICATE_EXTENSIONS),
             FileQuestion::Inventory { .. } => newest(&self.0, INVENTORY_EXTENSIONS),
+            FileQuestion::Template { .. } => newest(&self.0, TEMPLATE_EXTENSIONS),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! Knows every crate below and no front end. Begin with `table.rs`, then [`App`], then [`run`].
 
 mod app;
+pub mod appliance;
 mod clocks;
 pub mod connections;
 mod control;

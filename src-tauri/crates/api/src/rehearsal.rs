@@ -373,6 +373,31 @@ pub async fn cure(app: &Arc<App>, project: &str) -> Result<Option<String>, UiErr
     Ok(world.cure().await?.then_some(script.admin))
 }
 
+/// Writes the template that a rehearsal deploys in place of Microsoft's, beside the project; returns where.
+///
+/// # Errors
+/// Fails when the project is no rehearsal, or the file can't be written.
+pub(crate) async fn sample_template(app: &App, open: &Open) -> Result<PathBuf, UiError> {
+    if !open.project().rehearsal {
+        return Err(UiError::state(
+            "Only a rehearsal has a template of its own",
+            "This project works with real systems.",
+            "Download the appliance from the Azure portal, and choose the file.",
+        ));
+    }
+    let path = app.folders.config.join("rehearsal-appliance.ova");
+    let write = move || {
+        let failed = |e| UiError::disk("written", &path, &e);
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+        lab::template::write(&path, TEMPLATE_BYTES).map_err(failed)?;
+        Ok(path)
+    };
+    tokio::task::spawn_blocking(write).await.map_err(UiError::internal)?
+}
+
+/// Bytes of its disk: enough to see it being sent.
+const TEMPLATE_BYTES: u64 = 64 << 20;
+
 /// The lab of a rehearsal; none for a real project.
 pub(crate) fn world_of(app: &App, open: &Open) -> Result<Option<Arc<World>>, UiError> {
     let project = open.project();

@@ -1,13 +1,15 @@
 //! From a command's name and JSON arguments to its function and back. Made from the table in `table.rs`.
 
 use crate::{
-    App, Typed, connections, costs, guest, import, inventory, projects, rehearsal, rights, run, saved, screenshot,
-    settings, sign_in, support, wire::*,
+    App, Typed, appliance, connections, costs, guest, import, inventory, projects, rehearsal, rights, run, saved,
+    screenshot, settings, sign_in, support, wire::*,
 };
-use plan::{Address, Connections, DatabaseMethod, DmsDesign, ReplicationMethod, design::AzureConnection, guest::Item};
+use plan::{
+    Address, Connections, DatabaseMethod, DmsDesign, Placement, ReplicationMethod, design::AzureConnection, guest::Item,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Takes messages of a stream; false when nobody listens any more.
 pub type Sink<T> = Arc<dyn Fn(T) -> bool + Send + Sync>;
@@ -64,6 +66,10 @@ macro_rules! route {
 /// Where the table's names are functions.
 mod functions {
     pub(super) use super::{
+        appliance::{
+            appliance_abort, appliance_check, appliance_deploy, appliance_get, appliance_places, appliance_power_on,
+            appliance_progress, appliance_read, appliance_settle,
+        },
         connections::{certificate_trust, connection_save, connection_test},
         costs::plan_costs,
         guest::{guest_check, guest_fix, guest_fix_preview, guest_get, guest_paste, guest_undo},

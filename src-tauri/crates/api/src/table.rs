@@ -47,6 +47,15 @@ macro_rules! commands {
             command guest_paste(project: String, moref: String, output: String) -> GuestView;
             command inventory_import_preview(project: String) -> Option<ImportPreview>;
             command inventory_import(project: String) -> ();
+            command appliance_get(project: String) -> ApplianceView;
+            stream appliance_read(project: String, sample: bool) -> ApplianceMessage;
+            command appliance_places(project: String) -> PlacesView;
+            command appliance_check(project: String, placement: Placement, secrets: BTreeMap<String, Typed>) -> ImportCheck;
+            command appliance_deploy(project: String, placement: Placement, secrets: BTreeMap<String, Typed>, power_on: bool) -> ();
+            stream appliance_progress(project: String) -> DeployState;
+            command appliance_abort(project: String) -> ApplianceView;
+            command appliance_settle(project: String) -> ApplianceView;
+            command appliance_power_on(project: String) -> ApplianceView;
             command plan_get(project: String) -> PlanView;
             command plan_costs(project: String, currency: Option<String>) -> CostsView;
             command run_start(project: String, plan_hash: String) -> RunState;

@@ -3,7 +3,9 @@
 
 pub use engine::{RunPhase, RunState, TaskState, TaskStatus};
 use plan::{
-    Address, BackupSource, Connections, DatabaseMethod, Design, Finding, Plan, ReplicationMethod, Script, Vm,
+    Address, BackupSource, Connections, DatabaseMethod, Deployment, Design, Finding, Plan, ReplicationMethod, Script,
+    Template, Vm,
+    appliance::DeploymentPlaces,
     changes::InventoryChanges,
     cost::Costs,
     design::{AzureConnection, PinnedCertificate},
@@ -648,6 +650,145 @@ pub enum InventoryChange {
     Back,
     /// A sign of life: all is told. At least once a minute while nothing happens.
     Quiet,
+}
+
+/// A template that was chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct TemplateView {
+    /// The file's name.
+    pub file: String,
+    pub template: Template,
+    /// A manifest with checksums comes with it.
+    pub manifest: bool,
+    /// The manifest is signed. The signature isn't verified.
+    pub signed: bool,
+    pub upload_bytes: u64,
+    /// What the datastore needs at least, with thin disks and with thick ones.
+    pub thin_bytes: u64,
+    pub thick_bytes: u64,
+}
+
+/// Messages while a template is read and checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[ts(export)]
+pub enum ApplianceMessage {
+    /// The dialog was closed.
+    Closed,
+    Read {
+        template: Box<TemplateView>,
+    },
+    /// Bytes of which the checksums were computed.
+    Checking {
+        done: u64,
+        total: u64,
+    },
+    /// Every file is what the manifest says, or there is no manifest.
+    Checked,
+    Failed {
+        error: UiError,
+    },
+}
+
+/// The appliance, as far as Rehost deploys it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct ApplianceView {
+    /// The machine's name in the plan.
+    pub name: String,
+    /// A run waits for a machine of this name.
+    pub name_fixed: bool,
+    pub template: Option<TemplateView>,
+    /// It was compared with its manifest, if there is one.
+    pub checked: bool,
+    /// What was deployed, or is being deployed.
+    pub deployment: Option<Deployment>,
+    pub goes_on: bool,
+    /// An earlier deployment ended in its middle; vCenter has to be looked at.
+    pub interrupted: bool,
+    /// The rehearsal has a template of its own.
+    pub sample: bool,
+}
+
+/// Where a template can go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct PlacesView {
+    pub places: DeploymentPlaces,
+    /// Privileges that Rehost's account lacks for it in the plan's datacenter, and what an administrator does about it.
+    pub missing: Vec<String>,
+    pub lacking: Option<String>,
+}
+
+/// What vCenter says of a template and a place, in its own words.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct ImportCheck {
+    pub warnings: Vec<String>,
+    /// With these it can't be deployed.
+    pub errors: Vec<String>,
+    pub bytes: u64,
+}
+
+/// How far a deployment is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct DeployState {
+    /// The machine's name.
+    pub vm: String,
+    pub phase: DeployPhase,
+    /// The file that is being sent.
+    pub file: String,
+    pub sent: u64,
+    pub total: u64,
+    /// Bytes a second, and seconds left; none while there are no samples to compute them from.
+    pub rate: Option<u64>,
+    pub seconds_left: Option<u64>,
+}
+
+impl DeployState {
+    pub(crate) fn begun(vm: &str, total: u64) -> Self {
+        Self {
+            vm: vm.to_owned(),
+            phase: DeployPhase::Preparing,
+            file: String::new(),
+            sent: 0,
+            total,
+            rate: None,
+            seconds_left: None,
+        }
+    }
+}
+
+/// What a deployment is at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "is", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[ts(export)]
+pub enum DeployPhase {
+    /// vCenter makes the machine.
+    Preparing,
+    Sending,
+    /// vCenter has all files.
+    Finishing,
+    PoweringOn,
+    Done,
+    /// A person stopped it, and nothing is left.
+    Stopped,
+    Failed {
+        error: UiError,
+    },
+}
+
+impl DeployPhase {
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self, Self::Done | Self::Stopped | Self::Failed { .. })
+    }
 }
 
 /// A plan with what the window needs to show it.

@@ -5,7 +5,7 @@
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{ConnectInfo, Request},
     http::{HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
@@ -22,6 +22,7 @@ use crate::{
     diary::{Diary, Entry},
     faults::{self, Effect},
     tls::Conn,
+    vsphere::imports::Received,
     world::{Shared, World},
 };
 
@@ -183,6 +184,9 @@ async fn pass(gate: Arc<Gate>, service: Service, request: Request, next: Next) -
         .get::<ConnectInfo<Conn>>()
         .map(|c| c.0.clone())
         .unwrap_or_default();
+    if service == Service::VCenter && request.uri().path().starts_with("/nfc/") {
+        return upload(gate, conn, request, next).await;
+    }
     let (parts, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, 64 << 20).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
@@ -257,6 +261,55 @@ async fn pass(gate: Arc<Gate>, service: Service, request: Request, next: Next) -
     if effects.contains(&Effect::LostAnswer) {
         let text = "The gateway did not receive a response from the service within the specified time period.";
         return error(StatusCode::GATEWAY_TIMEOUT, "GatewayTimeout", text);
+    }
+    if effects.contains(&Effect::CutAfter) {
+        conn.cut();
+    }
+    answer
+}
+
+/// Lets a file through as it comes: it can be of any size. The diary keeps how much it was.
+async fn upload(gate: Arc<Gate>, conn: Conn, request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let effects: Vec<Effect> = {
+        let mut world = gate.world();
+        world.counters.requests += 1;
+        let struck = world.strike(Service::VCenter, method.as_str(), &path);
+        if !struck.is_empty() {
+            gate.note(&world);
+        }
+        struck
+            .iter()
+            .filter_map(|i| world.trouble.effect(*i).cloned())
+            .collect()
+    };
+    for effect in &effects {
+        match effect {
+            Effect::CutBefore => {
+                conn.cut();
+                return StatusCode::SERVICE_UNAVAILABLE.into_response();
+            }
+            Effect::Refuse { .. } => return refusal(&gate, &method, &path, effect),
+            _ => {}
+        }
+    }
+    let headers = request.headers().clone();
+    let answer = next.run(request).await;
+    let received = answer.extensions().get::<Received>().copied();
+    if let (true, Some(Received(bytes))) = (answer.status().is_success(), received) {
+        let noted = format!("{path}?received={bytes}").parse();
+        if let (Some(diary), Ok(uri)) = (&gate.diary, noted) {
+            let _turn = gate.turns.lock().await;
+            let (at, next) = {
+                let mut world = gate.world();
+                (world.now(), world.begin_change())
+            };
+            let entry = Entry::new(at, next, Service::VCenter, &method, &uri, &headers, &Bytes::new(), &[]);
+            diary.write(&entry);
+        }
+        let mut world = gate.world();
+        world.counters.mutation(method.as_str(), &path);
+        world.touch();
     }
     if effects.contains(&Effect::CutAfter) {
         conn.cut();
@@ -376,6 +429,9 @@ fn soap_change(body: &[u8]) -> Option<(String, String)> {
         "Login",
         "Logout",
         "CreateContainerView",
+        "CreateImportSpec",
+        "ParseDescriptor",
+        "HttpNfcLeaseProgress",
         "CreatePropertyCollector",
         "CreateFilter",
         "CreateCollector",

@@ -14,6 +14,7 @@ pub mod guests;
 pub mod onprem;
 pub mod stats;
 pub mod tds;
+pub mod template;
 pub mod world;
 
 mod arm;

@@ -203,6 +203,52 @@ pub struct LabTask {
     pub result: Option<(&'static str, String)>,
 }
 
+/// The upload of a machine's files, under which the machine is made.
+#[derive(Debug, Clone)]
+pub struct LabLease {
+    pub moref: String,
+    /// Key of the session that has it.
+    pub session: String,
+    pub vm: String,
+    pub state: LeaseState,
+    pub files: Vec<LeaseFile>,
+    /// As the client says it.
+    pub percent: i32,
+    /// Seconds; it ends at the deadline unless it hears of the upload.
+    pub timeout: i64,
+    pub deadline: Timestamp,
+}
+
+impl LabLease {
+    /// Nobody else may do anything to the machine.
+    pub fn is_held(&self) -> bool {
+        matches!(self.state, LeaseState::Initializing | LeaseState::Ready)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseState {
+    Initializing,
+    Ready,
+    Done,
+    Error { fault: String, message: String },
+}
+
+#[derive(Debug, Clone)]
+pub struct LeaseFile {
+    /// `importKey` of the device.
+    pub key: String,
+    pub name: String,
+    /// Of the disk, in bytes.
+    pub capacity: u64,
+    /// Bytes that the descriptor has announced.
+    pub expected: u64,
+    /// Bytes that have come, once all have.
+    pub received: Option<u64>,
+    /// A cookie came with it.
+    pub with_cookie: bool,
+}
+
 /// vCenter forgets a task this long after its end.
 const REMEMBERED: SignedDuration = SignedDuration::from_mins(10);
 
@@ -246,6 +292,9 @@ pub struct OnPrem {
     pub tasks: Vec<LabTask>,
     /// Addresses of guests' files that nobody has used yet, by their tickets.
     pub transfers: BTreeMap<String, Transfer>,
+    pub leases: Vec<LabLease>,
+    /// Address and thumbprint of the host that takes uploads, in place of vCenter's own. For tests.
+    pub upload_host: Option<(String, String)>,
     pub events: Vec<LabEvent>,
     /// What was done to a machine and when: `WEBVM powerOff`. For people's reactions and for tests.
     pub log: Vec<(Timestamp, String)>,
@@ -407,6 +456,8 @@ impl OnPrem {
             sessions: BTreeMap::new(),
             tasks: vec![],
             transfers: BTreeMap::new(),
+            leases: vec![],
+            upload_host: None,
             events: vec![],
             log: vec![],
             sql: SqlServer::new(seed),
@@ -430,6 +481,14 @@ impl OnPrem {
 
     pub fn task_mut(&mut self, moref: &str) -> Option<&mut LabTask> {
         self.tasks.iter_mut().find(|t| t.moref == moref)
+    }
+
+    pub fn lease(&self, moref: &str) -> Option<&LabLease> {
+        self.leases.iter().find(|l| l.moref == moref)
+    }
+
+    pub fn lease_mut(&mut self, moref: &str) -> Option<&mut LabLease> {
+        self.leases.iter_mut().find(|l| l.moref == moref)
     }
 
     /// The machine that has this snapshot.

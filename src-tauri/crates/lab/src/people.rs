@@ -201,26 +201,10 @@ fn site_recovery_admin(world: &mut World) {
                 return;
             };
             world.people.appliance = Some((home, Step::Deploying));
-            world.after(minutes(DEPLOY), |w| {
-                let (seed, now) = (w.seed(), w.now());
-                if w.onprem.vm(BOX).is_some() {
-                    return step(w, Step::Deployed);
-                }
-                let windows = ("windows2019srvNext_64Guest", "Microsoft Windows Server 2022 (64-bit)");
-                w.onprem.vms.push(onprem::vm(
-                    seed,
-                    now,
-                    BOX,
-                    APPLIANCE,
-                    windows,
-                    "10.245.48.20",
-                    8,
-                    16,
-                    &[80, 620],
-                ));
-                step(w, Step::Deployed);
-            });
+            world.after(minutes(DEPLOY), deploy);
         }
+        // Somebody else has deployed it.
+        Some((_, Step::Deploying)) if is_on(world, APPLIANCE) => step(world, Step::Deployed),
         // It was removed: the next one gets the appliance.
         Some((home, Step::Deployed | Step::Registered)) if world.cloud.get(&home).is_none() => {
             world.people.appliance = None
@@ -250,6 +234,38 @@ fn site_recovery_admin(world: &mut World) {
         }
         Some(_) => {}
     }
+}
+
+fn is_on(world: &World, name: &str) -> bool {
+    world.onprem.named(name).is_some_and(|v| v.power == Power::On)
+}
+
+/// Deploys the appliance, unless somebody else is at it.
+fn deploy(w: &mut World) {
+    let (seed, now) = (w.seed(), w.now());
+    match &w.people.appliance {
+        Some((_, Step::Deploying)) => {}
+        _ => return,
+    }
+    let other = |v: &onprem::LabVm| v.moref != BOX && v.power == Power::Off;
+    if w.onprem.named(APPLIANCE).is_some_and(other) {
+        return w.after(minutes(DEPLOY), deploy);
+    }
+    if w.onprem.named(APPLIANCE).is_none() {
+        let windows = ("windows2019srvNext_64Guest", "Microsoft Windows Server 2022 (64-bit)");
+        w.onprem.vms.push(onprem::vm(
+            seed,
+            now,
+            BOX,
+            APPLIANCE,
+            windows,
+            "10.245.48.20",
+            8,
+            16,
+            &[80, 620],
+        ));
+    }
+    step(w, Step::Deployed);
 }
 
 fn step(world: &mut World, to: Step) {

@@ -362,4 +362,7 @@ pub struct Project {
     #[serde(default)]
     pub vcenter_certificate: Option<PinnedCertificate>,
     pub design: Design,
+    /// The appliance, when Rehost deploys it.
+    #[serde(default)]
+    pub appliance: Option<crate::Deployment>,
 }

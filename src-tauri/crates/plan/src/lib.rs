@@ -6,6 +6,7 @@
 //! Begin with [`task`] (what a plan is made of), then [`graph`] (how the eight steps are computed).
 
 pub mod address;
+pub mod appliance;
 pub mod changes;
 pub mod cost;
 pub mod design;
@@ -23,6 +24,7 @@ pub mod sql;
 pub mod task;
 
 pub use address::{Address, ResourceId};
+pub use appliance::{Deployment, DeploymentStage, Placement, Template};
 pub use design::{BackupSource, Connections, DatabaseMethod, Design, DmsDesign, Project, ReplicationMethod};
 pub use exchange::{Exchange, Trace};
 pub use guest::{GuestFacts, GuestState};

@@ -114,6 +114,41 @@ pub const AGENTLESS: Privileges = Privileges {
     source: "learn.microsoft.com: migrate-support-matrix-vmware-migration (2024-10-16)",
 };
 
+/// Deploying the appliance's template with our own account, and removing what an interrupted deployment leaves.
+/// `VirtualMachine.Inventory.Create`, `Resource.AssignVMToPool`, `VirtualMachine.Config.AddNewDisk` and
+/// `VirtualMachine.Config.AdvancedConfig` are unverified: the client of vSphere asks for them, the reference of the call
+/// doesn't name them.
+pub const DEPLOYMENT: Privileges = Privileges {
+    name: "Deploying the appliance from a template",
+    lists: &[&[
+        "VApp.Import",
+        "Datastore.AllocateSpace",
+        "Network.Assign",
+        "Resource.AssignVMToPool",
+        "VirtualMachine.Config.AddNewDisk",
+        "VirtualMachine.Config.AdvancedConfig",
+        "VirtualMachine.Inventory.Create",
+        "VirtualMachine.Inventory.Delete",
+        "VirtualMachine.Interact.PowerOn",
+    ]],
+    place: ON_DATACENTER,
+    root: &[],
+    source: "VMware's API reference: ResourcePool.ImportVApp, VirtualMachine.PowerOnVM_Task, Destroy_Task (9.1)",
+};
+
+/// What our own account needs to deploy the appliance from a template in place of a person. It is no part of a plan's needs,
+/// since a person may as well do it in the vSphere Client.
+pub fn deployment_needs(datacenter: &str) -> Vec<RightNeed> {
+    vec![RightNeed {
+        task: Address::new(5, "person", "deploy-appliance"),
+        title: DEPLOYMENT.name.into(),
+        on: Place::Datacenter {
+            name: datacenter.into(),
+        },
+        privileges: DEPLOYMENT.ids(),
+    }]
+}
+
 impl Privileges {
     /// Of the appliance's account for a method.
     pub fn of(method: ReplicationMethod) -> &'static Privileges {
@@ -298,7 +333,7 @@ mod tests {
 
     #[test]
     fn no_privilege_stands_twice_or_has_a_name_that_no_vcenter_knows() {
-        for set in [CLASSIC_SITE_RECOVERY, SITE_RECOVERY, DISCOVERY, AGENTLESS] {
+        for set in [CLASSIC_SITE_RECOVERY, SITE_RECOVERY, DISCOVERY, AGENTLESS, DEPLOYMENT] {
             let mut all = set.ids();
             all.sort_unstable();
             all.dedup();
@@ -322,6 +357,7 @@ mod tests {
             (SITE_RECOVERY, 53),
             (DISCOVERY, 5),
             (AGENTLESS, 17),
+            (DEPLOYMENT, 9),
         ] {
             let (have, lack) = expand(&set.ids(), &offered);
             assert_eq!((have.len(), lack), (length, vec![]), "{}", set.name);

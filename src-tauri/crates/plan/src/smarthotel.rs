@@ -98,5 +98,6 @@ pub fn project(id: &str, connections: Connections, speed: u32, seed: u64) -> Pro
         connections,
         vcenter_certificate: None,
         design,
+        appliance: None,
     }
 }

@@ -79,6 +79,9 @@ fn colons(bytes: &[u8]) -> String {
 pub enum Trust {
     /// The certificate with this SHA-256.
     Pin([u8; 32]),
+    /// The one with this SHA-1: some versions of vCenter name their hosts' certificates so. Nobody can make another
+    /// certificate for a given SHA-1; what was broken is making two of the same.
+    Sha1Pin([u8; 20]),
     /// Who has a certificate of these authorities, for the name that was asked for.
     Authorities(Vec<CertificateDer<'static>>),
     /// What this computer trusts.
@@ -88,12 +91,22 @@ pub enum Trust {
 }
 
 impl Trust {
+    /// Reads a thumbprint that a server gives of another; none when it is neither SHA-256 nor SHA-1.
+    pub fn from_thumbprint(thumbprint: &str) -> Option<Trust> {
+        let bytes = hex::decode(digits(thumbprint)).ok()?;
+        let sha1 = || <[u8; 20]>::try_from(bytes.as_slice()).ok().map(Trust::Sha1Pin);
+        <[u8; 32]>::try_from(bytes.as_slice())
+            .ok()
+            .map(Trust::Pin)
+            .or_else(sha1)
+    }
+
     /// Reads the admin's pin; empty means the platform's trust. Colons, spaces and case don't matter.
     ///
     /// # Errors
     /// In words, when it is no SHA-256.
     pub fn from_pin(pin: &str) -> Result<Trust, String> {
-        let digits: String = pin.chars().filter(|c| !matches!(c, ':' | ' ' | '-')).collect();
+        let digits = digits(pin);
         if digits.is_empty() {
             return Ok(Trust::Platform);
         }
@@ -121,6 +134,10 @@ impl Trust {
             Err(e) => Err(format!("The certificate authority can't be read as PEM: {e}.")),
         }
     }
+}
+
+fn digits(thumbprint: &str) -> String {
+    thumbprint.chars().filter(|c| !matches!(c, ':' | ' ' | '-')).collect()
 }
 
 /// Decides on certificates, and keeps the last one it refused, for the error message.
@@ -153,6 +170,7 @@ impl Verifier {
     pub fn pin(&self) -> Option<String> {
         match &self.trust {
             Trust::Pin(pin) => Some(colons(pin)),
+            Trust::Sha1Pin(pin) => Some(colons(pin)),
             _ => None,
         }
     }
@@ -210,6 +228,9 @@ impl ServerCertVerifier for Verifier {
         let refusal = TlsError::from(CertificateError::ApplicationVerificationFailure);
         let (verdict, trusted) = match &self.trust {
             Trust::Pin(pin) if Sha256::digest(end_entity)[..] == pin[..] => return Ok(ServerCertVerified::assertion()),
+            Trust::Sha1Pin(pin) if sha1::Sha1::digest(end_entity)[..] == pin[..] => {
+                return Ok(ServerCertVerified::assertion());
+            }
             Trust::Authorities(all) => {
                 let verdict = self
                     .of(all)
@@ -221,7 +242,7 @@ impl ServerCertVerifier for Verifier {
                 let trusted = verdict.is_ok();
                 (verdict, trusted)
             }
-            Trust::Pin(_) | Trust::Look => (Err(refusal), platform().is_ok()),
+            Trust::Pin(_) | Trust::Sha1Pin(_) | Trust::Look => (Err(refusal), platform().is_ok()),
         };
         if verdict.is_err() {
             *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Certificate::read(end_entity, trusted);

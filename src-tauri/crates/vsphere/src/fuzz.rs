@@ -1,9 +1,11 @@
-//! Arbitrary answers: recorded ones of VMware's simulator and of the lab, changed at random, must never make the readers
+//! Arbitrary answers and templates: recorded ones of VMware's simulator and of the lab, changed at random, must never make the readers
 //! panic, go beyond the limits, or make more of an answer than is in it.
 //!
 //! The same changes are made in every run. For longer: `REHOST_FUZZ_SECONDS=300 cargo test -p vsphere --lib fuzz`.
 
 use crate::inventory::Places;
+use crate::ova::Package;
+use crate::ovf;
 use crate::properties::{early_token, object};
 use crate::xml::{MAX_DEPTH, Node, parse};
 use std::time::{Duration, Instant};
@@ -17,7 +19,11 @@ const RECORDED: &[&str] = &[
     include_str!("recorded/lab-fault.xml"),
     include_str!("recorded/lab-page.xml"),
     include_str!("recorded/lab-updates.xml"),
+    DESCRIPTOR,
 ];
+
+/// Of a template.
+const DESCRIPTOR: &str = include_str!("recorded/appliance.ovf");
 
 /// What is likely to hurt.
 const PIECES: &[&str] = &[
@@ -66,6 +72,16 @@ const PIECES: &[&str] = &[
     "%2f%",
     "<rootSnapshotList>",
     "<childSnapshotList>",
+    "<Disk ovf:capacity=\"",
+    "<File ovf:href=\"",
+    "ovf:id=\"file1\"",
+    "byte * 2^63",
+    "../",
+    "MinLen(",
+    "ValueMap{\"",
+    "00000000000\0",
+    "ustar\0",
+    "9999 path=",
 ];
 
 /// xorshift64*: small, and the same on every computer.
@@ -86,6 +102,12 @@ impl Random {
 
 fn changed(random: &mut Random) -> String {
     let mut bytes = RECORDED[random.below(RECORDED.len())].as_bytes().to_vec();
+    mutate(random, &mut bytes);
+    // What is not UTF-8 never gets to the reader.
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
     for _ in 0..=random.below(8) {
         let at = random.below(bytes.len());
         let most = if random.below(4) == 0 { 4096 } else { 64 };
@@ -121,8 +143,6 @@ fn changed(random: &mut Random) -> String {
             }
         }
     }
-    // What is not UTF-8 never gets to the reader.
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Bytes of all that a tree holds, and how deep it is.
@@ -133,7 +153,8 @@ fn size(node: &Node, depth: usize) -> (usize, usize) {
         node.reference.as_ref(),
         Some(&node.text),
     ];
-    let own = own.into_iter().flatten().map(String::len).sum();
+    let own: usize = own.into_iter().flatten().map(String::len).sum();
+    let own = own + node.attributes.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
     node.children
         .iter()
         .map(|c| size(c, depth + 1))
@@ -164,9 +185,30 @@ fn read(document: &str) {
         }
         assert!(bytes <= document.len(), "{bytes} of {}", document.len());
     }
+    if let Ok(node) = crate::xml::whole(document) {
+        let (bytes, depth) = size(&node, 1);
+        assert!(depth <= MAX_DEPTH && bytes <= document.len());
+    }
+    if let Ok(d) = ovf::descriptor("a.ovf", document) {
+        for file in &d.template.files {
+            assert!(!file.name.contains(['/', '\\', ':']) && file.name != "..", "{file:?}");
+        }
+    }
     if let Some(token) = early_token(document) {
         assert!(document.contains(token));
     }
+}
+
+/// Calls `once` for so many documents, or as long as the environment says.
+fn many(few: u64, what: &str, mut once: impl FnMut(&mut Random)) {
+    let seconds = std::env::var("REHOST_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok());
+    let until = seconds.map(|s| Instant::now() + Duration::from_secs(s));
+    let (mut random, mut count) = (Random(0x7265_686f_7374), 0_u64);
+    while until.map_or(count < few, |until| Instant::now() < until) {
+        once(&mut random);
+        count += 1;
+    }
+    println!("{count} changed {what}");
 }
 
 #[test]
@@ -174,16 +216,35 @@ fn changed_answers_are_survived() {
     for document in RECORDED {
         read(document);
     }
-    let seconds = std::env::var("REHOST_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok());
-    let until = seconds.map(|s| Instant::now() + Duration::from_secs(s));
-    let (mut random, mut count) = (Random(0x7265_686f_7374), 0_u64);
-    let goes_on = |count: u64| until.map_or(count < 4_000, |until| Instant::now() < until);
-    while goes_on(count) {
-        let document = changed(&mut random);
+    many(4_000, "answers", |random| {
+        let document = changed(random);
         // A panic shows the document that it was about.
         let outcome = std::panic::catch_unwind(|| read(&document));
-        assert!(outcome.is_ok(), "document {count}:\n{document}");
-        count += 1;
-    }
-    println!("{count} changed answers");
+        assert!(outcome.is_ok(), "document:\n{document}");
+    });
+}
+
+#[test]
+fn changed_templates_are_survived() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ova");
+    lab::template::write(&path, 4096).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    many(500, "templates", |random| {
+        let mut bytes = whole.clone();
+        mutate(random, &mut bytes);
+        std::fs::write(&path, &bytes).unwrap();
+        let outcome = std::panic::catch_unwind(|| {
+            if let Ok(package) = Package::open(&path) {
+                // What passes its checksums is what was written.
+                let same = package.verify(|_| true).is_ok() && package.manifest;
+                assert!(!same || package.template.upload_bytes() == 4096);
+                assert!(package.checked_bytes() <= bytes.len() as u64);
+            }
+        });
+        if outcome.is_err() {
+            std::fs::write(std::env::temp_dir().join("crash.ova"), &bytes).unwrap();
+        }
+        assert!(outcome.is_ok(), "see crash.ova in the temporary folder");
+    });
 }

@@ -14,7 +14,6 @@ use crate::error::VsphereError;
 use crate::properties::VM;
 use crate::session::{VCenter, renewing};
 use crate::soap::{Call, Endpoint, Record, failure};
-use trust::{Trust, Verifier};
 use crate::xml::{Node, escape};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::{SignedDuration, Timestamp};
@@ -25,6 +24,7 @@ use secrets::Secret;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Instant;
+use trust::{Trust, Verifier};
 use url::Url;
 
 /// Of an output; more is not read.

@@ -86,8 +86,8 @@ const NAMES: Paths = &[
     ("Network", &["name"]),
 ];
 
-const HOST: &str = "HostSystem";
-const CLUSTER: &str = "ClusterComputeResource";
+pub(crate) const HOST: &str = "HostSystem";
+pub(crate) const CLUSTER: &str = "ClusterComputeResource";
 const UUID: &str = "summary.hardware.uuid";
 const READINESS: &str = "guestinfo.rehost.readiness";
 
@@ -339,7 +339,7 @@ fn whole() -> Vec<&'static str> {
     [PATHS, details::PATHS, &["config.extraConfig"]].concat()
 }
 
-fn name(o: &Object) -> String {
+pub(crate) fn name(o: &Object) -> String {
     decoded(o.text("name").unwrap_or_default())
 }
 
@@ -359,7 +359,7 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    fn of(objects: &[Object]) -> Places {
+    pub(crate) fn of(objects: &[Object]) -> Places {
         let mut places = Places::default();
         places.add(objects);
         places
@@ -398,7 +398,7 @@ impl Places {
         self.above(o.text("parent"), "Datacenter")
     }
 
-    fn host(&self, o: &Object) -> Host {
+    pub(crate) fn host(&self, o: &Object) -> Host {
         Host {
             moref: o.moref.clone(),
             name: name(o),
@@ -413,7 +413,7 @@ impl Places {
         }
     }
 
-    fn cluster(&self, o: &Object) -> Cluster {
+    pub(crate) fn cluster(&self, o: &Object) -> Cluster {
         Cluster {
             moref: o.moref.clone(),
             name: name(o),
@@ -422,7 +422,7 @@ impl Places {
         }
     }
 
-    fn datastore(&self, o: &Object) -> Datastore {
+    pub(crate) fn datastore(&self, o: &Object) -> Datastore {
         Datastore {
             moref: o.moref.clone(),
             name: name(o),
@@ -434,7 +434,7 @@ impl Places {
         }
     }
 
-    fn network(&self, o: &Object) -> Network {
+    pub(crate) fn network(&self, o: &Object) -> Network {
         Network {
             moref: o.moref.clone(),
             name: name(o),

@@ -8,6 +8,7 @@
 //! * the session (`session`): one sign-in, kept alive, one new sign-in under a lock when it expires, always a logout;
 //! * the inventory (`inventory`): streamed in pages, the first as soon as it is there, never left open on the server;
 //! * changes (`watch`): told as they happen, over lost connections;
+//! * templates of machines (`ovf`, `ova`): read, checked, and uploaded under a lease (`import`);
 //! * hostile answers (`xml`): no document types, no own entities, limits on depth and size;
 //! * work in guests (`guest`): scripts in, output out, files only by hosts that vCenter knows;
 //! * the record: each call goes to a [`plan::Trace`] without the password or the session.
@@ -24,8 +25,11 @@ mod folders;
 #[cfg(test)]
 mod fuzz;
 mod guest;
+mod import;
 mod inventory;
 mod network;
+mod ova;
+mod ovf;
 mod power;
 mod properties;
 mod roles;
@@ -42,8 +46,11 @@ pub use check::{Step, check_connection, lacking};
 pub use error::{Advice, ErrorClass, UnreachableKind, VsphereError};
 pub use events::VmEvent;
 pub use guest::{GuestAccount, GuestRun, Shell};
+pub use import::{ImportError, ImportSpec, ImportStep, Progress, Settled, space_needed};
 pub use inventory::Part;
 pub use network::Credentials;
+pub use ova::Package;
+pub use ovf::OvfError;
 pub use roles::{Granted, RoleLook};
 pub use session::{About, VCenter};
 pub use tasks::{Fault, TaskInfo, TaskRef, TaskState};

@@ -41,6 +41,7 @@ pub(crate) struct Content {
     pub user_directory: String,
     pub event_manager: String,
     pub guest_operations_manager: String,
+    pub ovf_manager: String,
     property_collector: String,
     session_manager: String,
 }
@@ -239,6 +240,19 @@ impl VCenter {
 
     pub(crate) fn collector(&self) -> (&str, &str) {
         ("PropertyCollector", &self.shared.content.property_collector)
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.shared.wire.endpoint
+    }
+
+    pub(crate) fn verifier(&self) -> &Arc<Verifier> {
+        &self.shared.wire.verifier
+    }
+
+    /// The session's cookie; for this server only.
+    pub(crate) fn cookie(&self) -> Option<HeaderValue> {
+        self.session_mut().cookie.clone()
     }
 
     pub(crate) fn session_key(&self) -> String {
@@ -466,6 +480,7 @@ fn service_content(wire: &Wire, response: &Node) -> Result<(About, Content), Vsp
             user_directory: object("userDirectory")?,
             event_manager: of_content("eventManager"),
             guest_operations_manager: of_content("guestOperationsManager"),
+            ovf_manager: of_content("ovfManager"),
             property_collector: object("propertyCollector")?,
             session_manager: object("sessionManager")?,
         },

@@ -22,6 +22,8 @@ const MAX_RECORDED: usize = 16 << 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Between two bytes; vCenter answers slowly when it is busy, but it answers.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(120);
+/// By which a connection is found dead on which nothing comes back for long.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 const USER_AGENT: &str = concat!("Rehost/", env!("CARGO_PKG_VERSION"));
 
 /// Where the web service is.
@@ -72,6 +74,16 @@ impl Endpoint {
         Ok(Endpoint { url, server, via: None })
     }
 
+    /// Another address on the same way.
+    pub fn beside(&self, url: Url) -> Endpoint {
+        let host = url.host_str().unwrap_or_default();
+        Endpoint {
+            server: url.port().map_or_else(|| host.to_owned(), |p| format!("{host}:{p}")),
+            via: self.via.clone(),
+            url,
+        }
+    }
+
     /// Decides on the server's certificate; a proxy of its own name is trusted as this computer does.
     pub fn verifier(&self, trust: Trust) -> Arc<Verifier> {
         let proxy = self.via.as_ref().and_then(Via::host);
@@ -80,7 +92,23 @@ impl Endpoint {
 
     /// An HTTP client that trusts as `verifier` says.
     pub fn client(&self, verifier: &Arc<Verifier>) -> Result<reqwest::Client, VsphereError> {
-        let mut builder = reqwest::Client::builder()
+        self.build(verifier, reqwest::Client::builder().read_timeout(READ_TIMEOUT))
+    }
+
+    /// One for uploads, whose answer comes when all was sent, however long that takes.
+    pub fn upload_client(&self, verifier: &Arc<Verifier>) -> Result<reqwest::Client, VsphereError> {
+        self.build(
+            verifier,
+            reqwest::Client::builder().http1_only().tcp_keepalive(KEEPALIVE),
+        )
+    }
+
+    fn build(
+        &self,
+        verifier: &Arc<Verifier>,
+        builder: reqwest::ClientBuilder,
+    ) -> Result<reqwest::Client, VsphereError> {
+        let mut builder = builder
             .tls_backend_preconfigured(
                 verifier
                     .config(rustls::DEFAULT_VERSIONS)
@@ -89,7 +117,6 @@ impl Endpoint {
             .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
             .no_proxy();
         if let Some(via) = &self.via {
             builder = builder.proxy(via.proxy()?);

@@ -3,6 +3,8 @@
 use crate::error::VsphereError;
 use crate::session::{VCenter, renewing};
 use crate::soap::Call;
+use crate::xml::Node;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A vCenter task's reference; it survives a restart of this program.
@@ -24,6 +26,19 @@ pub enum TaskState {
 pub struct Fault {
     pub kind: String,
     pub message: String,
+}
+
+impl Fault {
+    /// Reads a `LocalizedMethodFault`.
+    pub(crate) fn read(node: &Node) -> Fault {
+        Fault {
+            kind: node
+                .child("fault")
+                .and_then(|f| f.kind.clone())
+                .unwrap_or_else(|| "SystemError".into()),
+            message: node.text_of("localizedMessage").unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 /// One look at a task.
@@ -59,13 +74,7 @@ impl VCenter {
                 });
             }
         };
-        let error = object.node("info.error").map(|e| Fault {
-            kind: e
-                .child("fault")
-                .and_then(|f| f.kind.clone())
-                .unwrap_or_else(|| "SystemError".into()),
-            message: e.text_of("localizedMessage").unwrap_or_default().to_owned(),
-        });
+        let error = object.node("info.error").map(Fault::read);
         Ok(TaskInfo {
             state,
             progress: object.number("info.progress"),
@@ -77,6 +86,25 @@ impl VCenter {
             result: object.owned("info.result"),
             error,
         })
+    }
+
+    /// Waits until a task has ended.
+    ///
+    /// # Errors
+    /// As [`VCenter::task`].
+    pub async fn ended(&self, task: &TaskRef) -> Result<TaskInfo, VsphereError> {
+        loop {
+            let info = self.task(task).await?;
+            if matches!(info.state, TaskState::Success | TaskState::Error) {
+                return Ok(info);
+            }
+            self.pause(SignedDuration::from_secs(1)).await;
+        }
+    }
+
+    pub(crate) async fn pause(&self, wait: SignedDuration) {
+        let until = self.time().now().saturating_add(wait).unwrap_or(Timestamp::MAX);
+        self.time().sleep_until(until).await;
     }
 
     /// Asks a task to end; it then ends in the state `Error` with the fault `RequestCanceled`, some time later.

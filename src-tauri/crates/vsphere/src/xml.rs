@@ -25,9 +25,17 @@ pub(crate) struct Node {
     pub reference: Option<String>,
     pub text: String,
     pub children: Vec<Node>,
+    /// Other attributes by their local names, when they were asked for ([`whole`]).
+    pub attributes: Vec<(String, String)>,
 }
 
 impl Node {
+    /// Value of an attribute; none when it is absent or empty.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        let found = self.attributes.iter().find(|(n, _)| n == name);
+        found.map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
+    }
+
     pub fn child(&self, name: &str) -> Option<&Node> {
         self.children.iter().find(|c| c.name == name)
     }
@@ -51,7 +59,19 @@ impl Node {
 ///
 /// # Errors
 /// In words, when the document is not well-formed or goes beyond the limits.
-pub(crate) fn parse(document: &str, record: &str, mut each: impl FnMut(Node)) -> Result<Node, String> {
+pub(crate) fn parse(document: &str, record: &str, each: impl FnMut(Node)) -> Result<Node, String> {
+    read(document, record, false, each)
+}
+
+/// Parses a document with all attributes, as descriptors of machines have them.
+///
+/// # Errors
+/// See [`parse`].
+pub(crate) fn whole(document: &str) -> Result<Node, String> {
+    read(document, "\0", true, |_| {})
+}
+
+fn read(document: &str, record: &str, attributes: bool, mut each: impl FnMut(Node)) -> Result<Node, String> {
     let mut reader = NsReader::from_str(document);
     let mut open: Vec<Node> = Vec::new();
     let mut root = None;
@@ -67,10 +87,10 @@ pub(crate) fn parse(document: &str, record: &str, mut each: impl FnMut(Node)) ->
                         reader.buffer_position()
                     ));
                 }
-                open.push(element(&reader, &start)?);
+                open.push(element(&reader, &start, attributes)?);
                 None
             }
-            Event::Empty(start) => Some(element(&reader, &start)?),
+            Event::Empty(start) => Some(element(&reader, &start, attributes)?),
             Event::End(_) => open.pop(),
             Event::Text(text) => {
                 if let Some(node) = open.last_mut() {
@@ -127,7 +147,7 @@ pub(crate) fn parse(document: &str, record: &str, mut each: impl FnMut(Node)) ->
     root.ok_or_else(|| "the document is empty".into())
 }
 
-fn element(reader: &NsReader<&[u8]>, start: &BytesStart) -> Result<Node, String> {
+fn element(reader: &NsReader<&[u8]>, start: &BytesStart, all: bool) -> Result<Node, String> {
     let mut node = Node {
         name: start.local_name().as_ref().to_owned(),
         ..Node::default()
@@ -138,13 +158,16 @@ fn element(reader: &NsReader<&[u8]>, start: &BytesStart) -> Result<Node, String>
             return Err("an element with too many attributes".into());
         }
         let (namespace, local) = reader.resolver().resolve_attribute(attribute.key);
-        if local.as_ref() != "type" {
+        if local.as_ref() != "type" && !all {
             continue;
         }
         let value = attribute
             .normalized_value(XmlVersion::Implicit1_0)
             .map_err(|e| e.to_string())?;
         match namespace {
+            _ if local.as_ref() != "type" || all && namespace != ResolveResult::Bound(XSI) => {
+                node.attributes.push((local.as_ref().to_owned(), value.into_owned()));
+            }
             ResolveResult::Bound(XSI) => {
                 node.kind = Some(value.rsplit_once(':').map_or(&*value, |(_, local)| local).to_owned());
             }
@@ -153,6 +176,30 @@ fn element(reader: &NsReader<&[u8]>, start: &BytesStart) -> Result<Node, String>
         }
     }
     Ok(node)
+}
+
+/// Writes an element of an answer into a request, under another name. Its types are of vSphere's own namespace, which the
+/// request's is too, or plain ones of XML Schema, whose names begin with a small letter.
+pub(crate) fn write(node: &Node, name: &str, out: &mut String) {
+    out.push('<');
+    out.push_str(name);
+    if let Some(kind) = &node.kind {
+        let space = if kind.starts_with(char::is_lowercase) {
+            "xsd:"
+        } else {
+            ""
+        };
+        out.push_str(&format!(" xsi:type=\"{space}{}\"", escape(kind)));
+    }
+    if let Some(reference) = &node.reference {
+        out.push_str(&format!(" type=\"{}\"", escape(reference)));
+    }
+    out.push('>');
+    out.push_str(&escape(&node.text));
+    for child in &node.children {
+        write(child, &child.name, out);
+    }
+    out.push_str(&format!("</{name}>"));
 }
 
 /// Escapes text for a request.
@@ -196,6 +243,26 @@ mod tests {
         });
         assert_eq!(names, ["a", "b"]);
         assert_eq!(rest.unwrap().text_of("token"), Some("0"));
+    }
+
+    #[test]
+    fn what_was_read_is_written_the_same() {
+        let xml = "<a xsi:type=\"VirtualDisk\"><k xsi:type=\"xsd:int\">1</k><r type=\"Network\">n-1</r><e></e><t>R&amp;D</t></a>";
+        let document = xml.replacen("<a ", "<a xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" ", 1);
+        let mut out = String::new();
+        write(&whole(&document).unwrap(), "a", &mut out);
+        assert_eq!(out, xml);
+    }
+
+    #[test]
+    fn attributes_are_kept_when_asked_for() {
+        let document = "<a xmlns:o='urn:o' o:id='x&amp;y' type='string' o:type='z'/>";
+        let all = super::whole(document).unwrap();
+        assert_eq!(
+            (all.attribute("id"), all.attribute("type")),
+            (Some("x&y"), Some("string"))
+        );
+        assert!(whole(document).unwrap().attributes.is_empty());
     }
 
     #[test]

@@ -47,7 +47,7 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Measures a rehearsal (the default), a call to the resource manager, or a large vCenter's inventory.
+    /// Measures a rehearsal (the default), a call to the resource manager, a large vCenter's inventory, or an upload to it.
     Bench {
         #[command(subcommand)]
         what: Option<Bench>,
@@ -79,6 +79,12 @@ enum Bench {
         #[arg(long, default_value_t = 3)]
         rounds: usize,
     },
+    /// What uploading a template costs, beside curl.
+    Ovf {
+        /// How many times each of the two is measured, in turns.
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+    },
 }
 
 fn main() -> ExitCode {
@@ -94,6 +100,7 @@ fn main() -> ExitCode {
                 Bench::Rehearsal { times } => bench::rehearsal::bench(times),
                 Bench::Arm { rounds, calls } => bench::arm::bench(rounds, calls),
                 Bench::Vsphere { rounds } => bench::vsphere::bench(rounds),
+                Bench::Ovf { rounds } => bench::ovf::bench(rounds),
             },
             Command::Package => start::package(),
         }

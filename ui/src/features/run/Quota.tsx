@@ -60,9 +60,7 @@ export function Quota({ project, live }: { project: string; live: boolean }) {
   );
 }
 
-type Translate = TFunction;
-
-function alarm(t: Translate, { state, scarcest }: QuotaSummary): string {
+function alarm(t: TFunction, { state, scarcest }: QuotaSummary): string {
   const { kind, closedUntil } = scarcest;
   if (state === "paused" && closedUntil) return t("quota.paused", { at: clock(closedUntil) });
   return t(`quota.low.${kind}`, { n: count(scarcest.remaining) });

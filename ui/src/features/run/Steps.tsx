@@ -191,10 +191,8 @@ function TaskRow({ run, task, selected, focusable, onSelect, onFocus }: RowProps
   );
 }
 
-type T = TFunction;
-
 /** One line of what matters now in a step. */
-function stepLine(t: T, run: RunModel, summary: StepSummary): string {
+function stepLine(t: TFunction, run: RunModel, summary: StepSummary): string {
   const { step, mark, focus, took, settled } = summary;
   const tasks = t("run.tasks", { count: step.tasks.length });
   if (took !== undefined) {
@@ -219,7 +217,7 @@ function stepLine(t: T, run: RunModel, summary: StepSummary): string {
 }
 
 /** The end of a task's row: how long it took, how far it is, or what it waits for. */
-function taskEnd(t: T, run: RunModel, task: Task): string {
+function taskEnd(t: TFunction, run: RunModel, task: Task): string {
   const state = run.tasks.get(task.address);
   const mark = state ? markOf(state) : "later";
   if (MOVING.has(mark)) return state?.percent != null ? percent(state.percent) : t(`mark.${mark}`);

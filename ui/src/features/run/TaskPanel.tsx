@@ -15,6 +15,7 @@ import type { Exchange } from "../../host/gen/Exchange";
 import type { Task } from "../../host/gen/Task";
 import type { TaskState } from "../../host/gen/TaskState";
 import type { UiError } from "../../host/gen/UiError";
+import { ApplianceDialog } from "../appliance/ApplianceDialog";
 import { CostFigures } from "../costs/Costs";
 import { ExchangeDialog } from "./ExchangeDialog";
 import { byPeople, finish } from "./estimate";
@@ -102,7 +103,7 @@ export function TaskPanel({ run, live, now, project, address, onSelect, onDecide
 
       <Facts run={run} task={task} state={state} now={now} onSelect={onSelect} />
       {task.actor.who === "person" && !SETTLED.has(mark) ? (
-        <Instructions task={task} project={project} ready={state.status === "needsPerson"} />
+        <Instructions run={run} task={task} project={project} ready={state.status === "needsPerson"} />
       ) : null}
       {BY_HAND.has(task.action.do) && !SETTLED.has(mark) ? <ByHand task={task} project={project} /> : null}
       {state.decision ? (
@@ -249,7 +250,9 @@ function EvidenceList({ state, moving }: { state: TaskState; moving: boolean }) 
   );
 }
 
-function Instructions({ task, project, ready }: { task: Task; project: string; ready: boolean }) {
+type InstructionsProps = { run: RunModel; task: Task; project: string; ready: boolean };
+
+function Instructions({ run, task, project, ready }: InstructionsProps) {
   const { t } = useTranslation();
   const script = useCommand("task_script");
   const [copied, copyText] = useCopy();
@@ -265,6 +268,7 @@ function Instructions({ task, project, ready }: { task: Task; project: string; r
           <li key={line}>{line}</li>
         ))}
       </ol>
+      {task.action.do === "checkVmRuns" ? <DeployHere run={run} task={task} project={project} /> : null}
       {text ? (
         <>
           <div className={s.scriptHead}>
@@ -290,6 +294,35 @@ function Instructions({ task, project, ready }: { task: Task; project: string; r
         </>
       ) : null}
     </section>
+  );
+}
+
+/** Rehost deploys what a person has downloaded; what comes after it is the next task of a person. */
+function DeployHere({ run, task, project }: { run: RunModel; task: Task; project: string }) {
+  const { t } = useTranslation();
+  const [open, setOpen] = useState(false);
+  const all = run.plan.plan.steps.flatMap((step) => step.tasks);
+  const next = all.find((other) => other.actor.who === "person" && other.after.includes(task.address));
+  const state = next && run.tasks.get(next.address);
+  return (
+    <>
+      <Button
+        appearance="primary"
+        size="small"
+        className={s.deployHere}
+        data-testid="deploy-here"
+        onClick={() => setOpen(true)}
+      >
+        {t("appliance.open")}
+      </Button>
+      {open ? (
+        <ApplianceDialog
+          project={project}
+          registration={state ? { mark: markOf(state), text: state.text } : undefined}
+          onClose={() => setOpen(false)}
+        />
+      ) : null}
+    </>
   );
 }
 

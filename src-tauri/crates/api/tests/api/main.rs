@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod appliance;
 mod connections;
 mod costs;
 mod guest;

@@ -94,7 +94,8 @@ impl Context<'_> {
             .onprem
             .tasks
             .iter()
-            .any(|t| t.entity.1 == moref && t.state == TaskState::Running);
+            .any(|t| t.entity.1 == moref && t.state == TaskState::Running)
+            || self.w.onprem.leases.iter().any(|l| l.vm == moref && l.is_held());
         let gone = moref.to_owned();
         let entity = ("VirtualMachine", moref);
         let task = match busy {

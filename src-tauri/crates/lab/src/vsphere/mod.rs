@@ -13,6 +13,7 @@ mod devices;
 mod events;
 mod folders;
 mod guest;
+pub(crate) mod imports;
 mod machines;
 mod objects;
 mod updates;
@@ -28,7 +29,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use jiff::SignedDuration;
 use std::{
@@ -55,6 +56,7 @@ pub fn router(world: Shared, clock: Arc<LabClock>) -> Router {
         .route("/sdk/", post(call))
         .route("/sdk/vimServiceVersions.xml", get(versions))
         .route("/guestFile", get(guest::file).put(guest::file))
+        .route("/nfc/{lease}/{file}", any(imports::upload))
         .with_state(service)
 }
 
@@ -219,6 +221,7 @@ fn renew(w: &mut World, open: &mut Open, key: &str, idle: SignedDuration) -> boo
         }
         Some(_) => {
             w.onprem.sessions.remove(key);
+            w.end_leases(key);
             open.end(key);
             false
         }
@@ -286,6 +289,10 @@ impl Context<'_> {
             "CreateFolder" | "MoveIntoFolder_Task" | "Rename_Task" | "Destroy_Task" if this.0 == "Folder" => {
                 self.folder(request, &this)
             }
+            "ParseDescriptor" => self.parse_descriptor(request),
+            "CreateImportSpec" => self.create_import_spec(request),
+            "ImportVApp" if this.0 == "ResourcePool" => self.import_vapp(request, &this),
+            "HttpNfcLeaseProgress" | "HttpNfcLeaseComplete" | "HttpNfcLeaseAbort" => self.lease(request, &this.1),
             "CancelTask" => self.cancel_task(&this.1),
             "QueryEvents" => self.query_events(request),
             "CreateCollectorForEvents" => self.collect_events(request),
@@ -333,6 +340,7 @@ impl Context<'_> {
     fn logout(&mut self) -> Outcome {
         if let Some(key) = self.session.take() {
             self.w.onprem.sessions.remove(&key);
+            self.w.end_leases(&key);
             self.open.end(&key);
         }
         Ok(String::new())

@@ -1,7 +1,7 @@
 //! What stands in the datacenter, as managed objects with their properties.
 
 use super::{
-    Open, View, access, devices, events, guest, updates,
+    Open, View, access, devices, events, guest, imports, updates,
     wire::{Fault, Val, data, reference},
 };
 use crate::{
@@ -24,6 +24,7 @@ const SERVICES: &[(&str, &str)] = &[
     guest::MANAGERS[1],
     guest::MANAGERS[2],
     guest::MANAGERS[3],
+    ("OvfManager", "OvfManager"),
 ];
 
 /// Optional properties that exist though they may be unset here; everything else unknown is an `InvalidProperty`.
@@ -80,6 +81,7 @@ const OPTIONAL: &[(&str, &[&str])] = &[
         &["currentSession", "sessionList", "message", "defaultLocale"],
     ),
     ("ContainerView", &["view"]),
+    ("HttpNfcLease", &["error", "info", "mode", "capabilities"]),
     ("EventManager", &["description", "latestEvent"]),
     (
         "GuestOperationsManager",
@@ -137,6 +139,7 @@ pub(super) fn exists(w: &World, open: &Open, session: Option<&str>, object: &(St
         "VirtualMachine" => w.onprem.vm(moref).is_some(),
         "VirtualMachineSnapshot" => w.onprem.snapshot(moref).is_some(),
         "Task" => w.onprem.tasks.iter().any(|t| t.moref == moref && t.is_known(w.now())),
+        "HttpNfcLease" => w.onprem.lease(moref).is_some(),
         "EventHistoryCollector" => open
             .collectors
             .get(moref)
@@ -175,6 +178,7 @@ pub(super) fn properties(w: &World, open: &Open, session: Option<&str>, object: 
                 ),
             ]
         }
+        "HttpNfcLease" => imports::properties(w, moref)?,
         "EventHistoryCollector" => events::collector(w, open, session, moref)?,
         "Task" => vec![("info", task_info(w, Some(moref))?)],
         "ContainerView" => {
@@ -288,6 +292,7 @@ pub(super) fn service_content(w: &World) -> Val {
             ("sessionManager", service("SessionManager")),
             ("authorizationManager", service("AuthorizationManager")),
             ("eventManager", service("EventManager")),
+            ("ovfManager", service("OvfManager")),
             ("taskManager", service("TaskManager")),
             ("searchIndex", service("SearchIndex")),
             ("guestOperationsManager", service("GuestOperationsManager")),
@@ -395,6 +400,13 @@ fn inside(w: &World, view: &View) -> Vec<(String, String)> {
     }
     all.sort();
     all
+}
+
+/// Of the datastore.
+const CAPACITY: i64 = 4 << 40;
+
+pub(super) fn free_space(w: &World) -> i64 {
+    CAPACITY - w.onprem.vms.iter().map(|v| v.committed_bytes).sum::<i64>()
 }
 
 /// Of each host.
@@ -559,7 +571,6 @@ fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
             ("vm", Val::refs(machines(w))),
         ],
         "Datastore" => {
-            let (capacity, used) = (4 << 40, w.onprem.vms.iter().map(|v| v.committed_bytes).sum::<i64>());
             vec![
                 ("vm", Val::refs(machines(w))),
                 (
@@ -570,8 +581,8 @@ fn entity(w: &World, e: &Entity) -> Vec<(&'static str, Val)> {
                             ("datastore", reference(e.kind, &e.moref)),
                             ("name", Val::text(e.name.as_str())),
                             ("url", Val::text("ds:///vmfs/volumes/contoso-ds1/")),
-                            ("capacity", Val::long(capacity)),
-                            ("freeSpace", Val::long(capacity - used)),
+                            ("capacity", Val::long(CAPACITY)),
+                            ("freeSpace", Val::long(free_space(w))),
                             ("accessible", Val::flag(true)),
                             ("multipleHostAccess", Val::flag(false)),
                             ("type", Val::text("VMFS")),

@@ -20,6 +20,8 @@ pub(super) struct Element {
     pub kind: String,
     pub text: String,
     pub children: Vec<Element>,
+    /// Other attributes by their local names, of a [`document`].
+    pub attributes: Vec<(String, String)>,
 }
 
 impl Element {
@@ -43,6 +45,10 @@ impl Element {
         self.child(name).map(|c| (c.kind.clone(), c.text.clone()))
     }
 
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
     pub fn flag(&self, name: &str) -> bool {
         matches!(self.text(name), Some("true" | "1"))
     }
@@ -50,14 +56,29 @@ impl Element {
 
 /// The method's element of a SOAP request.
 pub(super) fn request(document: &str) -> Result<Element, String> {
+    let root = read(document, false)?;
+    let body = root.child("Envelope").and_then(|e| e.child("Body"));
+    body.and_then(|b| b.children.first())
+        .cloned()
+        .ok_or_else(|| "no SOAP body".into())
+}
+
+/// A document that stands in a request, with all attributes.
+pub(super) fn document(text: &str) -> Result<Element, String> {
+    let root = read(text, true)?;
+    root.children.into_iter().next().ok_or_else(|| "it is empty".into())
+}
+
+/// Returns what the root is in.
+fn read(document: &str, attributes: bool) -> Result<Element, String> {
     let mut reader = NsReader::from_str(document);
     let mut open: Vec<Element> = vec![Element::default()];
     loop {
         match reader.read_event().map_err(|e| e.to_string())? {
-            Event::Start(start) if open.len() < MAX_DEPTH => open.push(element(&reader, &start)?),
+            Event::Start(start) if open.len() < MAX_DEPTH => open.push(element(&reader, &start, attributes)?),
             Event::Start(_) => return Err("elements are nested too deeply".into()),
             Event::Empty(start) => {
-                let leaf = element(&reader, &start)?;
+                let leaf = element(&reader, &start, attributes)?;
                 open.last_mut().ok_or("no root")?.children.push(leaf);
             }
             Event::End(_) => {
@@ -85,16 +106,10 @@ pub(super) fn request(document: &str) -> Result<Element, String> {
             _ => {}
         }
     }
-    let body = open
-        .first()
-        .and_then(|root| root.child("Envelope"))
-        .and_then(|e| e.child("Body"));
-    body.and_then(|b| b.children.first())
-        .cloned()
-        .ok_or_else(|| "no SOAP body".into())
+    open.into_iter().next().ok_or_else(|| "no root".into())
 }
 
-fn element(reader: &NsReader<&[u8]>, start: &BytesStart) -> Result<Element, String> {
+fn element(reader: &NsReader<&[u8]>, start: &BytesStart, all: bool) -> Result<Element, String> {
     let mut element = Element {
         name: start.local_name().as_ref().to_owned(),
         ..Element::default()
@@ -102,13 +117,14 @@ fn element(reader: &NsReader<&[u8]>, start: &BytesStart) -> Result<Element, Stri
     for attribute in start.attributes() {
         let attribute = attribute.map_err(|e| e.to_string())?;
         let (namespace, local) = reader.resolver().resolve_attribute(attribute.key);
-        if local.as_ref() != "type" {
+        if local.as_ref() != "type" && !all {
             continue;
         }
         let value = attribute
             .normalized_value(XmlVersion::Implicit1_0)
             .map_err(|e| e.to_string())?;
         match namespace {
+            _ if local.as_ref() != "type" => element.attributes.push((local.as_ref().to_owned(), value.into_owned())),
             ResolveResult::Bound(XSI) if element.kind.is_empty() => {
                 element.kind = value.rsplit(':').next().unwrap_or_default().to_owned();
             }

@@ -247,7 +247,7 @@ impl Builder<'_> {
                 &[
                     format!("Azure portal, Azure Migrate, All projects, {}, Start discovery, Using appliance, For Azure (menu unverified): answer that the machines are virtualized with VMware vSphere, name the appliance exactly {key}, choose Generate key and keep the project key.", d.migrate_project),
                     "Download the OVA there.".into(),
-                    format!("vSphere Client, {}, Deploy OVF Template: name the VM {}, 8 CPU, 32 GB, 80 GB, on the management network.", d.datacenter, d.appliance),
+                    format!("Choose Deploy with Rehost on this page and the downloaded file; or, in the vSphere Client, {}, Deploy OVF Template: name the VM {}, 8 CPU, 32 GB, 80 GB, on the management network.", d.datacenter, d.appliance),
                     "Power it on, accept the licence, set the administrator's password.".into(),
                     "It needs port 443 to Azure and vCenter, and port 902 to every ESXi host.".into(),
                 ],

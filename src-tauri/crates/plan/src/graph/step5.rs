@@ -53,7 +53,7 @@ impl Builder<'_> {
                     "The appliance discovers VMs, receives their changes and sends them to Azure.",
                     &[
                         format!("Azure portal, vault {}, Getting started, Site Recovery, VMware machines to Azure, Prepare infrastructure: download the OVF template of the replication appliance, and copy the appliance key.", d.vault),
-                        format!("vSphere Client, {}, Deploy OVF Template: name it {}, 8 CPU, 16 GB, disks 80 GB and 620 GB, on the management network.", d.datacenter, d.appliance),
+                        format!("Choose Deploy with Rehost on this page and the downloaded file; or, in the vSphere Client, {}, Deploy OVF Template: name it {}, 8 CPU, 16 GB, disks 80 GB and 620 GB, on the management network.", d.datacenter, d.appliance),
                         "Power it on, accept the licence, set the administrator's password and choose Finalize; it restarts.".into(),
                         "It needs ports 443 and 9443 (from the VMs), and a fixed name in DNS.".into(),
                     ],

@@ -1,7 +1,8 @@
-//! Figures, so that nobody has to believe in speed: of a whole rehearsal, of one call to the resource manager, and of a large
-//! vCenter's inventory.
+//! Figures, so that nobody has to believe in speed: of a whole rehearsal, of one call to the resource manager, of a large
+//! vCenter's inventory, and of the upload of a template.
 
 pub(crate) mod arm;
+pub(crate) mod ovf;
 pub(crate) mod rehearsal;
 pub(crate) mod vsphere;
 

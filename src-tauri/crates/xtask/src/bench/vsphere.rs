@@ -46,10 +46,10 @@ const CHANGE_SECS: f64 = 2.0;
 const IDLE_PERCENT: f64 = 2.0;
 
 /// The simulator; ends with this.
-struct Simulator {
+pub(super) struct Simulator {
     child: Child,
     /// Where it is and how to sign in, as our program reads it.
-    server: Value,
+    pub(super) server: Value,
     folder: PathBuf,
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn bench(rounds: usize) -> Result<()> {
     fs::write(folder.join("inventory.py"), SCRIPT)?;
     let python = python(&folder, &REQUIREMENTS)?;
     let program = built("inventory");
-    let simulator = Simulator::start(&install::vcsim()?, &program, &folder)?;
+    let simulator = Simulator::start(&install::vcsim()?, &program, &folder, SIZE)?;
 
     let sent = simulator.ours(&program, "requests")?;
     let requests = Requests::of(&sent)?;
@@ -171,28 +171,33 @@ pub(crate) fn bench(rounds: usize) -> Result<()> {
             IDLE_PERCENT,
         ),
     ];
-    for v in &verdicts {
+    judge(&verdicts, "reading or watching costs too much")
+}
+
+/// Prints the verdicts, and fails with these words when one is missed.
+pub(super) fn judge(verdicts: &[Verdict], missed: &str) -> Result<()> {
+    for v in verdicts {
         let word = if v.passes() { "pass" } else { "FAIL" };
         println!("{word}  {:<36} {:>8.3}  at most {:.3}", v.what, v.figure, v.limit);
     }
-    if !verdicts.iter().all(Verdict::passes) {
-        bail!("reading or watching costs too much");
+    match verdicts.iter().all(Verdict::passes) {
+        true => Ok(()),
+        false => bail!("{missed}"),
     }
-    Ok(())
 }
 
-struct Verdict {
+pub(super) struct Verdict {
     what: &'static str,
     figure: f64,
     limit: f64,
 }
 
 impl Verdict {
-    fn new(what: &'static str, figure: f64, limit: f64) -> Self {
+    pub(super) fn new(what: &'static str, figure: f64, limit: f64) -> Self {
         Self { what, figure, limit }
     }
 
-    fn passes(&self) -> bool {
+    pub(super) fn passes(&self) -> bool {
         self.figure <= self.limit
     }
 }
@@ -216,18 +221,18 @@ impl Reading {
     }
 }
 
-fn median(figures: &[f64]) -> f64 {
+pub(super) fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn range(figures: &[f64]) -> (f64, f64) {
+pub(super) fn range(figures: &[f64]) -> (f64, f64) {
     let fold = |start: f64, f: fn(f64, f64) -> f64| figures.iter().copied().fold(start, f);
     (fold(f64::INFINITY, f64::min), fold(0.0, f64::max))
 }
 
-fn number(of: &Value, key: &str) -> Result<f64> {
+pub(super) fn number(of: &Value, key: &str) -> Result<f64> {
     of[key].as_f64().with_context(|| format!("{key} was not told: {of}"))
 }
 
@@ -305,7 +310,8 @@ fn replaced(xml: &str, open: &str, text: &str) -> Result<String> {
 }
 
 impl Simulator {
-    fn start(vcsim: &Path, program: &str, folder: &Path) -> Result<Simulator> {
+    /// One of this size; `program` is ours that makes its certificate.
+    pub(super) fn start(vcsim: &Path, program: &str, folder: &Path, size: &[&str]) -> Result<Simulator> {
         let path = folder.to_string_lossy();
         let thumbprint = output(&mut command(program, &["certificate", &path]))?;
         let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
@@ -315,7 +321,7 @@ impl Simulator {
             .arg("-tlskey")
             .arg(&key)
             .args(["-username", USER, "-password", PASSWORD])
-            .args(SIZE)
+            .args(size)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -423,7 +429,7 @@ impl Simulator {
 }
 
 /// Gives a program JSON, and reads the JSON that it prints.
-fn told(c: &mut Command, input: &Value) -> Result<Value> {
+pub(super) fn told(c: &mut Command, input: &Value) -> Result<Value> {
     let mut child = c
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
