@@ -109,6 +109,7 @@ pub(crate) fn test(with: &[Optional]) -> Result<()> {
     s.one("window: types", &mut npm("ui", &["run", "typecheck"]));
     s.one("window: lint", &mut npm("ui", &["run", "lint"]));
     s.part("window: tests", ui_tests);
+    s.one("window: 10,000 rows in Chromium", &mut npm("ui", &["run", "large"]));
     // The shell embeds the built UI, so it comes before everything that compiles the shell.
     let built = s.one("window: build", &mut npm("ui", &["run", "build"]));
     let built = built
