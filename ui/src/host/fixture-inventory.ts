@@ -50,6 +50,7 @@ const vm = (name: string, n: number, more: Partial<Vm> = {}): Vm => {
     datacenter: "contoso-datacenter",
     details: null,
     readiness: null,
+    guest: null,
     ...more,
   };
 };
