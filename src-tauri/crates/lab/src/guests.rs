@@ -436,7 +436,10 @@ fn mark(text: &str) -> Option<System> {
 /// What a command line carries out: the files of the guest that it names, or else itself.
 fn scripts(guest: &LabGuest, command: &str) -> Vec<String> {
     let command = decoded(command);
-    let named: Vec<String> = texts(&command).iter().filter_map(|t| guest.file(t)).collect();
+    // Quoted as a whole for `-Command`, a path stands in quotes of its own inside.
+    let inside = command.replace('"', " ");
+    let paths: BTreeSet<String> = texts(&command).into_iter().chain(texts(&inside)).collect();
+    let named: Vec<String> = paths.iter().filter_map(|t| guest.file(t)).collect();
     if !named.is_empty() {
         return named;
     }
@@ -596,6 +599,8 @@ mod tests {
         assert_eq!(code, 1);
         let said = g.file("C:\\o.txt").unwrap();
         assert!(said.starts_with("done=1\n") && said.contains("Format-Volume"), "{said}");
+        let again = "powershell.exe -Command \"& 'C:\\s.ps1' | Out-File 'C:\\p.txt'\"";
+        assert_eq!((g.run(again), g.file("C:\\p.txt")), (1, Some(said)));
         assert_eq!(g.value(TERMINAL, "fdenytsconnections"), Some(0));
         assert_eq!(
             (g.rules[0].enabled, g.rules[0].profiles, g.rules[1].enabled),
