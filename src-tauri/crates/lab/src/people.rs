@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    arm::{datamigration, migrate, recovery},
+    arm::{datamigration, migrate, recovery, resources},
     cloud::Blob,
     onprem::{self, Power},
     world::World,
@@ -147,10 +147,8 @@ fn windows_admin(world: &mut World) {
 }
 
 fn vm_admin(world: &mut World) {
-    // The change window begins with a resource group of its own; before it the machine is as somebody has left it.
-    let groups = "Microsoft.Resources/resourceGroups";
-    let scope = format!("/subscriptions/{}", world.cloud.subscription);
-    if world.people.readiness || world.cloud.of_type(&scope, groups).nth(1).is_none() {
+    // A run begins by registering providers; before it the machine is as somebody has left it.
+    if world.people.readiness || !resources::some_registered(&world.cloud) {
         return;
     }
     world.people.readiness = true;

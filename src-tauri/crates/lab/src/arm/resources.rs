@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Refusal, Req, Resp, location, lro, migrate, migration_items, network, protected};
 use crate::{
-    cloud::{LOCATIONS, Registration},
+    cloud::{Cloud, LOCATIONS, Registration},
     entra,
     world::World,
 };
@@ -199,6 +199,12 @@ pub(crate) fn view(world: &World, id: &str) -> Option<Value> {
         return migration_items::view(world, id);
     }
     network::with_references(world, world.cloud.get(id)?)
+}
+
+/// Whether a provider is registered that was not at the start.
+pub(crate) fn some_registered(cloud: &Cloud) -> bool {
+    let mut late = PROVIDERS.iter().filter(|p| p.at_start != Registered);
+    late.any(|p| cloud.providers.get(p.namespace) == Some(&Registered))
 }
 
 /// Refuses a resource of a provider that isn't registered.
