@@ -219,7 +219,11 @@ impl Window {
             self.post(&format!("element/{}/click", element.0), json!({})).await.ok()
         });
         if tokio::time::timeout(APPEARS, clicked).await.is_err() {
-            panic!("{what} can't be clicked; the page says:\n{}", self.text().await);
+            let why = match self.find(what).await {
+                Some(element) => format!("{:?}", self.post(&format!("element/{}/click", element.0), json!({})).await),
+                None => "it is gone".to_owned(),
+            };
+            panic!("{what} can't be clicked: {why}; the page says:\n{}", self.text().await);
         }
     }
 

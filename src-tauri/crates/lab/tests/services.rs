@@ -633,6 +633,11 @@ async fn the_trap_holds_a_request_before_or_after_it_is_carried_out() {
         1
     );
     assert!(!stats.mutations.iter().any(|m| m.path.ends_with("/G1")));
+    // A run has begun, and its people with it.
+    let registered = az
+        .call(Method::POST, "{S}/providers/Microsoft.Sql/register", None)
+        .await;
+    assert_eq!(registered.status, 200);
     // The clock can be moved and watched from outside.
     let before: lab::ClockAnchor = serde_json::from_value(get("/clock").await).unwrap();
     let after: lab::ClockAnchor =

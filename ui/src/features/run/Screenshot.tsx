@@ -25,13 +25,16 @@ export function Screenshot({ project, address }: Props) {
   if (picture.error) return <ErrorCard error={picture.error} onRetry={again} />;
   return (
     <figure className={s.screenshot}>
-      {picture.data ? (
-        <img src={picture.data.dataUrl} alt={t("screenshot.alt", { vm: picture.data.vm })} />
-      ) : (
-        <Spinner size="small" label={t("screenshot.reading")} />
-      )}
+      {/* As large as the picture from the start: what is below must not move under a click. */}
+      <div className={s.console}>
+        {picture.data ? (
+          <img src={picture.data.dataUrl} alt={t("screenshot.alt", { vm: picture.data.vm })} />
+        ) : (
+          <Spinner size="small" label={t("screenshot.reading")} appearance="inverted" />
+        )}
+      </div>
       <figcaption>
-        <span>{picture.data ? t("screenshot.caption", { vm: picture.data.vm }) : null}</span>
+        <span>{t("screenshot.caption")}</span>
         <Button
           size="small"
           appearance="subtle"
