@@ -220,7 +220,10 @@ impl Window {
         });
         if tokio::time::timeout(APPEARS, clicked).await.is_err() {
             let why = match self.find(what).await {
-                Some(element) => format!("{:?}", self.post(&format!("element/{}/click", element.0), json!({})).await),
+                Some(element) => format!(
+                    "{:?}",
+                    self.post(&format!("element/{}/click", element.0), json!({})).await
+                ),
                 None => "it is gone".to_owned(),
             };
             panic!("{what} can't be clicked: {why}; the page says:\n{}", self.text().await);

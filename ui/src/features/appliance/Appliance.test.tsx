@@ -128,7 +128,10 @@ function show(first: Partial<ApplianceView> = {}, errors: string[] = []) {
     </FluentProvider>,
   );
   const tell = (stream: string, message: ApplianceMessage | DeployState) => act(() => streams[stream]?.(message));
+  // Only a stream that was asked for can tell something.
+  const opened = (stream: string) => waitFor(() => expect(streams[stream]).toBeDefined());
   return {
+    opened,
     calls,
     tell,
     onClose,
@@ -153,14 +156,15 @@ it("leads from the file to the running machine, by keyboard alone", async () => 
   const at = show();
   // Enter on what has the focus; nothing is clicked.
   const press = async (id: string) => {
-    const button = await screen.findByTestId(id);
-    await waitFor(() => expect(button).toBeEnabled());
-    button.focus();
+    // The button of the step before may still be there: the one that is enabled counts.
+    await waitFor(() => expect(screen.getByTestId(id)).toBeEnabled());
+    screen.getByTestId(id).focus();
     await user.keyboard("{Enter}");
   };
   await screen.findByTestId("appliance-file");
   expect(screen.getByTestId("appliance-next")).toBeDisabled();
   await press("appliance-choose");
+  await at.opened("appliance_read");
   at.tell("appliance_read", { type: "read", template });
   at.tell("appliance_read", { type: "checking", done: 512, total: 1024 });
   expect(screen.getByTestId("appliance-next")).toBeDisabled();
@@ -188,6 +192,8 @@ it("leads from the file to the running machine, by keyboard alone", async () => 
   const secret = await screen.findByTestId("appliance-value-password");
   expect(secret).toHaveAttribute("type", "password");
   expect(screen.queryByTestId("appliance-value-hidden")).toBeNull();
+  // The heading takes the focus of each new page.
+  await waitFor(() => expect(screen.getByRole("heading", { level: 3 })).toHaveFocus());
   secret.focus();
   await user.keyboard("short");
   expect(screen.getByTestId("appliance-next")).toBeDisabled();
@@ -273,9 +279,8 @@ it("shows what vCenter holds against it", async () => {
   show({ template, checked: true }, ["No supported hardware versions."]);
   await user.click(await screen.findByTestId("appliance-accept"));
   const next = async () => {
-    const button = screen.getByTestId("appliance-next");
-    await waitFor(() => expect(button).toBeEnabled());
-    await user.click(button);
+    await waitFor(() => expect(screen.getByTestId("appliance-next")).toBeEnabled());
+    await user.click(screen.getByTestId("appliance-next"));
   };
   await next();
   await screen.findByTestId("appliance-datastore");
