@@ -534,14 +534,16 @@ fn sentence_end(text: &str) -> String {
 async fn power_on(vcenter: &VCenter, vm: &str) -> Result<(), UiError> {
     let task = vcenter.power_on(vm).await?;
     let info = vcenter.ended(&task).await?;
-    match (info.state, info.error) {
-        (TaskState::Error, Some(fault)) if fault.kind != "InvalidPowerState" => Err(UiError::refused(
-            "The appliance was deployed, but not powered on",
-            sentence(&fault),
-            "Power it on in the vSphere Client, or correct the cause and do it there.",
-        )),
-        _ => Ok(()),
+    let fault = info.error.unwrap_or_default();
+    // Somebody else was faster.
+    if info.state != TaskState::Error || fault.kind == "InvalidPowerState" {
+        return Ok(());
     }
+    Err(UiError::refused(
+        "The appliance was deployed, but not powered on",
+        sentence(&fault),
+        "Power it on in the vSphere Client, or correct the cause and do it there.",
+    ))
 }
 
 /// Tells how the deployment goes on: as it is now, then each change, until its end.

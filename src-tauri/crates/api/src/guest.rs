@@ -13,7 +13,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use plan::{
-    GuestFacts, GuestState, Vm,
+    GuestFacts, GuestState, Script, Vm,
     guest::{self, GuestChange, Item, System},
 };
 use secrets::Secret;
@@ -101,10 +101,8 @@ pub async fn guest_fix_preview(
 ) -> Result<GuestFixPreview, UiError> {
     let open = app.opened(&project)?;
     let vm = machine(&open, &moref)?;
+    let [script, undo] = scripts(item, &vm)?;
     let facts = facts(&vm)?;
-    let (Some(script), Some(undo)) = (guest::fix(item, facts), guest::undo(item, facts)) else {
-        return Err(no_script(&vm));
-    };
     let changes = guest::changes(item, facts);
     Ok(GuestFixPreview {
         item,
@@ -122,24 +120,34 @@ pub async fn guest_fix_preview(
 pub async fn guest_fix(app: &Arc<App>, project: String, moref: String, item: Item) -> Result<GuestView, UiError> {
     let open = app.opened(&project)?;
     let vm = machine(&open, &moref)?;
-    let before = facts(&vm)?.clone();
-    let script = guest::fix(item, &before).ok_or_else(|| no_script(&vm))?;
+    let system = facts(&vm)?.system;
+    let shown = scripts(item, &vm)?;
     let account = account(app, &open, &vm).await?;
-    let vcenter = session(app, &open).await?;
-    // What would refuse the script refuses this as well, and then nothing has to be written down.
-    vcenter.check_guest_account(&moref, &account).await?;
+    // What was read may be old, or pasted: the way back must lead to what is there now. What would refuse the script refuses
+    // this look as well, before anything is written down.
+    look(app, &open, &vm, system, &account).await?;
+    let vm = machine(&open, &moref)?;
+    if scripts(item, &vm).ok().as_ref() != Some(&shown) {
+        return Err(UiError::state(
+            format!("{} is not as it was shown", vm.name),
+            "Somebody has changed this in the machine since it was read. Nothing was changed by Rehost.",
+            "Close the preview and look at the item again: it was read a moment ago.",
+        ));
+    }
+    let before = facts(&vm)?.clone();
     open.change_guest(&moref, |state| {
         state.changes.push(GuestChange {
             item,
             at: Timestamp::now(),
-            before: before.clone(),
+            before,
         });
     })?;
+    let vcenter = session(app, &open).await?;
     let run = vcenter
-        .run_in_guest(&moref, &account, shell(before.system), &script.text)
+        .run_in_guest(&moref, &account, shell(system), &shown[0].text)
         .await?;
     ended(&vm, &run)?;
-    look(app, &open, &vm, before.system, &account).await?;
+    look(app, &open, &vm, system, &account).await?;
     view(app, &open, &moref).await
 }
 
@@ -281,12 +289,17 @@ fn facts(vm: &Vm) -> Result<&GuestFacts, UiError> {
     })
 }
 
-fn no_script(vm: &Vm) -> UiError {
-    UiError::state(
-        format!("Nothing is there for a script to change in {}", vm.name),
-        "It is right, or a person has to do it.",
-        "Check readiness again to see how it is now.",
-    )
+/// The fix of an item and its way back.
+fn scripts(item: Item, vm: &Vm) -> Result<[Script; 2], UiError> {
+    let facts = facts(vm)?;
+    match (guest::fix(item, facts), guest::undo(item, facts)) {
+        (Some(fix), Some(undo)) => Ok([fix, undo]),
+        _ => Err(UiError::state(
+            format!("Nothing is there for a script to change in {}", vm.name),
+            "It is right, or a person has to do it.",
+            "Check readiness again to see how it is now.",
+        )),
+    }
 }
 
 /// The account that was used last, or that of the keyring.

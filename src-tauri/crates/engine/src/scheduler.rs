@@ -877,14 +877,15 @@ impl Scheduler {
             let lost = t.failure.as_ref().and_then(|f| f.lost.as_ref());
             lost.is_some_and(|l| s.created.iter().any(|c| c.eq_ignore_ascii_case(l)))
         };
-        let Some(maker) = state.tasks.iter().find(made).filter(|m| m.address != t.address) else {
+        // One that was opened again already is under way.
+        let over = |s: &TaskState| s.address != t.address && (s.status.is_settled() || s.status == TaskStatus::Failed);
+        let Some(maker) = state.tasks.iter().find(made).filter(|m| over(m)) else {
             return vec![];
         };
         let after = self.all_after(&maker.address);
         let looked = |s: &&TaskState| {
-            let over = s.status.is_settled() || s.status == TaskStatus::Failed;
             let look = self.tasks.get(&s.address).is_some_and(|k| self.only_looks(k));
-            over && look && s.address != t.address && after.contains(&s.address)
+            over(s) && look && after.contains(&s.address)
         };
         let looks = state.tasks.iter().filter(looked);
         [maker].into_iter().chain(looks).map(|s| s.address.clone()).collect()

@@ -70,6 +70,8 @@ pub struct LabGuest {
     pub password: String,
     /// DWORDs by path and name, joined by a backslash.
     pub registry: BTreeMap<String, u32>,
+    /// Services that a security policy keeps as they are.
+    pub guarded: BTreeSet<String>,
     pub rules: Vec<LabRule>,
     /// Domain, private and public: on.
     pub firewall: [bool; 3],
@@ -129,6 +131,7 @@ impl LabGuest {
                 &guid(seed, &format!("{name}/guest")).simple().to_string()[..16]
             ),
             registry: values.into_iter().chain(services).collect(),
+            guarded: BTreeSet::new(),
             rules: [
                 "Remote Desktop - User Mode (TCP-In)",
                 "Remote Desktop - User Mode (UDP-In)",
@@ -305,6 +308,9 @@ impl LabGuest {
             };
             self.value(&path, "Start")
                 .ok_or("Cannot find any service with this name")?;
+            if self.guarded.contains(name) {
+                return Err("Access is denied");
+            }
             self.set(&path, "Start", start);
         } else if line.contains("Set-StorageSetting") {
             let policy = after("-NewDiskPolicy").ok_or(UNKNOWN)?;

@@ -98,14 +98,6 @@ impl VCenter {
         outcome
     }
 
-    /// Whether an account can sign in to a guest.
-    ///
-    /// # Errors
-    /// See [`VCenter::run_in_guest`].
-    pub async fn check_guest_account(&self, moref: &str, account: &GuestAccount) -> Result<(), VsphereError> {
-        self.guest(moref, account).await?.validate().await
-    }
-
     async fn guest<'a>(&'a self, moref: &'a str, account: &'a GuestAccount) -> Result<Guest<'a>, VsphereError> {
         let kind = "GuestOperationsManager";
         let manager = self.content().guest_operations_manager.as_str();

@@ -26,24 +26,8 @@ struct Bench {
 }
 
 async fn bench() -> Bench {
-    let lab = Lab::start(Options {
-        people: false,
-        speed: 1000,
-        ..Options::default()
-    })
-    .await
-    .expect("a lab");
+    let (lab, _, vcenter, recorder) = support::lab(1000).await;
     let a = lab.addresses();
-    let connection = VCenterConnection {
-        url: a.vcenter,
-        user: a.vcenter_user,
-        thumbprint: a.vcenter_thumbprint,
-        ..VCenterConnection::default()
-    };
-    let recorder = Arc::new(Recorder::default());
-    let vcenter = connect(&connection, &a.vcenter_password, recorder.clone())
-        .await
-        .expect("signed in");
     let own = a.guests.into_iter().find(|g| g.moref == WEBVM).expect("there");
     let account = GuestAccount {
         user: own.user,
@@ -201,16 +185,10 @@ async fn refusals_say_who_can_do_what() {
     assert!(hint(&e).contains("VirtualMachine.GuestOperations.Query"), "{e:?}");
     b.lab.with_world(|w| w.onprem.permissions[0].role = -1);
 
-    let gone = b
-        .vcenter
-        .check_guest_account("vm-99", &b.account)
-        .await
-        .expect_err("gone");
+    let gone = b.vcenter.run_in_guest("vm-99", &b.account, Shell::PowerShell, "'x'");
+    let gone = gone.await.expect_err("gone");
     assert!(gone.is_not_found(), "{gone:?}");
-    b.vcenter
-        .check_guest_account(WEBVM, &b.account)
-        .await
-        .expect("signed in");
+    b.run("'x'").await.expect("signed in");
 }
 
 #[tokio::test]

@@ -238,26 +238,8 @@ fn a_template_that_is_not_what_it_says_is_refused() {
 }
 
 async fn start() -> (Lab, VCenterConnection, VCenter, Arc<Recorder>) {
-    let lab = Lab::start(Options {
-        people: false,
-        // So that nobody waits for vCenter in the lab's time.
-        speed: 10,
-        ..Options::default()
-    })
-    .await
-    .expect("a lab");
-    let a = lab.addresses();
-    let connection = VCenterConnection {
-        url: a.vcenter,
-        user: a.vcenter_user,
-        thumbprint: a.vcenter_thumbprint,
-        ..VCenterConnection::default()
-    };
-    let recorder = Arc::new(Recorder::default());
-    let vcenter = connect(&connection, &a.vcenter_password, recorder.clone())
-        .await
-        .expect("signed in");
-    (lab, connection, vcenter, recorder)
+    // So that nobody waits for vCenter in the lab's time.
+    support::lab(10).await
 }
 
 fn chosen(places: &DeploymentPlaces, package: &Package) -> Placement {

@@ -17,24 +17,7 @@ use support::{Gate, Recorder, connect};
 use vsphere::{Change, ErrorClass, Part, TaskRef, TaskState, Time, VCenter, VsphereError, check_connection, probe};
 
 async fn start() -> (Lab, VCenterConnection, VCenter, Arc<Recorder>) {
-    let lab = Lab::start(Options {
-        people: false,
-        ..Options::default()
-    })
-    .await
-    .expect("a lab");
-    let a = lab.addresses();
-    let connection = VCenterConnection {
-        url: a.vcenter,
-        user: a.vcenter_user,
-        thumbprint: a.vcenter_thumbprint,
-        ..VCenterConnection::default()
-    };
-    let recorder = Arc::new(Recorder::default());
-    let vcenter = connect(&connection, &a.vcenter_password, recorder.clone())
-        .await
-        .expect("signed in");
-    (lab, connection, vcenter, recorder)
+    support::lab(Options::default().speed).await
 }
 
 fn later(lab: &Lab, wait: SignedDuration) {

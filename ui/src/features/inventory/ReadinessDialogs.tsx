@@ -14,7 +14,7 @@ import {
   Textarea,
 } from "@fluentui/react-components";
 import { CopyRegular } from "@fluentui/react-icons";
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useProject } from "../../app/project";
@@ -142,6 +142,7 @@ export function FixDialog({ vm, project, item, reachable, account, onRead, onClo
   const { t } = useTranslation();
   const host = useHost();
   const fix = useCommand("guest_fix");
+  const queries = useQueryClient();
   const preview = useQuery<GuestFixPreview, UiError>({
     queryKey: ["guest-fix", project, vm.moref, item],
     queryFn: () => host.call("guest_fix_preview", { project, moref: vm.moref, item }),
@@ -150,10 +151,14 @@ export function FixDialog({ vm, project, item, reachable, account, onRead, onClo
     retry: false,
   });
   const shown = preview.data;
-  const ready = shown !== undefined && reachable && account && !fix.isPending;
+  const ready = shown !== undefined && reachable && account && !fix.isPending && !preview.isFetching;
   const done = (view: GuestView) => {
     onRead(view);
     onClose();
+  };
+  // The machine was read anew before the fix was refused: what is shown, here too, follows.
+  const seen = () => {
+    for (const of of ["guest", "guest-fix"]) void queries.invalidateQueries({ queryKey: [of, project, vm.moref] });
   };
   const name = t(`readiness.item.${item}`);
   return (
@@ -199,7 +204,7 @@ export function FixDialog({ vm, project, item, reachable, account, onRead, onClo
           appearance="primary"
           data-testid="fix"
           disabledFocusable={!ready}
-          onClick={() => ready && fix.mutate({ project, moref: vm.moref, item }, { onSuccess: done })}
+          onClick={() => ready && fix.mutate({ project, moref: vm.moref, item }, { onSuccess: done, onError: seen })}
         >
           {t("readiness.fix")}
         </Button>

@@ -41,6 +41,8 @@ export function TaskPanel({ run, live, now, project, address, onSelect, onDecide
   const found = taskOf(run.plan.plan, address);
   const state = run.tasks.get(address);
   const retry = useCommand("task_retry");
+  // Read on request: a test machine that was cleaned up has no screen any more.
+  const [screenOf, setScreenOf] = useState<string | null>(null);
   if (!found || !state) return <aside className={s.panel} aria-label={t("task.title")} />;
   const { task } = found;
   const mark = markOf(state);
@@ -121,7 +123,13 @@ export function TaskPanel({ run, live, now, project, address, onSelect, onDecide
       <EvidenceList state={state} moving={moving} />
       {live && task.action.do === "checkBoot" && state.status === "done" ? (
         <section>
-          <Screenshot project={project} address={task.address} />
+          {screenOf === address ? (
+            <Screenshot project={project} address={task.address} />
+          ) : (
+            <Button size="small" onClick={() => setScreenOf(address)} data-testid="screenshot-show">
+              {t("screenshot.show")}
+            </Button>
+          )}
         </section>
       ) : null}
       <section>

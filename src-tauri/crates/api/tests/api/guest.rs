@@ -183,15 +183,41 @@ async fn refusals_of_the_guest_are_told_and_change_nothing() {
     b.lab.with_world(|w| {
         let vm = w.onprem.vm_mut(WEBVM).unwrap();
         vm.tools_running = true;
-        vm.guest.registry.retain(|k, _| !k.contains("RemoteRegistry"));
+        vm.guest.guarded.insert("RemoteRegistry".into());
     });
     let e = of::<GuestView>(&b, "guest_fix", json!({ "item": "services" }))
         .await
         .unwrap_err();
-    assert!(e.detail.contains("Cannot find any service"), "{e:?}");
+    assert!(e.detail.contains("Access is denied"), "{e:?}");
     let view: GuestView = of(&b, "guest_get", json!({})).await.unwrap();
     let row = view.items.iter().find(|i| i.item == Item::Services).unwrap();
     assert!(row.undoable_since.is_some());
+}
+
+#[tokio::test]
+async fn what_was_changed_since_it_was_read_is_shown_before_it_is_fixed() {
+    let b = bench().await;
+    check(&b, false).await.unwrap();
+    let policy = |to: &str| {
+        b.lab
+            .with_world(|w| w.onprem.vm_mut(WEBVM).unwrap().guest.san = to.into())
+    };
+    policy("OfflineAll");
+    let fix = json!({ "item": "san" });
+    let e = of::<GuestView>(&b, "guest_fix", fix.clone()).await.unwrap_err();
+    assert!(
+        e.code == ErrorCode::State && e.title.contains("not as it was shown"),
+        "{e:?}"
+    );
+    let view: GuestView = of(&b, "guest_get", json!({})).await.unwrap();
+    let row = view.items.iter().find(|i| i.item == Item::San).unwrap();
+    assert!(row.undoable_since.is_none() && row.found.as_ref().unwrap().contains("OfflineAll"));
+
+    // Shown anew, it is fixed, and the way back leads to what was there.
+    let _: GuestView = of(&b, "guest_fix", fix.clone()).await.unwrap();
+    let _: GuestView = of(&b, "guest_undo", fix).await.unwrap();
+    b.lab
+        .with_world(|w| assert_eq!(w.onprem.vm(WEBVM).unwrap().guest.san, "OfflineAll"));
 }
 
 #[tokio::test]

@@ -542,14 +542,24 @@ async fn what_was_lost_is_made_again_before_the_task_that_needs_it_goes_on() {
         needs,
         ..Script::default()
     };
+    let needs_a = Script {
+        needs: Some("a"),
+        ..Script::default()
+    };
     let bench = Bench::start(
-        world(&[("early", look(10, Some("a"))), ("late", look(900, Some("a")))]),
+        world(&[
+            ("a", long(100)),
+            ("early", look(10, Some("a"))),
+            ("late", look(900, Some("a"))),
+            ("too", needs_a),
+        ]),
         vec![
             task("a", &[]),
             task("early", &["a"]),
             task("other", &["early"]),
             gate("g", &["early"]),
             task("late", &["other", "g"]),
+            task("too", &["other", "g"]),
         ],
     );
     bench.until_status("g", TaskStatus::NeedsPerson).await;
@@ -558,10 +568,14 @@ async fn what_was_lost_is_made_again_before_the_task_that_needs_it_goes_on() {
     assert_eq!(bench.run.finished().await.unwrap(), Outcome::Stopped);
     assert_eq!(bench.status("late"), TaskStatus::Failed);
 
+    // Both have lost the same; it is made again once.
     bench.run.retry(&address("late")).await.unwrap();
+    bench.run.retry(&address("too")).await.unwrap();
     let end = bench.run.finished().await.unwrap();
     assert_eq!(end, Outcome::Done, "{:#?}", bench.run.state().tasks);
     assert_eq!((bench.world.applied("a"), bench.world.applied("other")), (2, 1));
+    let asked = |e: &Event| matches!(e, Event::RetryAsked { task, .. } if *task == address("a"));
+    assert_eq!(count(&bench, asked), 1, "not while it is under way");
     assert_eq!(bench.task("early").attempts, 2);
     assert_eq!(
         count(&bench, |e| matches!(e, Event::Decided { .. })),

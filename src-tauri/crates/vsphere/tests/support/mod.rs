@@ -1,6 +1,7 @@
-//! Starts VMware's own simulator for a test, with a certificate of its own, and stops it afterwards.
+//! Servers for tests: our own lab, and VMware's simulator with a certificate of its own, stopped afterwards.
 #![allow(dead_code, reason = "not every test binary uses all of it")]
 
+use lab::{Lab, Options};
 use plan::design::{Proxy, VCenterConnection};
 use plan::{Exchange, Trace};
 use secrets::Secret;
@@ -16,6 +17,28 @@ use vsphere::{VCenter, VsphereError};
 
 pub const USER: &str = "administrator@vsphere.local";
 pub const PASSWORD: &str = "canary-Pa55&<word>";
+
+/// Our own lab without people, and the client signed in to it. `speed`: lab seconds in a second.
+pub async fn lab(speed: u32) -> (Lab, VCenterConnection, VCenter, Arc<Recorder>) {
+    let options = Options {
+        people: false,
+        speed,
+        ..Options::default()
+    };
+    let lab = Lab::start(options).await.expect("a lab");
+    let a = lab.addresses();
+    let connection = VCenterConnection {
+        url: a.vcenter,
+        user: a.vcenter_user,
+        thumbprint: a.vcenter_thumbprint,
+        ..VCenterConnection::default()
+    };
+    let recorder = Arc::new(Recorder::default());
+    let vcenter = connect(&connection, &a.vcenter_password, recorder.clone())
+        .await
+        .expect("signed in");
+    (lab, connection, vcenter, recorder)
+}
 
 /// A running simulator.
 pub struct Vcsim {
