@@ -6,14 +6,13 @@
 mod support;
 
 use jiff::{SignedDuration, Timestamp};
+use lab::Lab;
 use lab::onprem::Power;
-use lab::{Lab, Options};
-use plan::design::VCenterConnection;
 use plan::guest::{Item, System};
 use plan::{GuestFacts, guest};
 use secrets::Secret;
 use std::sync::Arc;
-use support::{Recorder, Vcsim, connect};
+use support::{Recorder, Vcsim};
 use vsphere::{ErrorClass, GuestAccount, GuestRun, Shell, VCenter, VsphereError};
 
 const WEBVM: &str = "vm-21";

@@ -5,8 +5,8 @@
 mod support;
 
 use jiff::SignedDuration;
+use lab::Lab;
 use lab::onprem::{LabPermission, LabRole, LeaseState};
-use lab::{Lab, Options};
 use plan::appliance::{DeploymentPlaces, Placement, Provisioning};
 use plan::design::VCenterConnection;
 use secrets::Secret;
