@@ -124,7 +124,14 @@ pub(crate) fn check(mut connections: Connections) -> Result<Connections, UiError
     c.user = c.user.trim().to_owned();
     c.server = c.server.trim().to_owned();
     if !c.server.is_empty() {
-        c.server = Target::parse(&c.server)?.to_string();
+        let target = Target::parse(&c.server).map_err(|e| {
+            UiError::invalid(
+                "The server can't be used",
+                e.to_string(),
+                r"Enter it like SQLVM, SQLVM\INSTANCE or SQLVM,1433.",
+            )
+        })?;
+        c.server = target.to_string();
     }
     Ok(connections)
 }

@@ -73,7 +73,7 @@ pub(crate) fn sql(e: &SqlError) -> Failure {
         sqlserver::ErrorClass::Conflict => FailureClass::Conflict,
         sqlserver::ErrorClass::Permanent | sqlserver::ErrorClass::Cancelled => FailureClass::Permanent,
     };
-    Failure::of(class, e.code(), advice.title, advice.detail, advice.hint)
+    Failure::of(class, &e.code(), advice.title, advice.detail, advice.hint)
 }
 
 /// The kind was asked for an action it does not know; a fault of ours.

@@ -105,7 +105,7 @@ impl Options {
     /// # Errors
     /// [`SqlError::Config`] when something is missing or can't be understood.
     pub fn of(connection: &SqlConnection, password: Option<Secret<String>>) -> Result<Options, SqlError> {
-        let target = Target::parse(&connection.server)?;
+        let target = Target::parse(&connection.server).map_err(|e| SqlError::Config(e.to_string()))?;
         let user = connection.user.trim().to_owned();
         if connection.sign_in == SqlSignIn::Integrated {
             let login = Login::Integrated;
