@@ -4,10 +4,12 @@
 //! * [`client`]: signed in over TLS that the admin trusts, redirects followed, statements without a time-out, cancel;
 //! * [`error`]: what can go wrong, in words for who can change it;
 //! * [`quote`]: names and texts inside of statements;
+//! * [`backup`]: backups with their progress and proof;
 //! * [`facts`]: what is known of an instance and its databases before anything is moved.
 //!
 //! Knows `plan`'s nouns, `secrets` and `trust`, nothing above. Begin with [`client`].
 
+pub mod backup;
 mod cells;
 pub mod client;
 pub mod connection;
