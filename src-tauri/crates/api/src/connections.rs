@@ -3,7 +3,7 @@
 use crate::{
     App, Open, Typed,
     app::lock,
-    rights, sign_in,
+    rights, sign_in, sql,
     wire::{CertificateView, ConnectionKind, ConnectionStep, ConnectionTest, ConnectionsView, Hop, UiError},
 };
 use plan::{
@@ -32,6 +32,8 @@ pub(crate) enum SecretName {
     AzureProxy,
     /// Password of the managed instance's administrator; made by Rehost.
     MiAdmin,
+    /// Of the login with which Rehost itself looks at the source SQL Server.
+    Sql,
     /// Of the login with which Database Migration Service looks at the source SQL Server.
     SqlSource,
     /// Of the account with which the integration runtime reads the backup share.
@@ -49,6 +51,7 @@ impl SecretName {
             Self::AzureAccount => "azure-account",
             Self::AzureProxy => "azure-proxy",
             Self::MiAdmin => "mi-admin",
+            Self::Sql => plan::design::SQL_DIRECT_SECRET,
             Self::SqlSource => plan::design::SQL_SECRET,
             Self::BackupShare => plan::design::SHARE_SECRET,
         };
@@ -61,6 +64,7 @@ impl From<ConnectionKind> for SecretName {
         match kind {
             ConnectionKind::Vcenter => Self::Vcenter,
             ConnectionKind::Azure => Self::Azure,
+            ConnectionKind::Sql => Self::Sql,
         }
     }
 }
@@ -83,6 +87,7 @@ pub async fn connection_save(
     let checked = match kind {
         ConnectionKind::Vcenter => check_vcenter(connections),
         ConnectionKind::Azure => check_azure(connections),
+        ConnectionKind::Sql => sql::check(connections),
     }?;
     open.change(|p| match kind {
         ConnectionKind::Vcenter => {
@@ -94,13 +99,24 @@ pub async fn connection_save(
             }
         }
         ConnectionKind::Azure => p.connections.azure = checked.azure,
+        ConnectionKind::Sql => {
+            let before = std::mem::replace(&mut p.connections.sql, checked.sql);
+            let now = &mut p.connections.sql;
+            if now.server != before.server && now.thumbprint == before.thumbprint {
+                now.thumbprint.clear();
+            }
+        }
     })?;
     let proxy = match kind {
-        ConnectionKind::Vcenter => SecretName::VcenterProxy,
-        ConnectionKind::Azure => SecretName::AzureProxy,
+        ConnectionKind::Vcenter => Some(SecretName::VcenterProxy),
+        ConnectionKind::Azure => Some(SecretName::AzureProxy),
+        // TDS goes through no proxy.
+        ConnectionKind::Sql => None,
     };
-    for (name, typed) in [(SecretName::from(kind), secret), (proxy, proxy_password)] {
-        let Some(Typed(secret)) = typed else { continue };
+    for (name, typed) in [(Some(SecretName::from(kind)), secret), (proxy, proxy_password)] {
+        let Some((name, Typed(secret))) = name.zip(typed) else {
+            continue;
+        };
         let store = app.store_of(&open).await;
         let key = name.key(&open.project().id);
         if secret.expose().is_empty() {
@@ -126,15 +142,21 @@ pub async fn connection_test(app: &Arc<App>, project: String, kind: ConnectionKi
             Ok(test_vcenter(&open, password, proxy).await)
         }
         ConnectionKind::Azure => Ok(test_azure(app, &open).await),
+        ConnectionKind::Sql => Ok(sql::test(app, &open).await),
     }
 }
 
-/// Trusts the vCenter whose certificate has this SHA-256. The person has compared it. What the last test saw of that certificate
-/// is kept with it, so that a changed one can be compared.
+/// Trusts the vCenter or SQL Server whose certificate has this SHA-256. The person has compared it. What the last test saw of
+/// that certificate is kept with it, so that a changed one can be compared.
 ///
 /// # Errors
-/// Fails when it is no thumbprint, or when the file refuses.
-pub async fn certificate_trust(app: &Arc<App>, project: String, sha256: String) -> Result<ConnectionsView, UiError> {
+/// Fails when it is no thumbprint, for Azure, whose certificates are judged by authorities, or when the file refuses.
+pub async fn certificate_trust(
+    app: &Arc<App>,
+    project: String,
+    kind: ConnectionKind,
+    sha256: String,
+) -> Result<ConnectionsView, UiError> {
     let open = app.opened(&project)?;
     let digits: String = sha256.chars().filter(char::is_ascii_hexdigit).collect();
     if digits.len() != 64 {
@@ -147,10 +169,23 @@ pub async fn certificate_trust(app: &Arc<App>, project: String, sha256: String) 
     let bytes: Vec<&str> = (0..64).step_by(2).map(|i| &digits[i..i + 2]).collect();
     let thumbprint = bytes.join(":").to_ascii_uppercase();
     let seen = lock(&open.presented).clone().filter(|c| c.sha256 == thumbprint);
-    open.change(|p| {
-        p.connections.vcenter.thumbprint = thumbprint;
-        p.vcenter_certificate = seen;
-    })?;
+    match kind {
+        ConnectionKind::Vcenter => open.change(|p| {
+            p.connections.vcenter.thumbprint = thumbprint;
+            p.vcenter_certificate = seen;
+        })?,
+        ConnectionKind::Sql => open.change(|p| {
+            p.connections.sql.thumbprint = thumbprint;
+            p.sql_certificate = seen;
+        })?,
+        ConnectionKind::Azure => {
+            return Err(UiError::invalid(
+                "Certificates of Azure aren't trusted one by one",
+                "They change often; an authority vouches for them.",
+                "In Connections, Network, give the PEM of the authority that signs them.",
+            ));
+        }
+    }
     view(app, &open).await
 }
 
@@ -162,7 +197,8 @@ pub(crate) async fn view(app: &App, open: &Open) -> Result<ConnectionsView, UiEr
         vcenter_proxy_password_stored: stored(SecretName::VcenterProxy).await,
         azure_secret_stored: stored(SecretName::Azure).await,
         azure_proxy_password_stored: stored(SecretName::AzureProxy).await,
-        sql_password_stored: stored(SecretName::SqlSource).await,
+        sql_password_stored: stored(SecretName::Sql).await,
+        dms_password_stored: stored(SecretName::SqlSource).await,
         share_password_stored: stored(SecretName::BackupShare).await,
         azure_certificate: sign_in::certificate(app.secret(open, SecretName::AzureCertificate).await),
         azure_account: sign_in::account(app, open).await,
@@ -232,9 +268,9 @@ fn address(name: &str, given: &str, example: &str) -> Result<String, UiError> {
     ))
 }
 
-type Stored = Result<Option<Secret<String>>, SecretError>;
+pub(crate) type Stored = Result<Option<Secret<String>>, SecretError>;
 
-fn failed(title: &str, detail: impl Into<String>, hint: impl Into<String>) -> ConnectionStep {
+pub(crate) fn failed(title: &str, detail: impl Into<String>, hint: impl Into<String>) -> ConnectionStep {
     ConnectionStep {
         hop: None,
         title: title.into(),
@@ -245,7 +281,7 @@ fn failed(title: &str, detail: impl Into<String>, hint: impl Into<String>) -> Co
 }
 
 /// The secret, or the step that says why there is none.
-fn need(stored: Stored, what: &str, field: &str) -> Result<Secret<String>, ConnectionStep> {
+pub(crate) fn need(stored: Stored, what: &str, field: &str) -> Result<Secret<String>, ConnectionStep> {
     let title = format!("Read the {what} from the keyring");
     match stored {
         Ok(Some(secret)) => Ok(secret),
@@ -312,22 +348,8 @@ async fn test_vcenter(open: &Open, stored: Stored, proxy_password: Option<Secret
             )
         };
         test.steps.push(failed("Check the certificate", detail, hint));
-        let before = || PinnedCertificate {
-            sha256: connection.thumbprint.clone(),
-            ..PinnedCertificate::default()
-        };
         let kept = project.vcenter_certificate.clone();
-        let kept = kept.filter(|c| c.sha256.eq_ignore_ascii_case(&connection.thumbprint));
-        test.certificate = Some(CertificateView {
-            changed_from: pinned.then(|| kept.unwrap_or_else(before)),
-            sha256: presented.sha256,
-            sha1: presented.sha1,
-            subject: presented.subject,
-            names: presented.names,
-            issuer: presented.issuer,
-            not_before: presented.not_before,
-            not_after: presented.not_after,
-        });
+        test.certificate = Some(question(presented, &connection.thumbprint, kept));
         return test;
     }
     // Of a pin that was typed, or kept by an earlier version, no more is known until it is seen.
@@ -371,7 +393,26 @@ async fn test_vcenter(open: &Open, stored: Stored, proxy_password: Option<Secret
     test
 }
 
-fn pinnable(c: &vsphere::Certificate) -> PinnedCertificate {
+/// The certificate to ask a person about, beside the one that was trusted before, if any.
+pub(crate) fn question(presented: PinnedCertificate, pin: &str, kept: Option<PinnedCertificate>) -> CertificateView {
+    let before = || PinnedCertificate {
+        sha256: pin.to_owned(),
+        ..PinnedCertificate::default()
+    };
+    let kept = kept.filter(|c| c.sha256.eq_ignore_ascii_case(pin));
+    CertificateView {
+        changed_from: (!pin.is_empty()).then(|| kept.unwrap_or_else(before)),
+        sha256: presented.sha256,
+        sha1: presented.sha1,
+        subject: presented.subject,
+        names: presented.names,
+        issuer: presented.issuer,
+        not_before: presented.not_before,
+        not_after: presented.not_after,
+    }
+}
+
+pub(crate) fn pinnable(c: &vsphere::Certificate) -> PinnedCertificate {
     PinnedCertificate {
         sha256: c.sha256.clone(),
         sha1: c.sha1.clone(),

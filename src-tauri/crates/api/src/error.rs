@@ -137,6 +137,22 @@ impl From<SecretError> for UiError {
     }
 }
 
+impl From<sqlserver::SqlError> for UiError {
+    fn from(e: sqlserver::SqlError) -> Self {
+        use sqlserver::SqlError as E;
+        let advice = e.advice();
+        let code = match &e {
+            E::Config(_) => ErrorCode::Invalid,
+            E::Login { .. } => ErrorCode::SignIn,
+            E::Certificate { .. } | E::Encryption { .. } => ErrorCode::Certificate,
+            E::Statement { .. } => ErrorCode::Refused,
+            E::Cancelled { .. } => ErrorCode::Cancelled,
+            _ => ErrorCode::Unreachable,
+        };
+        Self::of(code, advice.title, advice.detail, advice.hint)
+    }
+}
+
 impl From<vsphere::VsphereError> for UiError {
     fn from(e: vsphere::VsphereError) -> Self {
         use vsphere::VsphereError as E;

@@ -27,6 +27,7 @@ pub mod saved;
 pub mod screenshot;
 pub mod settings;
 pub mod sign_in;
+pub mod sql;
 pub mod support;
 mod table;
 pub mod wire;

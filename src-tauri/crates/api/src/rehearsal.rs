@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use lab::{Addresses, Lab, LabError, Options, Ports, faults::With};
 use plan::{
     BackupSource, Connections, DatabaseMethod, Project, ReplicationMethod,
-    design::{AzureConnection, Cloud, VCenterConnection},
+    design::{AzureConnection, Cloud, SqlConnection, VCenterConnection},
     exchange::NoTrace,
     smarthotel,
 };
@@ -496,6 +496,7 @@ async fn enter(app: &Arc<App>, open: &Open, world: World) -> Result<(), UiError>
         .set(&SecretName::Azure.key(&id), &Secret::new(addresses.client_secret))
         .await?;
     for (name, password) in [
+        (SecretName::Sql, addresses.sql_password.clone()),
         (SecretName::SqlSource, addresses.sql_password),
         (SecretName::BackupShare, addresses.share_password),
     ] {
@@ -539,6 +540,13 @@ fn connections(lab: &Addresses) -> Connections {
             subscription_id: lab.subscription_id.clone(),
             ca_pem: lab.ca_pem.clone(),
             ..AzureConnection::default()
+        },
+        sql: SqlConnection {
+            server: lab.sql.clone(),
+            user: lab.sql_user.clone(),
+            thumbprint: lab.sql_thumbprint.clone(),
+            browser_port: lab.sql_browser,
+            ..SqlConnection::default()
         },
     }
 }

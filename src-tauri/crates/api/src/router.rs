@@ -2,7 +2,7 @@
 
 use crate::{
     App, Typed, appliance, connections, costs, guest, import, inventory, projects, rehearsal, rights, run, saved,
-    screenshot, settings, sign_in, support, wire::*,
+    screenshot, settings, sign_in, sql, support, wire::*,
 };
 use plan::{
     Address, Connections, DatabaseMethod, DmsDesign, Placement, ReplicationMethod, design::AzureConnection, guest::Item,
@@ -88,6 +88,7 @@ mod functions {
         screenshot::vm_screenshot,
         settings::{app_info, set_theme},
         sign_in::{account_scope, client_certificate_choose, cloud_read, clouds_list, sign_in, sign_in_page, sign_out},
+        sql::{sql_get, sql_read},
         support::inventory_findings,
     };
 }

@@ -204,6 +204,9 @@ async fn go(
         };
         known.insert(name, secret);
     }
+    if let Some(password) = store.get(&key(SecretName::Sql)).await? {
+        known.insert(plan::design::SQL_DIRECT_SECRET.to_owned(), password);
+    }
     let clock = world
         .as_ref()
         .map_or_else(|| Arc::new(SystemClock) as Arc<dyn Clock>, |w| w.clock());
@@ -213,6 +216,7 @@ async fn go(
         arm: arm.clone(),
         vcenter: project.connections.vcenter.clone(),
         vcenter_credentials,
+        sql: project.connections.sql.clone(),
         secrets: Arc::new(move |name: &str| known.get(name).cloned()),
     }));
     let options = RunOptions {
@@ -611,7 +615,8 @@ fn no_run() -> UiError {
 fn compute(open: &Open) -> Result<PlanView, UiError> {
     let project = open.project();
     let inventory = open.inventory()?.unwrap_or_default();
-    let plan = graph::plan(&project.design, &project.connections.azure.subscription_id, &inventory)?;
+    let mut plan = graph::plan(&project.design, &project.connections.azure.subscription_id, &inventory)?;
+    plan.findings.extend(crate::sql::findings(open)?);
     Ok(shown(open, plan, &inventory))
 }
 

@@ -25,7 +25,7 @@ macro_rules! commands {
             command vcenter_rights(project: String) -> RightsView;
             command vcenter_roles_apply(project: String, changes: Vec<String>) -> RightsView;
             command vcenter_script_save(project: String, script: RightsScript) -> Option<String>;
-            command certificate_trust(project: String, sha256: String) -> ConnectionsView;
+            command certificate_trust(project: String, kind: ConnectionKind, sha256: String) -> ConnectionsView;
             command clouds_list() -> Vec<CloudView>;
             command cloud_read(project: String, connection: AzureConnection) -> AzureConnection;
             command client_certificate_choose(project: String, password: Option<Typed>) -> Option<ConnectionsView>;
@@ -56,6 +56,8 @@ macro_rules! commands {
             command appliance_abort(project: String) -> ApplianceView;
             command appliance_settle(project: String) -> ApplianceView;
             command appliance_power_on(project: String) -> ApplianceView;
+            command sql_get(project: String) -> Option<SqlView>;
+            stream sql_read(project: String) -> SqlMessage;
             command plan_get(project: String) -> PlanView;
             command plan_costs(project: String, currency: Option<String>) -> CostsView;
             command run_start(project: String, plan_hash: String) -> RunState;

@@ -12,6 +12,7 @@ use plan::{
     diagram::Diagram,
     guest::{Item, System},
     import::RefusedRow,
+    sql::SqlInstance,
 };
 use serde::{Deserialize, Serialize};
 
@@ -202,8 +203,10 @@ pub struct ConnectionsView {
     /// A client secret, for sign-in with [`plan::design::SignIn::ClientSecret`].
     pub azure_secret_stored: bool,
     pub azure_proxy_password_stored: bool,
-    /// Password of [`plan::DmsDesign::sql_user`].
+    /// Password of [`plan::design::SqlConnection::user`].
     pub sql_password_stored: bool,
+    /// Password of [`plan::DmsDesign::sql_user`].
+    pub dms_password_stored: bool,
     /// Password of [`plan::DmsDesign::share_user`].
     pub share_password_stored: bool,
     /// The stored client certificate; none when there is none.
@@ -317,6 +320,8 @@ pub struct CloudView {
 pub enum ConnectionKind {
     Vcenter,
     Azure,
+    /// The source SQL Server; optional.
+    Sql,
 }
 
 /// Result of the Test button: the steps in order, up to and including the first that failed.
@@ -365,6 +370,48 @@ pub enum Hop {
     SignIn,
     Subscription,
     Rights,
+}
+
+/// The source SQL Server as it was read last, and what stands against moving its databases.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct SqlView {
+    /// RFC 3339.
+    pub read_at: String,
+    pub instance: SqlInstance,
+    pub databases: Vec<SqlFindings>,
+}
+
+/// One database, judged as if the plan moved it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub struct SqlFindings {
+    pub database: String,
+    pub findings: Vec<Finding>,
+}
+
+/// Messages of reading a SQL Server. The last one is `Done` or `Failed`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(tag = "is", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[ts(export)]
+pub enum SqlMessage {
+    /// The instance with its databases, none of them looked into.
+    Instance {
+        instance: Box<SqlInstance>,
+    },
+    /// This many databases were looked into.
+    Looked {
+        databases: u32,
+    },
+    Done {
+        view: Box<SqlView>,
+        millis: u32,
+    },
+    Failed {
+        error: UiError,
+    },
 }
 
 /// Roles and rights in vCenter, as they are now.

@@ -14,7 +14,7 @@ use crate::{
 };
 use fs4::fs_std::FileExt;
 use jiff::Timestamp;
-use plan::{Address, Exchange, Inventory, Plan, Project, Vm};
+use plan::{Address, Exchange, Inventory, Plan, Project, Vm, sql::SqlRead};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -337,6 +337,26 @@ impl ProjectFile {
                 t.execute("DELETE FROM machine WHERE moref = ?1", [moref])?;
             }
             upsert(t, &machines)
+        })
+    }
+
+    /// What was read of the source SQL Server last.
+    ///
+    /// # Errors
+    /// `Damaged`, `Disk`.
+    pub fn sql(&self) -> Result<Option<SqlRead>, ProjectError> {
+        self.one("SELECT value FROM meta WHERE key = 'sql'", &[])
+    }
+
+    /// Replaces what was read of the source SQL Server.
+    ///
+    /// # Errors
+    /// `DiskFull`, `ReadOnly`, `Disk`.
+    pub fn save_sql(&self, read: &SqlRead) -> Result<(), ProjectError> {
+        let json = self.json(read)?;
+        self.write(|t, _| {
+            t.execute("INSERT OR REPLACE INTO meta VALUES ('sql', ?1)", [json])
+                .map(drop)
         })
     }
 

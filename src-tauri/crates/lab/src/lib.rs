@@ -169,7 +169,8 @@ pub struct Addresses {
     pub sql_thumbprint: String,
     /// Accounts of the guests' own systems.
     pub guests: Vec<GuestLogin>,
-    /// Password of the login in the source SQL Server, `svc-dms`.
+    /// A login in the source SQL Server, `svc-dms`, and its password.
+    pub sql_user: String,
     pub sql_password: String,
     /// Password of the account that reads the backup share, `CONTOSO\\svc-backup`.
     pub share_password: String,
@@ -274,6 +275,7 @@ impl Lab {
                 vcenter_user: w.onprem.user.clone(),
                 vcenter_password: w.onprem.password.clone(),
                 guests: w.onprem.vms.iter().map(GuestLogin::of).collect(),
+                sql_user: w.onprem.sql.user.clone(),
                 sql_password: w.onprem.sql.password.clone(),
                 share_password: w.onprem.sql.share_password.clone(),
                 identity,

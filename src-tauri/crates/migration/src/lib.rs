@@ -24,7 +24,10 @@ mod words;
 
 use azure::Arm;
 use engine::{Runner, TaskKind};
-use plan::{Action, Task, design::VCenterConnection};
+use plan::{
+    Action, Task,
+    design::{SqlConnection, VCenterConnection},
+};
 use secrets::Secret;
 use std::sync::Arc;
 use vsphere::{Credentials, VCenter};
@@ -39,7 +42,9 @@ pub struct Systems {
     pub arm: Arm,
     pub vcenter: VCenterConnection,
     pub vcenter_credentials: Credentials,
-    /// Answers `${secret:…}` in bodies and parameters.
+    /// The source SQL Server; an empty address = people run scripts there.
+    pub sql: SqlConnection,
+    /// Answers `${secret:…}` in bodies and parameters, and names the password of `sql`.
     pub secrets: SecretLookup,
 }
 
@@ -54,6 +59,7 @@ pub(crate) struct Links {
     pub(crate) secrets: SecretLookup,
     vcenter: VCenterConnection,
     credentials: Credentials,
+    sql: SqlConnection,
     session: tokio::sync::Mutex<Option<VCenter>>,
 }
 
@@ -72,6 +78,13 @@ impl Links {
         Ok(traced)
     }
 
+    /// Opens a connection to the source SQL Server.
+    pub(crate) async fn sql(&self) -> Result<sqlserver::Client, engine::Failure> {
+        let password = (self.secrets)(plan::design::SQL_DIRECT_SECRET);
+        let options = sqlserver::Options::of(&self.sql, password).map_err(|e| words::sql(&e))?;
+        sqlserver::Client::connect(&options).await.map_err(|e| words::sql(&e))
+    }
+
     pub(crate) fn arm(&self, ctx: &engine::Ctx) -> Arm {
         self.arm.traced(ctx.trace())
     }
@@ -86,6 +99,7 @@ impl Migration {
                 secrets: systems.secrets,
                 vcenter: systems.vcenter,
                 credentials: systems.vcenter_credentials,
+                sql: systems.sql,
                 session: tokio::sync::Mutex::new(None),
             }),
         }

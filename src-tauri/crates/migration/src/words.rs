@@ -2,6 +2,7 @@
 
 use azure::AzureError;
 use engine::{Failure, FailureClass};
+use sqlserver::SqlError;
 use vsphere::VsphereError;
 
 /// A failure of a request to Azure.
@@ -61,6 +62,18 @@ pub(crate) fn vcenter_task(e: VsphereError) -> Failure {
         f.class = FailureClass::Conflict;
     }
     f
+}
+
+/// A failure of a call to SQL Server.
+pub(crate) fn sql(e: &SqlError) -> Failure {
+    let advice = e.advice();
+    let class = match e.class() {
+        sqlserver::ErrorClass::Transient => FailureClass::Transient,
+        sqlserver::ErrorClass::Auth => FailureClass::Auth,
+        sqlserver::ErrorClass::Conflict => FailureClass::Conflict,
+        sqlserver::ErrorClass::Permanent | sqlserver::ErrorClass::Cancelled => FailureClass::Permanent,
+    };
+    Failure::of(class, &e.code(), advice.title, advice.detail, advice.hint)
 }
 
 /// The kind was asked for an action it does not know; a fault of ours.

@@ -58,8 +58,22 @@ pub enum BackupSource {
     Share,
 }
 
+/// Who takes the backups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum BackupsBy {
+    /// A database administrator runs the plan's scripts.
+    #[default]
+    Scripts,
+    /// Rehost itself, through [`Connections::sql`].
+    Rehost,
+}
+
 /// Under this name the password of [`DmsDesign::sql_user`] lies in the secret store.
 pub const SQL_SECRET: &str = "sql-source";
+/// Under this name the password of [`SqlConnection::user`] lies in the secret store.
+pub const SQL_DIRECT_SECRET: &str = "sql";
 /// Under this name the password of [`DmsDesign::share_user`] lies in the secret store.
 pub const SHARE_SECRET: &str = "backup-share";
 
@@ -99,6 +113,53 @@ pub struct DmsDesign {
 pub struct Connections {
     pub vcenter: VCenterConnection,
     pub azure: AzureConnection,
+    pub sql: SqlConnection,
+}
+
+/// How Rehost itself reaches the source SQL Server. Optional: without it people run scripts there, and its databases can't
+/// be looked into before the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase", default)]
+#[ts(export)]
+pub struct SqlConnection {
+    /// `SQLVM`, `SQLVM\\INSTANCE` or `SQLVM,1433`; empty = no connection.
+    pub server: String,
+    pub sign_in: SqlSignIn,
+    /// A login of SQL Server, or `DOMAIN\\user`; without meaning for [`SqlSignIn::Integrated`].
+    pub user: String,
+    pub encryption: SqlEncryption,
+    /// SHA-256 of the one certificate that is trusted; empty = the platform's trust.
+    pub thumbprint: String,
+    /// UDP port of SQL Browser; 0 = 1434.
+    pub browser_port: u16,
+}
+
+/// How a connection to SQL Server signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum SqlSignIn {
+    /// A login of SQL Server itself.
+    #[default]
+    Sql,
+    /// A Windows account with its password, by NTLM.
+    Windows,
+    /// Whoever is signed in to this Windows computer.
+    Integrated,
+}
+
+/// How a connection to SQL Server is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum SqlEncryption {
+    /// TLS 1.2 inside of TDS 7.4: every server since 2016, older ones with their updates.
+    #[default]
+    Mandatory,
+    /// TDS 8: TLS first. SQL Server 2022 and later.
+    Strict,
+    /// None: whoever listens reads all of it, the password too.
+    Off,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ts_rs::TS)]
@@ -266,6 +327,8 @@ pub struct Design {
     pub replication: ReplicationMethod,
     pub database_method: DatabaseMethod,
     #[serde(default)]
+    pub backups_by: BackupsBy,
+    #[serde(default)]
     pub dms: DmsDesign,
     /// Days for which the powered-off source VMs are kept.
     pub keep_source_days: u16,
@@ -361,6 +424,9 @@ pub struct Project {
     /// The certificate behind [`VCenterConnection::thumbprint`], once it was seen.
     #[serde(default)]
     pub vcenter_certificate: Option<PinnedCertificate>,
+    /// The same of the source SQL Server.
+    #[serde(default)]
+    pub sql_certificate: Option<PinnedCertificate>,
     pub design: Design,
     /// The appliance, when Rehost deploys it.
     #[serde(default)]

@@ -70,6 +70,7 @@ pub fn design() -> Design {
         migrate_location: "Central US".into(),
         replication: Default::default(),
         database_method: Default::default(),
+        backups_by: Default::default(),
         dms: DmsDesign {
             service: "ContosoDMS".into(),
             share_path: r"\\CONTOSOFILE\SmartHotelDB".into(),
@@ -97,6 +98,7 @@ pub fn project(id: &str, connections: Connections, speed: u32, seed: u64) -> Pro
         rehearsal_fault: None,
         connections,
         vcenter_certificate: None,
+        sql_certificate: None,
         design,
         appliance: None,
     }

@@ -4,7 +4,16 @@
 //! What an old version does not know, or an account may not see, is `None` here and one line in [`SqlInstance::unread`]:
 //! never a guess.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+/// An instance as it was when it was read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SqlRead {
+    pub at: Timestamp,
+    pub instance: SqlInstance,
+}
 
 /// An instance. Times are the server's own, without zone, `2026-11-21T19:00:00`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ts_rs::TS)]

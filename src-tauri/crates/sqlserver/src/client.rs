@@ -8,6 +8,7 @@ use crate::{
     prelogin::{self, Line, Packed, Pipe, encrypt},
     target::Target,
 };
+use plan::design::{SqlConnection, SqlEncryption, SqlSignIn};
 use rustls::pki_types::ServerName;
 use secrets::Secret;
 use std::{
@@ -97,6 +98,44 @@ impl Options {
             trust: Trust::Platform,
             browser_port: BROWSER_PORT,
         }
+    }
+
+    /// A connection as a project has it. `password` is not needed for [`SqlSignIn::Integrated`].
+    ///
+    /// # Errors
+    /// [`SqlError::Config`] when something is missing or can't be understood.
+    pub fn of(connection: &SqlConnection, password: Option<Secret<String>>) -> Result<Options, SqlError> {
+        let target = Target::parse(&connection.server).map_err(|e| SqlError::Config(e.to_string()))?;
+        let user = connection.user.trim().to_owned();
+        if connection.sign_in == SqlSignIn::Integrated {
+            let login = Login::Integrated;
+            return Self::new(target, login).with(connection);
+        }
+        if user.is_empty() {
+            return Err(SqlError::Config("The user name is empty.".into()));
+        }
+        let password = password.ok_or_else(|| SqlError::Config(format!("No password of {user} is stored.")))?;
+        let login = match connection.sign_in {
+            SqlSignIn::Windows => Login::Windows { user, password },
+            _ => Login::Sql { user, password },
+        };
+        Self::new(target, login).with(connection)
+    }
+
+    fn with(self, connection: &SqlConnection) -> Result<Options, SqlError> {
+        Ok(Options {
+            encryption: match connection.encryption {
+                SqlEncryption::Mandatory => Encryption::Mandatory,
+                SqlEncryption::Strict => Encryption::Strict,
+                SqlEncryption::Off => Encryption::Off,
+            },
+            trust: Trust::from_pin(&connection.thumbprint).map_err(SqlError::Config)?,
+            browser_port: match connection.browser_port {
+                0 => BROWSER_PORT,
+                port => port,
+            },
+            ..self
+        })
     }
 }
 

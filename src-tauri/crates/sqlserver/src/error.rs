@@ -184,6 +184,23 @@ impl SqlError {
         }
     }
 
+    /// A short name of the error for reports, `Sql3201` for what the server said itself.
+    pub fn code(&self) -> String {
+        match self {
+            Self::Config(_) => "SqlConfig".into(),
+            Self::Unreachable { .. } => "SqlUnreachable".into(),
+            Self::Instance { .. } => "SqlInstance".into(),
+            Self::NotSqlServer { .. } => "SqlNotSqlServer".into(),
+            Self::Certificate { .. } => "SqlCertificate".into(),
+            Self::Encryption { .. } => "SqlEncryption".into(),
+            Self::Redirects { .. } => "SqlRedirects".into(),
+            Self::Broken { .. } => "SqlBroken".into(),
+            Self::Cancelled { .. } => "SqlCancelled".into(),
+            Self::Protocol { .. } => "SqlProtocol".into(),
+            Self::Login { number, .. } | Self::Statement { number, .. } => format!("Sql{number}"),
+        }
+    }
+
     /// Notes what a failed connection tells of the way to the server, for the rules.
     pub fn tells(&self, way: &mut SqlWay) {
         match self {

@@ -94,6 +94,26 @@ pub async fn read(options: &Options, mut tell: impl FnMut(Found) + Send) -> Resu
     Ok(instance)
 }
 
+/// Reads only who the server is and who we are to it: name, version, edition, collation, login, `sysadmin`.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn about(client: &mut Client) -> Result<SqlInstance, SqlError> {
+    let mut found = SqlInstance::default();
+    let about = client.query(ABOUT).await?;
+    if let Some(row) = about.first().and_then(|r| r.first()) {
+        let c = Cells(row);
+        found.name = c.word("name");
+        found.version = c.word("version");
+        found.edition = c.word("edition");
+        found.engine_edition = c.number("engine").and_then(|n| n.try_into().ok());
+        found.collation = c.text("collation");
+        found.login = c.word("login");
+        found.sysadmin = c.flag("sysadmin");
+    }
+    Ok(found)
+}
+
 /// Notes what could not be read, and lets only a broken connection through.
 pub(crate) fn note<T>(
     unread: &mut Vec<SqlUnread>,
@@ -161,19 +181,8 @@ const JOBS: &str = "SELECT j.name, j.enabled, s.subsystem, s.database_name FROM 
 
 async fn instance(client: &mut Client) -> Result<SqlInstance, SqlError> {
     let mut unread = vec![];
-    let mut found = SqlInstance::default();
     // Without this nothing else makes sense.
-    let about = client.query(ABOUT).await?;
-    if let Some(row) = about.first().and_then(|r| r.first()) {
-        let c = Cells(row);
-        found.name = c.word("name");
-        found.version = c.word("version");
-        found.edition = c.word("edition");
-        found.engine_edition = c.number("engine").and_then(|n| n.try_into().ok());
-        found.collation = c.text("collation");
-        found.login = c.word("login");
-        found.sysadmin = c.flag("sysadmin");
-    }
+    let mut found = about(client).await?;
     let unread_ref = &mut unread;
     let rows = view(client, unread_ref, "sys.configurations", &[]).await?;
     found.settings = rows

@@ -12,9 +12,13 @@ export type ConnectionsView = { connections: Connections, vcenterPasswordStored:
  */
 azureSecretStored: boolean, azureProxyPasswordStored: boolean, 
 /**
- * Password of [`plan::DmsDesign::sql_user`].
+ * Password of [`plan::design::SqlConnection::user`].
  */
 sqlPasswordStored: boolean, 
+/**
+ * Password of [`plan::DmsDesign::sql_user`].
+ */
+dmsPasswordStored: boolean, 
 /**
  * Password of [`plan::DmsDesign::share_user`].
  */

@@ -27,7 +27,11 @@ rehearsalFault: string | null, connections: Connections,
 /**
  * The certificate behind [`VCenterConnection::thumbprint`], once it was seen.
  */
-vcenterCertificate: PinnedCertificate | null, design: Design, 
+vcenterCertificate: PinnedCertificate | null, 
+/**
+ * The same of the source SQL Server.
+ */
+sqlCertificate: PinnedCertificate | null, design: Design, 
 /**
  * The appliance, when Rehost deploys it.
  */

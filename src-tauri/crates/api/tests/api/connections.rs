@@ -95,7 +95,7 @@ async fn an_unknown_certificate_is_shown_and_trusted_and_a_changed_one_is_told_a
     b.desk
         .call::<ConnectionsView>(
             "certificate_trust",
-            json!({ "project": b.project, "sha256": shown.sha256 }),
+            json!({ "project": b.project, "kind": "vcenter", "sha256": shown.sha256 }),
         )
         .await
         .unwrap();
@@ -103,7 +103,10 @@ async fn an_unknown_certificate_is_shown_and_trusted_and_a_changed_one_is_told_a
 
     let other = ["AB"; 32].join(":");
     b.desk
-        .call::<ConnectionsView>("certificate_trust", json!({ "project": b.project, "sha256": other }))
+        .call::<ConnectionsView>(
+            "certificate_trust",
+            json!({ "project": b.project, "kind": "vcenter", "sha256": other }),
+        )
         .await
         .unwrap();
     let test = b.test("vcenter").await;
@@ -116,7 +119,10 @@ async fn an_unknown_certificate_is_shown_and_trusted_and_a_changed_one_is_told_a
     );
     let error = b
         .desk
-        .call::<ConnectionsView>("certificate_trust", json!({ "project": b.project, "sha256": "AB:CD" }))
+        .call::<ConnectionsView>(
+            "certificate_trust",
+            json!({ "project": b.project, "kind": "vcenter", "sha256": "AB:CD" }),
+        )
         .await
         .unwrap_err();
     assert_eq!(error.code, ErrorCode::Invalid);
@@ -152,7 +158,7 @@ async fn a_changed_certificate_is_shown_beside_the_one_before_and_another_server
     b.desk
         .call::<ConnectionsView>(
             "certificate_trust",
-            json!({ "project": b.project, "sha256": shown.sha256 }),
+            json!({ "project": b.project, "kind": "vcenter", "sha256": shown.sha256 }),
         )
         .await
         .unwrap();

@@ -11,6 +11,7 @@ mod projects;
 mod rehearsal;
 mod rights;
 mod sign_in;
+mod sql;
 mod streams;
 
 use api::{App, dispatch, host::FolderHost, settings::Folders, wire::*};

@@ -13,7 +13,7 @@ use lab::{Lab, LabClock, Options};
 use migration::{Migration, Systems};
 use plan::{
     Connections, Design, Inventory, Plan, Task,
-    design::{AzureConnection, VCenterConnection},
+    design::{AzureConnection, SqlConnection, VCenterConnection},
     smarthotel,
 };
 use secrets::Secret;
@@ -58,6 +58,13 @@ pub fn connections(a: &lab::Addresses) -> Connections {
             ca_pem: a.ca_pem.clone(),
             ..AzureConnection::default()
         },
+        sql: SqlConnection {
+            server: a.sql.clone(),
+            user: a.sql_user.clone(),
+            thumbprint: a.sql_thumbprint.clone(),
+            browser_port: a.sql_browser,
+            ..SqlConnection::default()
+        },
     }
 }
 
@@ -82,12 +89,13 @@ pub fn runner(lab: &Lab) -> Arc<Migration> {
             .limited(Limits::new(Arc::new(LabTime(lab.clock())))),
         vcenter: c.vcenter,
         vcenter_credentials: Secret::new(a.vcenter_password.clone()).into(),
+        sql: c.sql,
         secrets: {
             let (sql, share) = (a.sql_password.clone(), a.share_password.clone());
             Arc::new(move |name| {
                 let found = match name {
                     "mi-admin" => "Canary-Adm1n-Passw0rd",
-                    "sql-source" => sql.as_str(),
+                    "sql" | "sql-source" => sql.as_str(),
                     "backup-share" => share.as_str(),
                     _ => return None,
                 };

@@ -3,7 +3,7 @@
 
 use super::{Pack, vm::Source};
 use crate::{
-    design::{BackupSource, DatabaseMethod},
+    design::{BackupSource, DatabaseMethod, Design},
     sql::{SqlDatabase, SqlInstance, SqlLogin, SqlUnreadReason},
     task::{
         Finding,
@@ -516,6 +516,46 @@ pub const RULES: &[Rule] = &[
 ];
 
 impl Pack {
+    /// Judges what a design moves from a SQL Server, and that it is there at all.
+    pub fn judge_source(&self, design: &Design, instance: &SqlInstance) -> Vec<Finding> {
+        let found = instance
+            .databases
+            .iter()
+            .find(|d| d.name.eq_ignore_ascii_case(&design.database));
+        match found {
+            Some(database) => self.judge_database(design, instance, database),
+            None => vec![Finding {
+                rule: "sql-database-missing".into(),
+                severity: Blocking,
+                about: instance.name.clone(),
+                title: format!("{} has no database {}", instance.name, design.database),
+                detail: "The plan moves a database of this name. It may be on another instance, or the login may not see it.".into(),
+                who: DBA.into(),
+                command: "SELECT name FROM sys.databases; GRANT VIEW ANY DATABASE TO [login]".into(),
+                source: format!("{} ({})", OURS.page, OURS.date),
+            }],
+        }
+    }
+
+    /// Judges one database as if the design moved it.
+    pub fn judge_database(&self, design: &Design, instance: &SqlInstance, database: &SqlDatabase) -> Vec<Finding> {
+        let target = SqlTarget {
+            storage: Some(u64::from(design.mi.storage_gib) << 30),
+            ..SqlTarget::default()
+        };
+        let way = SqlWay {
+            backups: design.dms.source,
+            ..SqlWay::default()
+        };
+        self.judge_sql(&SqlCase {
+            instance,
+            target: &target,
+            way: &way,
+            method: design.database_method,
+            databases: &[(database, &database.name)],
+        })
+    }
+
     /// Judges a SQL Server with the databases that are moved from it: first the way and the instance, then each database.
     pub fn judge_sql(&self, case: &SqlCase) -> Vec<Finding> {
         let finding = |rule: &Rule, about: &str, found: &str| {

@@ -1,0 +1,169 @@
+use crate::{
+    connections::{Bench, last},
+    found_below,
+};
+use api::wire::*;
+use serde_json::json;
+
+/// A project that knows the lab's SQL Server, and has not trusted it yet.
+async fn bench() -> Bench {
+    let mut b = Bench::new().await;
+    let a = b.lab.addresses();
+    b.connections.sql.server = format!("tcp:{}", a.sql);
+    b.connections.sql.user = a.sql_user;
+    b
+}
+
+#[tokio::test]
+async fn a_server_is_reached_trusted_and_signed_in_to() {
+    let mut b = bench().await;
+    let a = b.lab.addresses();
+    let empty = b.test("sql").await;
+    assert!(!empty.ok && last(&empty).hint.contains(r"SQLVM\INSTANCE"), "{empty:?}");
+    let saved = b.save("sql", json!(a.sql_password)).await.unwrap();
+    assert_eq!(saved.connections.sql.server, a.sql, "as it is written everywhere");
+    assert!(saved.sql_password_stored && !saved.dms_password_stored);
+
+    let asked = b.test("sql").await;
+    let shown = asked.certificate.clone().unwrap();
+    assert_eq!(
+        (shown.sha256.as_str(), shown.changed_from),
+        (a.sql_thumbprint.as_str(), None)
+    );
+    assert_eq!(asked.steps.iter().map(|s| s.ok).collect::<Vec<_>>(), [true, false]);
+    let trust = json!({ "project": b.project, "kind": "sql", "sha256": shown.sha256 });
+    let trusted: ConnectionsView = b.desk.call("certificate_trust", trust).await.unwrap();
+    b.connections.sql = trusted.connections.sql;
+    let test = b.test("sql").await;
+    assert!(test.ok, "{:#?}", test.steps);
+    assert!(
+        test.steps[1].detail.contains("Signed in as svc-dms"),
+        "{:?}",
+        test.steps
+    );
+
+    // A renewed certificate is a question, with the old one beside the new one.
+    let other = ["AB"; 32].join(":");
+    b.connections.sql.thumbprint = other.clone();
+    b.save("sql", json!(null)).await.unwrap();
+    let changed = b.test("sql").await.certificate.unwrap();
+    assert_eq!(changed.changed_from.unwrap().sha256, other);
+    // Another server is not trusted because the first one was.
+    b.connections.sql.server = "127.0.0.1,9".into();
+    let moved = b.save("sql", json!("wrong-Canary-41")).await.unwrap();
+    assert_eq!(moved.connections.sql.thumbprint, "");
+    let silent = b.test("sql").await;
+    assert!(
+        last(&silent).hint.contains("SQL Server Configuration Manager"),
+        "{silent:?}"
+    );
+    assert_eq!(found_below(b.desk.home.path(), "wrong-Canary-41"), None);
+}
+
+#[tokio::test]
+async fn wrong_passwords_and_small_rights_have_words() {
+    let mut b = bench().await;
+    let a = b.lab.addresses();
+    b.connections.sql.thumbprint = a.sql_thumbprint;
+    b.save("sql", json!("Wrong-1")).await.unwrap();
+    let refused = b.test("sql").await;
+    assert!(!refused.ok && last(&refused).title == "Sign in", "{refused:?}");
+    // The application's own login sees only its database.
+    let password = b.lab.with_world(|w| {
+        let logins = &w.onprem.instances[0].spec.logins;
+        logins.iter().find(|l| l.name == "smarthotel").unwrap().password.clone()
+    });
+    b.connections.sql.user = "smarthotel".into();
+    b.save("sql", json!(password)).await.unwrap();
+    let small = b.test("sql").await;
+    assert!(!small.ok);
+    assert!(
+        last(&small)
+            .hint
+            .contains("ALTER SERVER ROLE sysadmin ADD MEMBER [smarthotel]"),
+        "{small:?}"
+    );
+    b.connections.sql.server = "np:SQLVM".into();
+    let error = b.save("sql", json!(null)).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Invalid);
+    assert!(error.detail.contains("named pipes"), "{error:?}");
+}
+
+#[tokio::test]
+async fn databases_are_read_judged_and_kept() {
+    let mut b = bench().await;
+    let a = b.lab.addresses();
+    let project = json!({ "project": b.project });
+    let read: Vec<SqlMessage> = b.desk.stream("sql_read", project.clone()).await;
+    assert!(
+        matches!(&read[..], [SqlMessage::Failed { error }] if error.code == ErrorCode::State),
+        "{read:?}"
+    );
+    assert_eq!(
+        b.desk
+            .call::<Option<SqlView>>("sql_get", project.clone())
+            .await
+            .unwrap(),
+        None
+    );
+
+    b.connections.sql.thumbprint = a.sql_thumbprint;
+    b.save("sql", json!(a.sql_password)).await.unwrap();
+    let read: Vec<SqlMessage> = b.desk.stream("sql_read", project.clone()).await;
+    assert!(matches!(read[0], SqlMessage::Instance { .. }), "{read:?}");
+    assert!(matches!(read[1], SqlMessage::Looked { databases: 1 }), "{read:?}");
+    let Some(SqlMessage::Done { view, .. }) = read.last() else {
+        panic!("{read:?}")
+    };
+    assert_eq!(view.databases[0].database, "SmartHotelDB");
+    assert!(view.instance.databases.iter().any(|d| d.details.is_some()));
+    let kept: Option<SqlView> = b.desk.call("sql_get", project.clone()).await.unwrap();
+    assert_eq!(kept.as_ref(), Some(&**view), "what was read is kept in the project");
+}
+
+#[tokio::test]
+async fn the_plan_tells_what_stands_against_its_database() {
+    let mut b = bench().await;
+    let a = b.lab.addresses();
+    b.connections.sql.server = a.sql.clone();
+    let path = b.desk.path("sample.rehost");
+    let mut sample = plan::smarthotel::project("sample", b.connections.clone(), 1, 1);
+    sample.rehearsal = false;
+    sample.connections.sql.thumbprint = a.sql_thumbprint;
+    drop(engine::ProjectFile::create(&path, &sample).unwrap());
+    let open: ProjectView = b.desk.call("project_open", json!({ "path": path })).await.unwrap();
+    let b = Bench {
+        project: open.path,
+        connections: sample.connections,
+        ..b
+    };
+    b.save("sql", json!(a.sql_password)).await.unwrap();
+    let project = json!({ "project": b.project });
+    let plan = async || {
+        let view: PlanView = b.desk.call("plan_get", project.clone()).await.unwrap();
+        view.plan.findings
+    };
+    let before = plan().await;
+    let read: Vec<SqlMessage> = b.desk.stream("sql_read", project.clone()).await;
+    let Some(SqlMessage::Done { view, .. }) = read.last() else {
+        panic!("{read:?}")
+    };
+    let found = &view.databases[0].findings;
+    assert!(found.iter().any(|f| f.rule == "sql-jobs"), "{found:?}");
+    assert_eq!(
+        &plan().await[before.len()..],
+        found,
+        "the design's database is the sample's only one"
+    );
+
+    let mut other = b.lab.with_world(|w| w.onprem.instances[0].spec.clone());
+    other.databases[0].name = "Other".into();
+    b.lab.replace_sql(0, other).unwrap();
+    b.desk.stream::<SqlMessage>("sql_read", project.clone()).await;
+    let missing = plan().await.pop().unwrap();
+    assert_eq!(
+        (missing.rule.as_str(), missing.severity),
+        ("sql-database-missing", plan::Severity::Blocking)
+    );
+    assert!(missing.title.contains("no database SmartHotelDB"), "{missing:?}");
+}
