@@ -24,6 +24,7 @@ use plan::{
 use secrets::Secret;
 use std::collections::{BTreeMap, BTreeSet};
 use tiberius::Row;
+use tokio_util::sync::CancellationToken;
 
 /// Stands for a hash in what is shown.
 const HIDDEN: &str = "0x…";
@@ -392,6 +393,17 @@ fn numbers(c: &Cells, of: &[(&'static str, &str)]) -> Vec<(&'static str, i64)> {
     of.iter()
         .filter_map(|(p, column)| Some((*p, c.number(column)?)))
         .collect()
+}
+
+/// Carries out on the target what is to be done with an object; nothing when nothing is.
+///
+/// # Errors
+/// [`SqlError::Statement`] in the server's words, [`SqlError::Cancelled`], and a broken connection.
+pub async fn make(client: &mut Client, object: &Object, cancel: &CancellationToken) -> Result<(), SqlError> {
+    if let Some(statement) = &object.statement {
+        client.run(statement.expose(), cancel).await?;
+    }
+    Ok(())
 }
 
 /// One object, and what is to be done with it on the target.
