@@ -28,11 +28,9 @@ enum Part {
 
 /// The statements of a batch, when all of them are of the kinds above or go with them.
 fn read(batch: &str) -> Option<Vec<Vec<Part>>> {
-    const FIRST: [&str; 9] = [
-        "CREATE", "ALTER", "GRANT", "DENY", "EXEC", "DBCC", "SET", "BEGIN", "COMMIT",
-    ];
+    // A batch that only reads goes to the reader of queries without a second look.
     let first = batch.split_whitespace().next()?.to_ascii_uppercase();
-    if !FIRST.contains(&first.as_str()) && !(first == "USE" && batch.to_ascii_uppercase().contains("ALTER USER")) {
+    if first == "SELECT" || (first == "USE" && !batch.to_ascii_uppercase().contains("ALTER USER")) {
         return None;
     }
     let tokens = Tokenizer::new(&MsSqlDialect {}, batch).tokenize().ok()?;
@@ -82,12 +80,34 @@ fn known(s: &[Part]) -> bool {
     matches!(
         (word(s, 0), word(s, 1)),
         ("CREATE" | "ALTER", "LOGIN" | "SERVER" | "USER" | "AUTHORIZATION")
-            | ("GRANT" | "DENY" | "EXEC" | "COMMIT", _)
+            | ("GRANT" | "DENY" | "COMMIT", _)
             | ("BEGIN", "TRANSACTION")
             | ("SET", "XACT_ABORT")
             | ("DBCC", "CHECKDB")
             | ("USE", _)
-    ) || word(s, 0) == "USE"
+    ) || word(s, 0) == "EXEC" && PROCEDURES.contains(&procedure(s).as_str())
+}
+
+const PROCEDURES: [&str; 7] = [
+    "sp_addlinkedserver",
+    "sp_serveroption",
+    "sp_add_job",
+    "sp_add_jobstep",
+    "sp_update_job",
+    "sp_add_jobschedule",
+    "sp_add_jobserver",
+];
+
+/// The last part of the name of what is called.
+fn procedure(s: &[Part]) -> String {
+    let name = s
+        .iter()
+        .take_while(|p| !matches!(p, Part::Name(n) if n.starts_with('@')));
+    let parts = name.filter_map(|p| match p {
+        Part::Word(w) | Part::Name(w) => Some(w.to_lowercase()),
+        _ => None,
+    });
+    parts.last().unwrap_or_default()
 }
 
 fn refuse(number: u32, state: u8, class: u8, text: impl Into<String>) -> Message {
@@ -490,19 +510,6 @@ impl Instance {
     }
 
     fn call(&mut self, s: &[Part]) -> Result<(), Message> {
-        let procedure = s
-            .iter()
-            .take_while(|p| !matches!(p, Part::Name(n) if n.starts_with('@')));
-        let procedure = procedure
-            .filter_map(|p| {
-                if let Part::Word(w) | Part::Name(w) = p {
-                    Some(w.to_lowercase())
-                } else {
-                    None
-                }
-            })
-            .last();
-        let procedure = procedure.unwrap_or_default();
         let of = arguments(s);
         let find = |n: &str| of.iter().find(|(k, _)| k == n).map(|(_, v)| v.clone());
         let word = |n: &str| match find(n) {
@@ -538,7 +545,7 @@ impl Instance {
                 )
             })
         };
-        match procedure.as_str() {
+        match procedure(s).as_str() {
             "sp_addlinkedserver" => {
                 let n = word("server");
                 if self.has("sys.servers", "name", &n) {
