@@ -41,6 +41,8 @@ import type { RunState } from "./gen/RunState";
 import type { SavedReport } from "./gen/SavedReport";
 import type { Screenshot } from "./gen/Screenshot";
 import type { SignInMessage } from "./gen/SignInMessage";
+import type { SqlMessage } from "./gen/SqlMessage";
+import type { SqlView } from "./gen/SqlView";
 import type { UiError } from "./gen/UiError";
 import type { Vm } from "./gen/Vm";
 import type { VmEventView } from "./gen/VmEventView";
@@ -80,7 +82,7 @@ export type Commands = {
   vcenter_roles_apply: [InProject & { changes: string[] }, RightsView];
   /** Asks where it goes; null when the dialog was closed. */
   vcenter_script_save: [InProject & { script: RightsScript }, string | null];
-  certificate_trust: [InProject & { sha256: string }, ConnectionsView];
+  certificate_trust: [InProject & { kind: ConnectionKind; sha256: string }, ConnectionsView];
   clouds_list: [Nothing, CloudView[]];
   /** Fills the empty addresses of a custom cloud from what its resource manager says; saves nothing. */
   cloud_read: [InProject & { connection: AzureConnection }, AzureConnection];
@@ -110,6 +112,8 @@ export type Commands = {
   inventory_import_preview: [InProject, ImportPreview | null];
   /** Keeps what the last preview showed. */
   inventory_import: [InProject, null];
+  /** What was read of the source SQL Server last; null when nothing was. */
+  sql_get: [InProject, SqlView | null];
   appliance_get: [InProject, ApplianceView];
   /** Where the chosen template can go, and what Rehost's account lacks for it. */
   appliance_places: [InProject, PlacesView];
@@ -150,6 +154,8 @@ export type Streams = {
   /** As the deployment is now, then each change, until its end. */
   appliance_progress: [InProject, DeployState];
   inventory_read: [InProject, InventoryMessage];
+  /** Reads instance and databases of the source SQL Server, and keeps them. */
+  sql_read: [InProject, SqlMessage];
   /** Tells how machines change, beginning with what has changed since they were read. */
   inventory_watch: [InProject, InventoryChange];
   /** Signs in as the saved connection says. Ending the stream cancels it. */

@@ -3,8 +3,11 @@
 //!
 //! Begin with [`serve`] (a connection's life), then `statements` (what is answered) and `data` (by which instance).
 
+mod catalog;
 pub mod data;
+pub mod managed;
 mod ntlm;
+mod security;
 mod statements;
 mod wire;
 
@@ -121,6 +124,7 @@ fn browser_answer(gate: &Gate, asked: &[u8]) -> Option<Vec<u8>> {
     };
     let world = gate.world();
     let text: String = (world.onprem.instances.iter())
+        .filter(|i| !i.is_managed())
         .filter(|i| wanted.as_ref().is_none_or(|w| w.eq_ignore_ascii_case(i.service())))
         .map(|i| {
             let [major, minor, high, low] = i.version();
@@ -148,6 +152,10 @@ fn browser_answer(gate: &Gate, asked: &[u8]) -> Option<Vec<u8>> {
 /// One connection, from its first byte to its end.
 async fn serve(service: &Service, tcp: TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
+    if service.instance == managed::PLACE && !managed::follow(&mut service.gate.world()) {
+        // There is none yet.
+        return Ok(());
+    }
     let mut first = [0];
     tcp.peek(&mut first).await?;
     let strict = service.with(|i| i.spec.encryption == Encryption::Strict);
@@ -363,7 +371,7 @@ impl<'a> Connection<'a> {
                 let refused = || failed(&login.user, "");
                 self.service.with(|i| {
                     let known = i.login(&login.user).filter(|l| !l.windows).ok_or_else(refused)?;
-                    if known.password != login.password {
+                    if !i.admits_password(&known.clone(), &login.password) {
                         return Err(refused());
                     }
                     Ok(known.clone())
@@ -400,13 +408,9 @@ impl<'a> Connection<'a> {
         let open = |i: &mut data::Instance| {
             let found = i.database(&wanted)?.to_owned();
             let of = i.spec.databases.iter().find(|d| d.name == found);
-            let mapped = |d: &data::Database| {
-                let mut users = d.users.iter().filter_map(|u| u.login.as_deref());
-                sysadmin || users.any(|l| l.eq_ignore_ascii_case(&name))
-            };
+            let open = of.is_none_or(|d| d.state == "ONLINE" && (sysadmin || i.mapped(&found, &name)));
             i.sessions += 1;
-            of.is_none_or(|d| d.state == "ONLINE" && mapped(d))
-                .then_some((found, 50 + i.sessions))
+            open.then_some((found, 50 + i.sessions))
         };
         let Some((database, id)) = self.service.with(open) else {
             let text = format!("Cannot open database \"{wanted}\" requested by the login. The login failed.");
@@ -417,6 +421,7 @@ impl<'a> Connection<'a> {
             login: name,
             database,
             sysadmin,
+            federated: login.token.is_some(),
         };
         Ok(())
     }
@@ -503,9 +508,39 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Carries out what changes something around the databases; none = the batch is something else.
+    fn administer(&mut self, batch: &str) -> Option<Outcome> {
+        let mut world = self.service.gate.world();
+        if self.service.instance == managed::PLACE {
+            managed::follow(&mut world);
+        }
+        let instance = &mut world.onprem.instances[self.service.instance];
+        instance.heard.push(batch.to_owned());
+        let outcome = instance.administer(&self.session, batch)?;
+        let changed = std::mem::take(&mut instance.changed);
+        if let Outcome::Database(name) = &outcome {
+            self.session.database.clone_from(name);
+        }
+        if changed && self.service.instance == managed::PLACE && !matches!(outcome, Outcome::Refused(_)) {
+            let (login, database) = (&self.session.login, &self.session.database);
+            self.service.gate.keep_statement(login, database, batch);
+        }
+        Some(outcome)
+    }
+
     /// Carries out a batch, and answers when all of it is done or a client's attention came.
     async fn batch(&mut self, batch: &str, parameters: &[(String, Value)], call: bool) -> io::Result<()> {
         let mut tokens = Tokens::default();
+        if let Some(outcome) = self.administer(batch) {
+            match outcome {
+                Outcome::Refused(m) => {
+                    tokens.message(&self.server, &m);
+                    tokens.done(if call { End::Procedure } else { End::Batch }, done::ERROR, None);
+                }
+                _ => tokens.done(if call { End::Procedure } else { End::Batch }, 0, None),
+            }
+            return self.reply(&tokens).await;
+        }
         let each = if call { End::Statement } else { End::Batch };
         let statements = match statements::read(batch) {
             Ok(all) => all,
