@@ -89,7 +89,11 @@ fn listed(devices: &[String]) -> Result<String, SqlError> {
 
 fn checked(mark: &str) -> Result<&str, SqlError> {
     let fits = !mark.is_empty() && mark.len() <= CONTEXT && mark.bytes().all(|b| (0x20..0x7F).contains(&b));
-    if fits { Ok(mark) } else { config("A backup's mark must be short ASCII.") }
+    if fits {
+        Ok(mark)
+    } else {
+        config("A backup's mark must be short ASCII.")
+    }
 }
 
 impl Backup {
@@ -112,7 +116,11 @@ impl Backup {
             Kind::Tail => sql.push_str(", NORECOVERY"),
             Kind::Full | Kind::Log => {}
         }
-        sql.push_str(if self.compression { ", COMPRESSION" } else { ", NO_COMPRESSION" });
+        sql.push_str(if self.compression {
+            ", COMPRESSION"
+        } else {
+            ", NO_COMPRESSION"
+        });
         if self.devices.iter().any(|d| is_url(d)) {
             sql.push_str(", MAXTRANSFERSIZE = 4194304, BLOCKSIZE = 65536");
         }
@@ -313,7 +321,9 @@ fn taken_of(rows: &[tiberius::Row]) -> Vec<Taken> {
 /// # Errors
 /// When the statement fails.
 pub async fn taken(client: &mut Client, database: &str, mark: &str) -> Result<Option<Taken>, SqlError> {
-    let sql = format!("{TAKEN} WHERE s.database_name = @P1 AND s.description = @P2 ORDER BY s.backup_set_id, m.family_sequence_number");
+    let sql = format!(
+        "{TAKEN} WHERE s.database_name = @P1 AND s.description = @P2 ORDER BY s.backup_set_id, m.family_sequence_number"
+    );
     let rows = client.query_with(&sql, &[database, mark]).await?;
     Ok(taken_of(&rows).pop())
 }
@@ -476,7 +486,11 @@ mod tests {
         for access in [Access::Single, Access::Everybody, Access::ReadOnly, Access::ReadWrite] {
             out.push(set_access(database, access));
         }
-        out.extend([set_full_recovery(database), recover(database), drop_credential(CONTAINER)]);
+        out.extend([
+            set_full_recovery(database),
+            recover(database),
+            drop_credential(CONTAINER),
+        ]);
         let shown = |s: Result<Secret<String>, SqlError>| s.map(|s| s.expose().clone());
         for there in [true, false] {
             out.push(shown(credential(CONTAINER, &secret, there)));
@@ -524,8 +538,20 @@ mod tests {
     #[test]
     fn nothing_is_deleted_or_overwritten_on_the_source() {
         const NEVER: [&str; 14] = [
-            "DELETE", "TRUNCATE", "DROP", "KILL", "SHUTDOWN", "FORMAT", "INIT", "REPLACE", "SKIP", "OFFLINE",
-            "EMERGENCY", "REVOKE", "DENY", "EXEC",
+            "DELETE",
+            "TRUNCATE",
+            "DROP",
+            "KILL",
+            "SHUTDOWN",
+            "FORMAT",
+            "INIT",
+            "REPLACE",
+            "SKIP",
+            "OFFLINE",
+            "EMERGENCY",
+            "REVOKE",
+            "DENY",
+            "EXEC",
         ];
         for sql in all("db", "file", "secret") {
             let words = shape(&sql);
@@ -564,7 +590,9 @@ mod tests {
         let sas = Secret::new("?sv=1&sig=a'b".to_owned());
         assert_eq!(
             credential(CONTAINER, &sas, false).unwrap().expose(),
-            &format!("CREATE CREDENTIAL [{CONTAINER}] WITH IDENTITY = 'SHARED ACCESS SIGNATURE', SECRET = N'sv=1&sig=a''b'")
+            &format!(
+                "CREATE CREDENTIAL [{CONTAINER}] WITH IDENTITY = 'SHARED ACCESS SIGNATURE', SECRET = N'sv=1&sig=a''b'"
+            )
         );
         assert_eq!(stem("Räume: a/b"), "R_ume__a_b");
         for (version, edition, can) in [
