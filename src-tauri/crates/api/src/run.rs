@@ -217,6 +217,7 @@ async fn go(
         vcenter: project.connections.vcenter.clone(),
         vcenter_credentials,
         sql: project.connections.sql.clone(),
+        managed: project.connections.managed.clone(),
         secrets: Arc::new(move |name: &str| known.get(name).cloned()),
     }));
     let options = RunOptions {

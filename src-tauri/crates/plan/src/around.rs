@@ -17,9 +17,10 @@ pub enum AroundKind {
     Credentials,
     /// Without the passwords of remote logins, which can't be read.
     LinkedServers,
-    Jobs,
     /// Users of the database mapped to their logins, and its owner.
     Users,
+    /// Last, because they write.
+    Jobs,
 }
 
 impl AroundKind {
@@ -28,8 +29,8 @@ impl AroundKind {
         Self::Roles,
         Self::Credentials,
         Self::LinkedServers,
-        Self::Jobs,
         Self::Users,
+        Self::Jobs,
     ];
 
     /// As a part of an address or id.
@@ -124,6 +125,11 @@ pub struct ProveDesign {
     /// `DBCC CHECKDB` on the managed instance.
     pub checkdb: bool,
 }
+
+/// Name of the fact under which the source's [`Measure`] is kept.
+pub const MEASURE_FACT: &str = "database.measure";
+/// Name of the fact under which the [`Proof`] is kept.
+pub const PROOF_FACT: &str = "database.proof";
 
 /// What a checksum can and can't say.
 pub const CHECKSUM_LIMITS: &str = "Checksums are CHECKSUM_AGG(BINARY_CHECKSUM(*)): different ones prove that the contents differ, equal ones make it very likely that they don't. Columns of the types text, ntext, image and xml are not part of them, and two equal rows cancel each other out.";
