@@ -1,8 +1,8 @@
 //! What stands around a database is moved, and the database is proved to have arrived.
 //!
 //! Decisions: the source is only read (the crate `sqlserver` sends `SELECT` there and nothing else); each object is looked
-//! for before it is made, so that a task that is repeated, after a crash too, makes what is missing and nothing twice; an
-//! object that the managed instance refuses stops the task with its name, after the others of its kind were made.
+//! for before it is made, so that a task that is repeated, after a crash too, makes what is missing and nothing twice; a login
+//! or user that the managed instance refuses stops the task with its name, after the others were made.
 
 use crate::{Links, checks::Look, words};
 use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
@@ -211,6 +211,14 @@ struct Parts<'a> {
     design: &'a AroundDesign,
 }
 
+impl Parts<'_> {
+    /// Without logins and users the application can't sign in. What else the managed instance refuses is written down, and
+    /// does not keep the old server running.
+    fn is_needed(&self) -> bool {
+        matches!(self.kind, AroundKind::Logins | AroundKind::Users)
+    }
+}
+
 fn parts(ctx: &Ctx) -> Result<Parts<'_>, Failure> {
     match &ctx.task.action {
         Action::MoveAround {
@@ -316,17 +324,21 @@ impl TaskKind for Move {
             match around::make(&mut target, o, &CancellationToken::new()).await {
                 Ok(()) => ctx.evidence(format!("{}: made.", o.name)),
                 // The others can be made all the same.
-                Err(e @ SqlError::Statement { .. }) => {
+                Err(e @ SqlError::Statement { .. }) if p.is_needed() => {
                     refused.get_or_insert_with(|| {
                         let f = words::sql(&e);
                         Failure {
                             title: format!("{} can't be moved", o.name),
-                            hint: format!("{} Or leave it out in Design: {}. Then choose Retry.", f.hint, o.id),
+                            hint: format!("{} Or the database administrator makes it by hand on the managed instance, where it is found and left alone: {}. Then choose Retry.", f.hint, o.shown),
                             class: FailureClass::NeedsPerson,
                             ..f
                         }
                     });
                 }
+                Err(e @ SqlError::Statement { .. }) => ctx.evidence(format!(
+                    "{} is not moved, the managed instance refused it: {e} Make it by hand if it is needed: {}",
+                    o.name, o.shown
+                )),
                 Err(e) => return Err(words::sql(&e)),
             }
         }
@@ -341,7 +353,7 @@ impl TaskKind for Move {
         let p = parts(ctx)?;
         let (_, all) = self.objects(ctx, &p).await?;
         let open = Self::open(&p, &all);
-        if let Some(first) = open.first() {
+        if let Some(first) = open.first().filter(|_| p.is_needed()) {
             return Err(Failure::of(
                 FailureClass::Conflict,
                 "NotAsPlanned",

@@ -142,7 +142,7 @@ pub struct Measure {
     pub server: String,
     /// Rows by table, `dbo.Hotels`.
     pub rows: BTreeMap<String, i64>,
-    /// Checksums by table; none = the table has no column of which one can be computed.
+    /// Checksums by table; none = there is no such table, or no column of which one can be computed.
     pub checksums: BTreeMap<String, Option<i64>>,
     /// How many objects of each type, `USER_TABLE`.
     pub objects: BTreeMap<String, i64>,
@@ -206,7 +206,9 @@ impl Proof {
             limits.push(CHECKSUM_LIMITS.to_owned());
         }
         let without = before.checksums.iter().filter(|(_, c)| c.is_none());
-        limits.extend(without.map(|(t, _)| format!("{t} has no column of which a checksum can be computed.")));
+        limits.extend(without.map(|(t, _)| {
+            format!("{t} has no checksum: there is no such table, or no column of which one can be computed.")
+        }));
         Proof {
             database: database.to_owned(),
             source: before.server.clone(),

@@ -464,3 +464,15 @@ pub struct Project {
     #[serde(default)]
     pub appliance: Option<crate::Deployment>,
 }
+
+impl Project {
+    /// The design as it can be carried out: what Rehost itself does on the source SQL Server is left out of it while there
+    /// is no connection to it.
+    pub fn planned(&self) -> Design {
+        let mut design = self.design.clone();
+        if self.connections.sql.server.trim().is_empty() {
+            (design.around, design.prove) = (None, None);
+        }
+        design
+    }
+}
