@@ -221,7 +221,7 @@ function Count({ findings }: { findings: readonly Finding[] | null }) {
   return (
     <span className={s.count} data-mark={markFor(findings)}>
       <StatusIcon mark={markFor(findings)} size={16} quiet />
-      {n > 0 ? n : ""}
+      {n > 0 ? <span aria-hidden>{n}</span> : null}
       <span className="hidden">{t("inventory.counts", { blocking: counts.blocking, warning: counts.warning })}</span>
     </span>
   );
