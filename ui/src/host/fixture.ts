@@ -476,6 +476,11 @@ const handlers: Handlers = {
     connections.sharePasswordStored ||= !!sharePassword;
     return project();
   },
+  around_save: ({ around, prove }) => {
+    design.around = around;
+    design.prove = prove;
+    return project();
+  },
   ...connectionHandlers,
   ...inventoryHandlers,
   ...guestHandlers,

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use lab::{Addresses, Lab, LabError, Options, Ports, faults::With};
 use plan::{
     BackupSource, Connections, DatabaseMethod, Project, ReplicationMethod,
-    design::{AzureConnection, Cloud, SqlConnection, VCenterConnection},
+    design::{AzureConnection, Cloud, ManagedConnection, SqlConnection, VCenterConnection},
     exchange::NoTrace,
     smarthotel,
 };
@@ -547,6 +547,11 @@ fn connections(lab: &Addresses) -> Connections {
             thumbprint: lab.sql_thumbprint.clone(),
             browser_port: lab.sql_browser,
             ..SqlConnection::default()
+        },
+        managed: ManagedConnection {
+            address: lab.sql_managed.clone(),
+            thumbprint: lab.sql_thumbprint.clone(),
+            ..ManagedConnection::default()
         },
     }
 }

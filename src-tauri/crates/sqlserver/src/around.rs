@@ -538,7 +538,6 @@ pub fn compare(source: &Around, target: &Around, database: &str, design: &Around
             .not("Its secret can't be read. A database administrator makes it on the managed instance with the secret, if it is still needed there.")
     }));
     later.extend(source.linked_servers.iter().map(|s| linked_server(s, target)));
-    later.extend(source.jobs.iter().map(|j| job(j, target, &arrives)));
     later.extend(
         target
             .users
@@ -546,6 +545,7 @@ pub fn compare(source: &Around, target: &Around, database: &str, design: &Around
             .map(|u| user(u, source, target, database, design, &arrives)),
     );
     later.extend(owner(source, target, database, &arrives));
+    later.extend(source.jobs.iter().map(|j| job(j, target, &arrives)));
     all.extend(later);
     all
 }
