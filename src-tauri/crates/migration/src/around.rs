@@ -102,6 +102,43 @@ impl Prove {
 impl Look for Prove {
     async fn look(&self, ctx: &Ctx) -> Result<Observed, Failure> {
         match &ctx.task.action {
+            Action::CheckServers {
+                instance,
+                admin,
+                database,
+                around,
+            } => {
+                let mut source = self.0.sql().await?;
+                let here = around::read(&mut source, database).await.map_err(|e| words::sql(&e))?;
+                ctx.evidence(format!("Signed in to {}.", here.server));
+                let mut target = self.0.target(ctx, instance, admin).await?;
+                let there = around::read(&mut target, database).await.map_err(|e| words::sql(&e))?;
+                ctx.evidence(format!("Signed in to {} as {admin}.", there.server));
+                let Some(design) = around else {
+                    return Ok(Observed::Matches);
+                };
+                if design.kinds.contains(&AroundKind::Logins) && !here.sees_hashes() {
+                    return Err(Failure::of(
+                        FailureClass::NeedsPerson,
+                        "HashesUnreadable",
+                        format!("The logins of {} can't be moved yet", here.server),
+                        "The account that reads the source does not see the hashes of passwords.",
+                        format!(
+                            "The database administrator adds it to sysadmin for the time of the migration: ALTER SERVER ROLE sysadmin ADD MEMBER {0}, or on 2008: EXEC sp_addsrvrolemember {1}, 'sysadmin'. Then choose Retry.",
+                            sqlserver::quote::identifier(&self.0.sql.user).unwrap_or_default(),
+                            sqlserver::quote::literal(&self.0.sql.user)
+                        ),
+                    ));
+                }
+                let all = around::compare(&here, &there.with_database(database), database, design, false);
+                let wanted = all.iter().filter(|o| around::chosen(design, o) && !o.there);
+                for o in wanted {
+                    if let Some(why) = &o.why_not {
+                        ctx.evidence(format!("{} ({}) will not be moved. {why}", o.name, o.kind.words()));
+                    }
+                }
+                Ok(Observed::Matches)
+            }
             Action::MeasureDatabase { database, prove } => {
                 let mut source = self.0.sql().await?;
                 let found = self.measure(ctx, &mut source, database, prove).await?;

@@ -150,7 +150,7 @@ impl Runner for Migration {
             Action::Call { .. } => Arc::new(service::Call(links)),
             Action::Remove { .. } => Arc::new(service::Remove(links)),
             Action::CheckRetired { .. } => Arc::new(checks::Check(replication::Retired(links))),
-            Action::MeasureDatabase { .. } | Action::ProveDatabase { .. } => {
+            Action::CheckServers { .. } | Action::MeasureDatabase { .. } | Action::ProveDatabase { .. } => {
                 Arc::new(checks::Check(around::Prove(links)))
             }
             Action::MoveAround { .. } => Arc::new(around::Move(links)),

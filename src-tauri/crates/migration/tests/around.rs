@@ -66,6 +66,12 @@ async fn logins_are_moved_and_the_proof_is_equal() {
             "{logins}"
         );
         assert!(logins.contains(r"CONTOSO\svc-backup is not moved."), "{logins}");
+        let ahead = of("step-6/check-servers/contoso-sqlmi");
+        assert!(ahead.contains("Signed in to managed-instance as"), "{ahead}");
+        assert!(
+            ahead.contains("Nightly full backup (agent jobs) will not be moved."),
+            "{ahead}"
+        );
         assert!(of("step-7/around/jobs").contains("Nightly full backup is not moved."));
         assert!(of("step-7/around/roles").contains("svc-dms in sysadmin: made."));
         assert!(of("step-7/prove/database").contains("43 rows in 2 tables"));
@@ -109,4 +115,20 @@ async fn a_missing_row_stops_the_run_before_the_application_is_switched() {
         );
     }
     assert!(state.facts.contains_key(MEASURE_FACT) && state.facts.contains_key(PROOF_FACT));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sees_no_hashes_is_told_before_the_change_window() {
+    let lab = new_lab().await;
+    lab.with_world(|w| w.onprem.instances[0].spec.logins[0].sysadmin = false);
+    let plan = plan_of(&lab, &design(), &inventory(&lab).await);
+    let folder = tempfile::tempdir().unwrap();
+    let (_file, run) = start(&lab, &folder.path().join("p.rehost"), plan, runner(&lab));
+    assert_eq!(end(&run).await, Outcome::Stopped);
+    let state = run.state();
+    let of = |address: &str| state.tasks.iter().find(|t| t.address.to_string() == address).unwrap();
+    let failed = of("step-6/check-servers/contoso-sqlmi").failure.clone().unwrap();
+    assert_eq!(failed.code, "HashesUnreadable");
+    assert!(failed.hint.contains("ADD MEMBER [svc-dms]"), "{}", failed.hint);
+    assert_eq!(of("step-7/gate/cutover").status, TaskStatus::Blocked);
 }

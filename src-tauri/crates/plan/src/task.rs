@@ -486,6 +486,14 @@ pub enum Action {
         database: String,
         prove: ProveDesign,
     },
+    /// Both servers answer and let us in with what is needed later, and what can't be moved is said. Without `around` only the
+    /// former.
+    CheckServers {
+        instance: ResourceId,
+        admin: String,
+        database: String,
+        around: Option<AroundDesign>,
+    },
     /// Makes on the managed instance, as its administrator, what of one kind stands around the database on the source. On
     /// the source it only reads.
     MoveAround {

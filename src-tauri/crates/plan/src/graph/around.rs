@@ -5,6 +5,7 @@
 //!   nobody writes, and after them nobody can read.
 //! * The target is proved before anything on it may write: jobs come after the proof, and the application's connection
 //!   string is switched only when the proof is equal and its users have their logins.
+//! * Before the change window both servers are signed in to once: what is closed or forbidden is known in time.
 //! * Logins come before what names them. All of it is read on the source, so that the old server is shut down only then.
 
 use super::builder::*;
@@ -19,6 +20,12 @@ impl Builder<'_> {
         let online = format!("6/check-database/{}", self.d.database);
         let switch = Address::new(7, "run-command", "switch-connection");
         let shutdown = Address::new(7, "shutdown", &self.d.sql_vm);
+        if self.d.around.is_none() && self.d.prove.is_none() {
+            return;
+        }
+        let check = self.check_servers().0;
+        wait(seven, &Address::new(7, "gate", "cutover"), &check.address);
+        six.tasks.insert(0, check);
         let mut new = vec![];
         if let Some(measure) = self.measure() {
             let measure = measure.0;
@@ -50,6 +57,28 @@ impl Builder<'_> {
         let at = seven.tasks.iter().position(|t| t.address == switch);
         let at = at.unwrap_or(seven.tasks.len());
         seven.tasks.splice(at..at, new);
+    }
+
+    fn check_servers(&self) -> T {
+        let d = self.d;
+        task(
+            6,
+            "check-servers",
+            &d.mi.name,
+            "Both SQL Servers let Rehost in",
+            "Signs in to the source and to the managed instance, and says what beside the database can't be moved.",
+            Action::CheckServers {
+                instance: self.mi(),
+                admin: d.mi.admin_login.clone(),
+                database: d.database.clone(),
+                around: d.around.clone(),
+            },
+        )
+        .after(&[&format!("1/managed-instance/{}", d.mi.name)])
+        .why("A closed port or a missing right must be known before the change window, not in it.")
+        .secs(5, 60, "a few requests")
+        .back(READS)
+        .nodes(&[format!("vm/{}", d.sql_vm), format!("mi/{}", d.mi.name)])
     }
 
     fn measure(&self) -> Option<T> {
@@ -222,6 +251,11 @@ mod tests {
             };
             after("step-6/person/tail-backup", "step-6/measure/source");
             after("step-6/measure/source", "step-6/check-stopped/WEBVM");
+            after("step-7/gate/cutover", "step-6/check-servers/contoso-sqlmi");
+            after(
+                "step-6/check-servers/contoso-sqlmi",
+                "step-1/managed-instance/contoso-sqlmi",
+            );
             after("step-7/prove/database", "step-6/check-database/SmartHotelDB");
             after("step-7/around/roles", "step-7/around/logins");
             after("step-7/around/users", "step-7/around/linked-servers");

@@ -231,6 +231,14 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             calls.push(format!("SELECT {database} (managed instance)"));
             (rights, calls)
         }
+        Action::CheckServers { instance, .. } => {
+            let (rights, mut calls) = one(
+                format!("{}/read", kind(instance)),
+                format!("GET {}{}", kind(instance), name(instance)),
+            );
+            calls.push("SELECT (source and managed instance)".into());
+            (rights, calls)
+        }
         Action::MoveAround { instance, kind: of, .. } => {
             let (rights, mut calls) = one(
                 format!("{}/read", kind(instance)),
