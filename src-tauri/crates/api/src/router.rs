@@ -6,7 +6,7 @@ use crate::{
 };
 use plan::{
     Address, Connections, DatabaseMethod, DmsDesign, Placement, ReplicationMethod,
-    around::{AroundDesign, AroundObject, ProveDesign},
+    around::{AroundDesign, ProveDesign},
     design::AzureConnection,
     guest::Item,
 };
