@@ -1,6 +1,7 @@
 // The seam between the window and whatever executes its commands: Tauri, the development harness, or recorded data.
 // Nothing outside src/host knows which of them it talks to.
 import type { AroundDesign } from "./gen/AroundDesign";
+import type { AroundObject } from "./gen/AroundObject";
 import type { AccountScope } from "./gen/AccountScope";
 import type { AppInfo } from "./gen/AppInfo";
 import type { ApplianceMessage } from "./gen/ApplianceMessage";
@@ -69,6 +70,7 @@ export type Commands = {
   rehearse_sample: [{ options: RehearsalOptions }, ProjectView];
   methods_set: [InProject & { replication: ReplicationMethod; databaseMethod: DatabaseMethod }, ProjectView];
   dms_save: [InProject & { dms: DmsDesign; sqlPassword: string | null; sharePassword: string | null }, ProjectView];
+  around_look: [InProject & { around: AroundDesign }, AroundObject[]];
   around_save: [InProject & { around: AroundDesign | null; prove: ProveDesign | null }, ProjectView];
   connection_save: [
     InProject & {

@@ -92,7 +92,7 @@ mod functions {
         screenshot::vm_screenshot,
         settings::{app_info, set_theme},
         sign_in::{account_scope, client_certificate_choose, cloud_read, clouds_list, sign_in, sign_in_page, sign_out},
-        sql::{sql_get, sql_read},
+        sql::{around_look, sql_get, sql_read},
         support::inventory_findings,
     };
 }

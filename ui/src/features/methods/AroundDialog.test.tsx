@@ -11,11 +11,18 @@ import { connections } from "../../testing";
 import { AroundDialog } from "./AroundDialog";
 
 it("saves what is moved and how it is proved", async () => {
-  const call = vi.fn().mockResolvedValue({});
+  const object = { kind: "roles", there: false, statement: "GRANT x", whyNot: null, remarks: [], chosen: true };
+  const call = vi.fn((command: string) =>
+    Promise.resolve(command === "around_look" ? [{ ...object, id: "roles/y", name: "y" }] : {}),
+  );
   const project = {
     path: "/p.rehost",
     design: { around: null, prove: null },
-    connections: connections("azureCli"),
+    connections: (() => {
+      const known = connections("azureCli");
+      known.connections.sql.server = "SQLVM";
+      return known;
+    })(),
   } as unknown as ProjectView;
   const onClose = vi.fn();
   render(
@@ -28,10 +35,11 @@ it("saves what is moved and how it is proved", async () => {
     </FluentProvider>,
   );
   const user = userEvent.setup();
-  expect(screen.getByText(/Needs a connection/)).toBeVisible();
   await user.click(screen.getByTestId("around-all"));
   await user.click(screen.getByTestId("around-jobs"));
   await user.type(screen.getByTestId("around-leave-out"), "logins/a=b; c{enter}  {enter}roles/x");
+  await user.click(screen.getByTestId("around-look"));
+  await user.click(await screen.findByRole("checkbox", { name: "roles/y" }));
   await user.type(screen.getByTestId("around-domains"), "CONTOSO = contoso.com{enter}nonsense");
   await user.click(screen.getByTestId("around-prove"));
   await user.click(screen.getByTestId("around-metadata"));
@@ -43,7 +51,7 @@ it("saves what is moved and how it is proved", async () => {
     project: "/p.rehost",
     around: {
       kinds: ["logins", "roles", "credentials", "linkedServers", "users"],
-      leaveOut: ["logins/a=b; c", "roles/x"],
+      leaveOut: ["logins/a=b; c", "roles/x", "roles/y"],
       domains: { CONTOSO: "contoso.com" },
     },
     prove: { rows: "metadata", checksums: ["dbo.Hotels"], checkdb: true },

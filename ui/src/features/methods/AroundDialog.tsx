@@ -70,6 +70,8 @@ export function AroundDialog({ project, onClose }: { project: ProjectView; onClo
   const [rows, setRows] = useState<RowCount>(prove?.rows ?? "counted");
   const [checksums, setChecksums] = useState(lines(prove?.checksums ?? []));
   const [checkdb, setCheckdb] = useState(prove?.checkdb ?? false);
+  const look = useCommand("around_look");
+  const chosen = { kinds, leaveOut: list(leaveOut), domains: pairs(domains) };
   const connected = project.connections.connections.sql.server !== "";
   return (
     <Dialog open onOpenChange={(_, data) => data.open || onClose()}>
@@ -81,7 +83,7 @@ export function AroundDialog({ project, onClose }: { project: ProjectView; onClo
             save.mutate(
               {
                 project: project.path,
-                around: kinds.length ? { kinds, leaveOut: list(leaveOut), domains: pairs(domains) } : null,
+                around: kinds.length ? chosen : null,
                 prove: proved ? { rows, checksums: list(checksums), checkdb } : null,
               },
               { onSuccess: onClose },
@@ -113,6 +115,46 @@ export function AroundDialog({ project, onClose }: { project: ProjectView; onClo
                       />
                     ))}
                   </div>
+                  {connected ? (
+                    <Button
+                      size="small"
+                      className={s.more}
+                      data-testid="around-look"
+                      disabledFocusable={look.isPending}
+                      onClick={() => look.mutate({ project: project.path, around: chosen })}
+                    >
+                      {t("around.look")}
+                    </Button>
+                  ) : null}
+                  {look.error ? <ErrorCard error={look.error} /> : null}
+                  {look.data ? (
+                    <ul className={s.objects} data-testid="around-objects">
+                      {look.data.length === 0 ? <li>{t("around.none")}</li> : null}
+                      {look.data.map((o) => (
+                        <li key={o.id}>
+                          {o.whyNot ? (
+                            <b>{o.id}</b>
+                          ) : (
+                            <Checkbox
+                              label={o.id}
+                              checked={kinds.includes(o.kind) && !chosen.leaveOut.includes(o.id)}
+                              disabled={!kinds.includes(o.kind)}
+                              onChange={(_, data) =>
+                                setLeaveOut(
+                                  lines([
+                                    ...chosen.leaveOut.filter((id) => id !== o.id),
+                                    ...(data.checked === true ? [] : [o.id]),
+                                  ]),
+                                )
+                              }
+                            />
+                          )}
+                          {[o.whyNot, ...o.remarks].map((text) => (text ? <span key={text}>{text}</span> : null))}
+                          {o.statement ? <code>{o.statement}</code> : null}
+                        </li>
+                      ))}
+                    </ul>
+                  ) : null}
                   <Lines
                     label={t("around.leaveOut")}
                     example={lines(["logins/svc-old", "jobs/Nightly report"])}

@@ -196,3 +196,22 @@ async fn what_is_moved_beside_the_database_is_chosen_and_needs_a_connection() {
     ];
     assert_eq!(kinds(&with), want);
 }
+
+#[tokio::test]
+async fn what_stands_beside_the_database_is_seen_before_it_is_chosen() {
+    let mut b = bench().await;
+    let a = b.lab.addresses();
+    b.connections.sql.thumbprint = a.sql_thumbprint;
+    b.save("sql", json!(a.sql_password)).await.unwrap();
+    let look = json!({ "project": b.project, "around": { "kinds": ["logins", "jobs"], "leaveOut": ["logins/svc-dms"], "domains": {} } });
+    let found: Vec<plan::around::AroundObject> = b.desk.call("around_look", look).await.unwrap();
+    let of = |id: &str| found.iter().find(|o| o.id == id).unwrap();
+    let app = of("logins/smarthotel");
+    assert!(
+        app.chosen && app.why_not.is_none() && app.statement.contains("PASSWORD = 0x… HASHED, SID = 0x"),
+        "{app:?}"
+    );
+    assert!(!of("logins/svc-dms").chosen && of("users/smarthotel").there);
+    assert!(of("jobs/Nightly full backup").why_not.is_some());
+    assert!(!found.iter().any(|o| o.statement.contains("0x0200")));
+}
