@@ -116,6 +116,7 @@ export function connections(signIn: SignIn | AzureConnection, more: Partial<Conn
       vcenter: { url: "", user: "", thumbprint: "", proxy: { use: "system" } },
       azure: typeof signIn === "string" ? azure(signIn) : signIn,
       sql: { server: "", signIn: "sql", user: "", encryption: "mandatory", thumbprint: "", browserPort: 0 },
+      managed: { reach: "private", address: "", thumbprint: "" },
     },
     vcenterPasswordStored: false,
     vcenterProxyPasswordStored: false,

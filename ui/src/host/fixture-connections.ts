@@ -122,6 +122,7 @@ export const connections: ConnectionsView = {
       thumbprint: "",
       browserPort: 0,
     },
+    managed: { reach: "private", address: "", thumbprint: "" },
   },
   vcenterPasswordStored: true,
   vcenterProxyPasswordStored: false,

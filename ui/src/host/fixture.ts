@@ -476,6 +476,25 @@ const handlers: Handlers = {
     connections.sharePasswordStored ||= !!sharePassword;
     return project();
   },
+  around_look: ({ around }) =>
+    [
+      ["logins", "smarthotel", "CREATE LOGIN [smarthotel] WITH PASSWORD = 0x… HASHED, SID = 0x4F1A", null] as const,
+      ["jobs", "Nightly full backup", "", "Its step says TO DISK: a managed instance has no disk of its own."] as const,
+    ].map(([kind, name, statement, whyNot]) => ({
+      id: `${kind}/${name}`,
+      kind,
+      name,
+      chosen: around.kinds.includes(kind) && !around.leaveOut.includes(`${kind}/${name}`),
+      there: false,
+      statement,
+      whyNot,
+      remarks: [],
+    })),
+  around_save: ({ around, prove }) => {
+    design.around = around;
+    design.prove = prove;
+    return project();
+  },
   ...connectionHandlers,
   ...inventoryHandlers,
   ...guestHandlers,

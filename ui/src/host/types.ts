@@ -1,5 +1,7 @@
 // The seam between the window and whatever executes its commands: Tauri, the development harness, or recorded data.
 // Nothing outside src/host knows which of them it talks to.
+import type { AroundDesign } from "./gen/AroundDesign";
+import type { AroundObject } from "./gen/AroundObject";
 import type { AccountScope } from "./gen/AccountScope";
 import type { AppInfo } from "./gen/AppInfo";
 import type { ApplianceMessage } from "./gen/ApplianceMessage";
@@ -31,6 +33,7 @@ import type { InventoryMessage } from "./gen/InventoryMessage";
 import type { PlanView } from "./gen/PlanView";
 import type { ProjectSummary } from "./gen/ProjectSummary";
 import type { ProjectView } from "./gen/ProjectView";
+import type { ProveDesign } from "./gen/ProveDesign";
 import type { QuotaView } from "./gen/QuotaView";
 import type { RehearsalOptions } from "./gen/RehearsalOptions";
 import type { ReplicationMethod } from "./gen/ReplicationMethod";
@@ -67,6 +70,8 @@ export type Commands = {
   rehearse_sample: [{ options: RehearsalOptions }, ProjectView];
   methods_set: [InProject & { replication: ReplicationMethod; databaseMethod: DatabaseMethod }, ProjectView];
   dms_save: [InProject & { dms: DmsDesign; sqlPassword: string | null; sharePassword: string | null }, ProjectView];
+  around_look: [InProject & { around: AroundDesign }, AroundObject[]];
+  around_save: [InProject & { around: AroundDesign | null; prove: ProveDesign | null }, ProjectView];
   connection_save: [
     InProject & {
       kind: ConnectionKind;

@@ -17,9 +17,10 @@ pub enum AroundKind {
     Credentials,
     /// Without the passwords of remote logins, which can't be read.
     LinkedServers,
-    Jobs,
     /// Users of the database mapped to their logins, and its owner.
     Users,
+    /// Last, because they write.
+    Jobs,
 }
 
 impl AroundKind {
@@ -28,8 +29,8 @@ impl AroundKind {
         Self::Roles,
         Self::Credentials,
         Self::LinkedServers,
-        Self::Jobs,
         Self::Users,
+        Self::Jobs,
     ];
 
     /// As a part of an address or id.
@@ -125,6 +126,11 @@ pub struct ProveDesign {
     pub checkdb: bool,
 }
 
+/// Name of the fact under which the source's [`Measure`] is kept.
+pub const MEASURE_FACT: &str = "database.measure";
+/// Name of the fact under which the [`Proof`] is kept.
+pub const PROOF_FACT: &str = "database.proof";
+
 /// What a checksum can and can't say.
 pub const CHECKSUM_LIMITS: &str = "Checksums are CHECKSUM_AGG(BINARY_CHECKSUM(*)): different ones prove that the contents differ, equal ones make it very likely that they don't. Columns of the types text, ntext, image and xml are not part of them, and two equal rows cancel each other out.";
 
@@ -136,7 +142,7 @@ pub struct Measure {
     pub server: String,
     /// Rows by table, `dbo.Hotels`.
     pub rows: BTreeMap<String, i64>,
-    /// Checksums by table; none = the table has no column of which one can be computed.
+    /// Checksums by table; none = there is no such table, or no column of which one can be computed.
     pub checksums: BTreeMap<String, Option<i64>>,
     /// How many objects of each type, `USER_TABLE`.
     pub objects: BTreeMap<String, i64>,
@@ -200,7 +206,9 @@ impl Proof {
             limits.push(CHECKSUM_LIMITS.to_owned());
         }
         let without = before.checksums.iter().filter(|(_, c)| c.is_none());
-        limits.extend(without.map(|(t, _)| format!("{t} has no column of which a checksum can be computed.")));
+        limits.extend(without.map(|(t, _)| {
+            format!("{t} has no checksum: there is no such table, or no column of which one can be computed.")
+        }));
         Proof {
             database: database.to_owned(),
             source: before.server.clone(),

@@ -149,6 +149,19 @@ pub struct Around {
 }
 
 impl Around {
+    /// Whether the account that read it sees the hashes of passwords, without which SQL logins can't be moved.
+    pub fn sees_hashes(&self) -> bool {
+        let mut own = self.logins.iter().filter(|l| l.kind == "S" && !l.is_internal());
+        own.all(|l| l.hash.is_some())
+    }
+
+    /// As it will be with this database, for a look ahead.
+    #[must_use]
+    pub fn with_database(mut self, name: &str) -> Around {
+        self.databases.entry(name.to_lowercase()).or_default();
+        self
+    }
+
     fn login(&self, name: &str) -> Option<&Login> {
         self.logins.iter().find(|l| l.name.eq_ignore_ascii_case(name))
     }
@@ -538,7 +551,6 @@ pub fn compare(source: &Around, target: &Around, database: &str, design: &Around
             .not("Its secret can't be read. A database administrator makes it on the managed instance with the secret, if it is still needed there.")
     }));
     later.extend(source.linked_servers.iter().map(|s| linked_server(s, target)));
-    later.extend(source.jobs.iter().map(|j| job(j, target, &arrives)));
     later.extend(
         target
             .users
@@ -546,6 +558,7 @@ pub fn compare(source: &Around, target: &Around, database: &str, design: &Around
             .map(|u| user(u, source, target, database, design, &arrives)),
     );
     later.extend(owner(source, target, database, &arrives));
+    later.extend(source.jobs.iter().map(|j| job(j, target, &arrives)));
     all.extend(later);
     all
 }

@@ -4,4 +4,4 @@
  * What is moved around the databases, in the order in which it must be made: linked servers, jobs and rights name logins,
  * and users are mapped to them.
  */
-export type AroundKind = "logins" | "roles" | "credentials" | "linkedServers" | "jobs" | "users";
+export type AroundKind = "logins" | "roles" | "credentials" | "linkedServers" | "users" | "jobs";

@@ -17,6 +17,8 @@ pub struct Managed {
     pub password: String,
     /// Table of which a row is lost at the restore; for rehearsals of a proof that fails.
     pub lose_row: Option<String>,
+    /// Its databases are restored once more: what was missing is there.
+    pub(crate) again: bool,
     /// Batches that a diary has brought back and nobody has carried out yet: login, database, text.
     pub(crate) later: Vec<(String, String, String)>,
 }
@@ -48,11 +50,12 @@ pub(super) fn follow(world: &mut World) -> bool {
         Some(l) => l.password = password,
         None => target.administrator(&login, &password),
     }
+    let again = std::mem::take(&mut world.managed.again);
     let there: Vec<String> = target.spec.databases.iter().map(|d| d.name.clone()).collect();
-    for name in there.iter().filter(|n| !online.contains(n)) {
+    for name in there.iter().filter(|n| again || !online.contains(n)) {
         target.forget(name);
     }
-    for name in online.iter().filter(|n| !there.contains(n)) {
+    for name in online.iter().filter(|n| again || !there.contains(n)) {
         target.receive(source, name, lost.as_deref());
     }
     for (login, database, batch) in std::mem::take(&mut world.managed.later) {
