@@ -4,8 +4,8 @@
 //! * A backup carries a *mark* in its description, and its session carries the same bytes as `CONTEXT_INFO`. So after a
 //!   crash one that was taken is found in msdb, and one that still runs is found among the requests: none is taken twice.
 //! * Nothing on the source is deleted or overwritten. Each file gets a name of its own, so that neither INIT nor FORMAT is
-//!   needed; a file of that name that is there already is an error of the server's. The one thing dropped is the
-//!   credential that Rehost made for the container.
+//!   needed; without them the server refuses a blob of that name that is there, and appends to a file. The one thing
+//!   dropped is the credential that Rehost made for the container.
 //! * Microsoft's figures for block blobs (MAXTRANSFERSIZE 4 MiB, BLOCKSIZE 64 KiB) go with every backup to a URL: without
 //!   them the blob's 50,000 blocks end at 48 GB.
 //! * No statement has a time-out. Progress is read on another connection.

@@ -831,3 +831,90 @@ impl Instance {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use super::*;
+    use crate::tds::{data::Spec, security::split};
+    use base64::{Engine, engine::general_purpose::STANDARD};
+
+    const URL: &str = "https://contoso.blob.core.windows.net/backups";
+
+    fn world() -> World {
+        let mut world = World::new(1, "2026-11-21T19:00:00Z".parse().unwrap(), false);
+        let spec = Spec::smarthotel(("svc-dms", "x"), ("CONTOSO\\b", "x"), 1);
+        let instance = Instance::new(spec, world.now()).unwrap();
+        world.onprem.instances.push(instance);
+        let account = world.cloud.accounts.entry("contoso".into()).or_default();
+        account.containers.insert("backups".into(), Default::default());
+        world
+    }
+
+    fn run(world: &mut World, sql: &str) -> Result<(), u32> {
+        let session = Session {
+            sysadmin: true,
+            ..Session::default()
+        };
+        for s in split(sql).unwrap() {
+            match begin(world, 0, &session, &s).map_err(|m| m.number)? {
+                Step::Later(work) => finish(world, 0, work).map_err(|m| m.number)?,
+                _ => continue,
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_container_takes_a_backup_by_a_sas_that_may_write_and_only_once() {
+        let mut world = world();
+        let key = STANDARD.decode(world.cloud.account_key("contoso", 0).unwrap()).unwrap();
+        let sas = |permissions: &str, expiry: &str| {
+            let sas = blob::Sas {
+                permissions: permissions.into(),
+                expiry: expiry.into(),
+                version: "2024-11-04".into(),
+                resource: "c".into(),
+                ..blob::Sas::default()
+            };
+            sas.sign("contoso", "backups", &key)
+        };
+        let (soon, past) = ("2026-12-01T00:00:00Z", "2026-11-20T00:00:00Z");
+        let full = format!(
+            "BACKUP DATABASE SmartHotelDB TO URL = N'{URL}/SmartHotelDB_full_01.bak' WITH CHECKSUM, COMPRESSION"
+        );
+        let mut verb = "CREATE";
+        for (sas, wanted) in [
+            (sas("rl", soon), Err(3201)),
+            (sas("rlw", past), Err(3201)),
+            (sas("rlw", soon), Ok(())),
+            (sas("rlw", soon), Err(3271)),
+        ] {
+            let credential =
+                format!("{verb} CREDENTIAL [{URL}] WITH IDENTITY = 'SHARED ACCESS SIGNATURE', SECRET = N'{sas}'");
+            run(&mut world, &credential).unwrap();
+            assert_eq!(run(&mut world, &full), wanted, "{sas}");
+            verb = "ALTER";
+        }
+        let blob = &world.cloud.accounts["contoso"].containers["backups"]["SmartHotelDB_full_01.bak"];
+        assert_eq!((blob.size, blob.log), (FULL, (0, world.onprem.sql.position)));
+    }
+
+    #[test]
+    fn people_and_statements_share_one_log() {
+        let mut world = world();
+        run(
+            &mut world,
+            r"BACKUP DATABASE SmartHotelDB TO DISK = 'C:\SQLBackup\f.bak'",
+        )
+        .unwrap();
+        let after_full = world.onprem.sql.position;
+        world.onprem.sql.position += 10;
+        // A person's backup takes what is between.
+        assert_eq!(world.onprem.sql.back_up(false), (after_full, after_full + 10));
+        world.onprem.sql.position += 5;
+        run(&mut world, r"BACKUP LOG SmartHotelDB TO DISK = 'C:\SQLBackup\l.trn'").unwrap();
+        let log = world.onprem.instances[0].disk[r"c:\sqlbackup\l.trn"].log;
+        assert_eq!(log, (after_full + 10, after_full + 15));
+    }
+}
