@@ -224,6 +224,18 @@ pub struct Instance {
     pub heard: Vec<String>,
     /// The batch at hand changed something that the diary keeps.
     pub(super) changed: bool,
+    /// Backups that run.
+    pub(super) requests: Vec<super::backups::Request>,
+    /// SAS of containers by their lower-case addresses.
+    pub(super) container_keys: BTreeMap<String, String>,
+    /// Databases that one session has for itself.
+    pub(super) single: BTreeSet<String>,
+    /// Backups on the server's own disk, by lower-case paths.
+    pub disk: BTreeMap<String, crate::cloud::Blob>,
+    /// Devices whose backup is damaged.
+    pub bad_media: BTreeSet<String>,
+    /// How many backups were taken since the start.
+    pub(super) logged: u64,
 }
 
 impl std::fmt::Debug for Instance {
@@ -264,6 +276,12 @@ impl Instance {
             damaged: BTreeSet::new(),
             heard: vec![],
             changed: false,
+            requests: vec![],
+            container_keys: BTreeMap::new(),
+            single: BTreeSet::new(),
+            disk: BTreeMap::new(),
+            bad_media: BTreeSet::new(),
+            logged: 0,
         };
         instance.functions(now).map_err(broken)?;
         instance.engine.execute_batch("BEGIN").map_err(broken)?;
@@ -637,6 +655,7 @@ impl Instance {
                 ("percent_complete", "real", 0),
                 ("estimated_completion_time", "bigint", 0),
                 ("database_id", "smallint", 0),
+                ("context_info", "varbinary(128)", 0),
             ],
             vec![],
         )
@@ -975,6 +994,8 @@ impl Instance {
                     int(i64::from(d.data_mib) << 19),
                     int(i64::from(d.data_mib) << 18),
                     Sql::Null,
+                    Sql::Null,
+                    Sql::Null,
                 ]);
                 let path = format!(r"C:\SQLBackup\{}_{id}.{ending}", d.name);
                 media.push(vec![int(id), int(1), text(&path), int(2)]);
@@ -1008,6 +1029,8 @@ impl Instance {
                 ("backup_size", "numeric(20,0)", 0),
                 ("compressed_backup_size", "numeric(20,0)", 2008),
                 ("key_algorithm", "nvarchar(32)", 2014),
+                ("name", "nvarchar(128)", 0),
+                ("description", "nvarchar(255)", 0),
             ],
             sets,
         )?;
@@ -1101,7 +1124,7 @@ pub(super) fn sid(name: &str) -> Sql {
 }
 
 /// Server's local time, which is UTC.
-fn civil(at: Timestamp) -> DateTime {
+pub(super) fn civil(at: Timestamp) -> DateTime {
     at.to_zoned(TimeZone::UTC)
         .datetime()
         .round(jiff::Unit::Second)

@@ -16,7 +16,7 @@ use sqlparser::{
 
 /// One word, name, text or sign of a statement.
 #[derive(Debug, Clone, PartialEq)]
-enum Part {
+pub(super) enum Part {
     /// In capitals, not quoted.
     Word(String),
     Name(String),
@@ -33,6 +33,13 @@ fn read(batch: &str) -> Option<Vec<Vec<Part>>> {
     if first == "SELECT" || (first == "USE" && !batch.to_ascii_uppercase().contains("ALTER USER")) {
         return None;
     }
+    let all = split(batch)?;
+    let known = all.iter().all(|s| known(s));
+    known.then_some(all)
+}
+
+/// The statements of a batch; none = it can't be read.
+pub(super) fn split(batch: &str) -> Option<Vec<Vec<Part>>> {
     let tokens = Tokenizer::new(&MsSqlDialect {}, batch).tokenize().ok()?;
     let mut all = vec![vec![]];
     for token in tokens {
@@ -57,11 +64,10 @@ fn read(batch: &str) -> Option<Vec<Vec<Part>>> {
         all.last_mut()?.push(part);
     }
     all.retain(|s| !s.is_empty());
-    let known = all.iter().all(|s| known(s));
-    known.then_some(all)
+    Some(all)
 }
 
-fn word(s: &[Part], at: usize) -> &str {
+pub(super) fn word(s: &[Part], at: usize) -> &str {
     match s.get(at) {
         Some(Part::Word(w)) => w,
         _ => "",
@@ -69,7 +75,7 @@ fn word(s: &[Part], at: usize) -> &str {
 }
 
 /// The name at a place, quoted or not.
-fn name(s: &[Part], at: usize) -> Option<String> {
+pub(super) fn name(s: &[Part], at: usize) -> Option<String> {
     match s.get(at)? {
         Part::Name(n) | Part::Word(n) | Part::Text(n) => Some(n.clone()),
         _ => None,
@@ -110,7 +116,7 @@ fn procedure(s: &[Part]) -> String {
     parts.last().unwrap_or_default()
 }
 
-fn refuse(number: u32, state: u8, class: u8, text: impl Into<String>) -> Message {
+pub(super) fn refuse(number: u32, state: u8, class: u8, text: impl Into<String>) -> Message {
     Message::error(number, state, class, text)
 }
 
@@ -119,7 +125,7 @@ fn denied() -> Message {
 }
 
 /// The value after `KEY =`.
-fn value<'a>(s: &'a [Part], key: &str) -> Option<&'a Part> {
+pub(super) fn value<'a>(s: &'a [Part], key: &str) -> Option<&'a Part> {
     let at = s.iter().position(|p| matches!(p, Part::Word(w) if w == key))?;
     (s.get(at + 1) == Some(&Part::Sign('='))).then(|| s.get(at + 2))?
 }

@@ -27,6 +27,8 @@ pub struct Session {
     pub sysadmin: bool,
     /// Signed in by a token of Entra.
     pub federated: bool,
+    /// What `SET CONTEXT_INFO` has set.
+    pub context: Vec<u8>,
 }
 
 /// The effect of one statement.
