@@ -406,6 +406,19 @@ const shots = [
       await click("currency-EUR")(p);
     },
   },
+  {
+    name: "plan-around",
+    query: "empty",
+    screen: on("plan"),
+    act: async (p) => {
+      await click("methods-databaseMethod")(p);
+      await p.click("text=Beside the database…");
+      await p.waitForSelector('[data-testid="around-dialog"]');
+      await click("around-all")(p);
+      await click("around-look")(p);
+      await p.waitForTimeout(500);
+    },
+  },
   { name: "plan-methods", query: "empty", screen: on("plan"), act: click("methods-databaseMethod") },
   {
     name: "plan-dms",

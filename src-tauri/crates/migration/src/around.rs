@@ -372,9 +372,10 @@ impl TaskKind for Move {
                         }
                     });
                 }
+                // Not the statement: the command of a job's step may hold a password, and this goes into the report.
                 Err(e @ SqlError::Statement { .. }) => ctx.evidence(format!(
-                    "{} is not moved, the managed instance refused it: {e} Make it by hand if it is needed: {}",
-                    o.name, o.shown
+                    "{} is not moved, the managed instance refused it: {e} If it is needed, make it by hand: its statement stands beside the database method, in Beside the database.",
+                    o.name
                 )),
                 Err(e) => return Err(words::sql(&e)),
             }

@@ -59,18 +59,6 @@ pub enum BackupSource {
     Share,
 }
 
-/// Who takes the backups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
-#[serde(rename_all = "camelCase")]
-#[ts(export)]
-pub enum BackupsBy {
-    /// A database administrator runs the plan's scripts.
-    #[default]
-    Scripts,
-    /// Rehost itself, through [`Connections::sql`].
-    Rehost,
-}
-
 /// Under this name the password of [`DmsDesign::sql_user`] lies in the secret store.
 pub const SQL_SECRET: &str = "sql-source";
 /// Under this name the password of [`SqlConnection::user`] lies in the secret store.
@@ -352,8 +340,6 @@ pub struct Design {
     pub migrate_location: String,
     pub replication: ReplicationMethod,
     pub database_method: DatabaseMethod,
-    #[serde(default)]
-    pub backups_by: BackupsBy,
     #[serde(default)]
     pub dms: DmsDesign,
     /// What Rehost moves beside the database, through [`Connections::sql`]; none = nothing.

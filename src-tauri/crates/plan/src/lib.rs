@@ -26,7 +26,7 @@ pub mod task;
 
 pub use address::{Address, ResourceId};
 pub use appliance::{Deployment, DeploymentStage, Placement, Template};
-pub use design::{BackupSource, BackupsBy, Connections, DatabaseMethod, Design, DmsDesign, Project, ReplicationMethod};
+pub use design::{BackupSource, Connections, DatabaseMethod, Design, DmsDesign, Project, ReplicationMethod};
 pub use exchange::{Exchange, Trace};
 pub use guest::{GuestFacts, GuestState};
 pub use inventory::{Inventory, Vm};

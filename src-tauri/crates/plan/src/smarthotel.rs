@@ -70,7 +70,6 @@ pub fn design() -> Design {
         migrate_location: "Central US".into(),
         replication: Default::default(),
         database_method: Default::default(),
-        backups_by: Default::default(),
         around: None,
         prove: None,
         dms: DmsDesign {

@@ -414,9 +414,41 @@ fn numbers(c: &Cells, of: &[(&'static str, &str)]) -> Vec<(&'static str, i64)> {
 /// [`SqlError::Statement`] in the server's words, [`SqlError::Cancelled`], and a broken connection.
 pub async fn make(client: &mut Client, object: &Object, cancel: &CancellationToken) -> Result<(), SqlError> {
     if let Some(statement) = &object.statement {
-        client.run(statement.expose(), cancel).await?;
+        client.run(statement.expose(), cancel).await.map_err(without_hash)?;
     }
     Ok(())
+}
+
+/// A server may quote what it does not understand: "Incorrect syntax near '0x0200…'".
+fn without_hash(e: SqlError) -> SqlError {
+    let SqlError::Statement {
+        server,
+        number,
+        state,
+        class,
+        line,
+        procedure,
+        message,
+    } = e
+    else {
+        return e;
+    };
+    let mut parts = message.split("0x");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+        shown.push_str(HIDDEN);
+        shown.push_str(rest);
+    }
+    SqlError::Statement {
+        server,
+        number,
+        state,
+        class,
+        line,
+        procedure,
+        message: shown,
+    }
 }
 
 /// One object, and what is to be done with it on the target.

@@ -18,6 +18,7 @@ import { countOf } from "./rows";
 import { useDatabases } from "./useDatabases";
 import d from "./details.module.css";
 import s from "./databases.module.css";
+import i from "./inventory.module.css";
 
 const COLUMNS = ["name", "findings", "state", "recovery", "compatibility", "size", "backup"] as const;
 
@@ -45,20 +46,20 @@ export function Databases({ tabs }: { tabs: React.ReactNode }) {
         : "";
   return (
     <>
-      <div className={s.head}>
+      <div className={i.head}>
         {tabs}
-        <span className={`${s.summary} num`} aria-live="polite" data-testid="databases-summary">
+        <span className={`${i.summary} num`} aria-live="polite" data-testid="databases-summary">
           {busy ? <Spinner size="extra-tiny" /> : null}
           {summary}
         </span>
-        {server ? (
+        {server && instance ? (
           <Button icon={<ArrowClockwiseRegular />} disabled={busy} data-testid="databases-read" onClick={read}>
-            {t(view ? "databases.readAgain" : "databases.readNow")}
+            {t("databases.readAgain")}
           </Button>
         ) : null}
       </div>
       {error ? (
-        <div className={s.failure}>
+        <div className={i.failure}>
           <ErrorCard error={error} onRetry={read}>
             <Button size="small" onClick={() => go("connect")}>
               {t("inventory.toConnections")}
@@ -67,9 +68,9 @@ export function Databases({ tabs }: { tabs: React.ReactNode }) {
         </div>
       ) : null}
       {pending ? (
-        <Skeleton className={s.skeletons} aria-label={t("app.loading")}>
+        <Skeleton className={i.skeletons} aria-label={t("app.loading")}>
           {Array.from({ length: 6 }, (_, n) => (
-            <SkeletonItem key={n} className={s.skeleton} />
+            <SkeletonItem key={n} className={i.skeleton} />
           ))}
         </Skeleton>
       ) : !instance ? (
@@ -77,8 +78,8 @@ export function Databases({ tabs }: { tabs: React.ReactNode }) {
           <Empty server={server} onRead={read} onConnect={() => go("connect")} />
         )
       ) : (
-        <div className={s.body}>
-          <div className={s.left}>
+        <div className={i.body}>
+          <div className={i.left}>
             <Rows
               rows={rows}
               planned={planned}
@@ -110,7 +111,7 @@ type EmptyProps = { server: string; onRead: () => void; onConnect: () => void };
 function Empty({ server, onRead, onConnect }: EmptyProps) {
   const { t } = useTranslation();
   return (
-    <div className={s.empty} data-testid="databases-empty">
+    <div className={i.empty} data-testid="databases-empty">
       <h2>{t(server ? "databases.emptyTitle" : "databases.none")}</h2>
       <p>{server ? t("databases.emptyText", { server }) : t("databases.noneText")}</p>
       <Button appearance="primary" data-testid="databases-begin" onClick={server ? onRead : onConnect}>

@@ -419,7 +419,7 @@ impl Builder<'_> {
         )
         .why("It holds the last transactions and leaves the source in RESTORING, so that nobody writes to it by mistake.")
         .secs(180, 3600, "a person's time")
-        .back(&format!("RESTORE DATABASE [{}] WITH RECOVERY brings the source back to life.", self.d.database))
+        .back(&format!("RESTORE DATABASE [{0}] WITH RECOVERY; ALTER DATABASE [{0}] SET MULTI_USER; brings the source back to life.", self.d.database))
         .person(
             "database administrator",
             &[
