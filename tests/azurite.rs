@@ -6,15 +6,22 @@ use crate::{
     recordings::python,
     support::{Home, PATIENCE, judge, together, top},
 };
-use azure::{Arm, AzureError, Blobs, ErrorClass, sas};
+use azure::{
+    Arm, AzureError, Blobs, ErrorClass, sas,
+    upload::{Destination, Progress, UploadError},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::{SignedDuration, Timestamp};
 use plan::design::AzureConnection;
 use secrets::Secret;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, path::PathBuf, process::Stdio};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, Command},
 };
 
@@ -239,4 +246,155 @@ fn refused<T: std::fmt::Debug>(answer: Result<T, AzureError>, codes: &[&str]) {
         error.code()
     );
     assert_eq!(error.class(), ErrorClass::Permanent, "{error}");
+}
+
+const MIB: u64 = 1 << 20;
+
+/// A backup of so many MiB, the same each time, in which no two blocks are alike.
+fn backup(home: &Home, mib: u64) -> PathBuf {
+    let path = home.path("SmartHotelDB_full_01.bak");
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    let bytes: Vec<u8> = words.take((mib * MIB / 8) as usize).flatten().collect();
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// The program that uploads, begun.
+async fn uploading(azurite: &Azurite, sas: &Secret<String>, file: &Path) -> Child {
+    let program = std::env::current_exe().unwrap();
+    let program = program.ancestors().nth(2).unwrap().join("examples/upload");
+    assert!(
+        program.is_file(),
+        "{} is not built; type `cargo build --package azure --example upload`, or `cargo xtask test`",
+        program.display()
+    );
+    let mut child = Command::new(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let ask = json!({ "address": azurite.address, "ca": azurite.ca, "account": ACCOUNT, "container": CONTAINER,
+        "name": "SmartHotelDB_full_01.bak", "sas": sas.expose(), "file": file });
+    let mut to = child.stdin.take().unwrap();
+    to.write_all(format!("{ask}\n").as_bytes()).await.unwrap();
+    child
+}
+
+/// What it tells until `enough`, or until its end; the last line.
+async fn told(child: &mut Child, enough: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = vec![];
+    while let Some(line) = lines.next_line().await.unwrap() {
+        told.push(serde_json::from_str(&line).unwrap());
+        if enough(&told[told.len() - 1]) {
+            break;
+        }
+    }
+    told
+}
+
+#[tokio::test]
+async fn a_killed_upload_goes_on_where_it_stopped_and_the_blob_is_the_file() {
+    let _machine = together().await;
+    let home = Home::new();
+    let azurite = Azurite::start(&home, &BTreeMap::new()).await;
+    let (blobs, rcw) = (azurite.client(), azurite.sign("rcw", -1, 1));
+    let file = backup(&home, 30);
+
+    let mut first = uploading(&azurite, &rcw, &file).await;
+    let before = told(&mut first, |line| line["done"].as_u64() >= Some(8 * MIB)).await;
+    // SIGKILL.
+    first.kill().await.unwrap();
+    let acknowledged = before.last().unwrap()["done"].as_u64().unwrap();
+    assert!(acknowledged < 30 * MIB, "it was killed on its way: {before:?}");
+    let name = "SmartHotelDB_full_01.bak";
+    assert_eq!(
+        blobs.head(ACCOUNT, CONTAINER, name, &rcw).await.unwrap(),
+        None,
+        "half a backup is no backup"
+    );
+
+    let mut second = uploading(&azurite, &rcw, &file).await;
+    let after = told(&mut second, |_| false).await;
+    assert!(second.wait().await.unwrap().success());
+    let kept = after[after.len() - 2]["kept"].as_u64().unwrap();
+    println!("{acknowledged} bytes were acknowledged before the kill, {kept} were not sent again");
+    assert!(kept >= acknowledged, "what was acknowledged is never sent twice");
+    let address = Secret::new(format!("{}/{CONTAINER}/{name}?{}", azurite.at(), rcw.expose()));
+    let arrived = blobs.read(&address).await.unwrap();
+    assert!(arrived == std::fs::read(&file).unwrap(), "byte by byte");
+
+    // Once more: nothing is sent, and nothing of it changes.
+    let mut third = uploading(&azurite, &rcw, &file).await;
+    let again = told(&mut third, |_| false).await;
+    assert!(third.wait().await.unwrap().success());
+    assert_eq!(again[again.len() - 2]["kept"], 30 * MIB);
+}
+
+#[tokio::test]
+async fn an_upload_overwrites_nothing_and_says_what_is_in_its_way() {
+    let _machine = together().await;
+    let home = Home::new();
+    let taken = "SmartHotelDB_log_001.trn";
+    let azurite = Azurite::start(&home, &BTreeMap::from([(taken, "another")])).await;
+    let (blobs, rcw, rl) = (azurite.client(), azurite.sign("rcw", -1, 1), azurite.sign("rl", -1, 1));
+    let file = backup(&home, 9);
+    let to = |name: &'static str, sas| Destination {
+        account: ACCOUNT,
+        container: CONTAINER,
+        name,
+        sas,
+    };
+    let quiet = |_: Progress| {};
+
+    let refused = blobs.upload(&to("x.bak", &rl), &file, quiet).await.unwrap_err();
+    assert!(
+        matches!(&refused, UploadError::Azure(e) if e.status() == Some(403)),
+        "a signature that can't write: {refused:?}"
+    );
+    let other = blobs.upload(&to(taken, &rcw), &file, quiet).await.unwrap_err();
+    assert!(
+        matches!(other, UploadError::Taken { .. }) && other.hint().contains(taken),
+        "{other:?}"
+    );
+    let there = blobs.head(ACCOUNT, CONTAINER, taken, &rcw).await.unwrap().unwrap();
+    assert_eq!(there.size, "another".len() as u64);
+
+    // Somebody is still writing to the file.
+    let mut grows = false;
+    let growing = |p: Progress| {
+        if p.done > 0 && !std::mem::replace(&mut grows, true) {
+            use std::io::Write;
+            let mut open = std::fs::OpenOptions::new().append(true).open(&file).unwrap();
+            open.write_all(b"more").unwrap();
+        }
+    };
+    let changed = blobs.upload(&to("y.bak", &rcw), &file, growing).await.unwrap_err();
+    assert!(matches!(changed, UploadError::Changed { .. }), "{changed:?}");
+    assert_eq!(blobs.head(ACCOUNT, CONTAINER, "y.bak", &rcw).await.unwrap(), None);
+    blobs.upload(&to("y.bak", &rcw), &file, quiet).await.unwrap();
+    let whole = blobs.head(ACCOUNT, CONTAINER, "y.bak", &rcw).await.unwrap().unwrap();
+    assert_eq!(whole.size, 9 * MIB + 4);
+
+    let missing = blobs.upload(&to("z.bak", &rcw), &home.path("nothing.bak"), quiet).await;
+    assert!(matches!(missing, Err(UploadError::File { .. })));
+    let empty = home.path("empty.bak");
+    std::fs::write(&empty, "").unwrap();
+    blobs.upload(&to("empty.bak", &rcw), &empty, quiet).await.unwrap();
+    assert_eq!(
+        blobs
+            .head(ACCOUNT, CONTAINER, "empty.bak", &rcw)
+            .await
+            .unwrap()
+            .unwrap()
+            .size,
+        0
+    );
 }

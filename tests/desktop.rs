@@ -338,6 +338,98 @@ async fn a_certificate_is_trusted_and_a_change_appears_while_one_looks() {
     window.close().await;
 }
 
+/// Chooses in a list, as a person does.
+async fn choose(window: &Window, what: &str, at: usize) {
+    window.wait_for(what).await;
+    let script = format!(
+        "const list = document.querySelector('[data-testid=\"{what}\"]');
+        list.selectedIndex = {at};
+        list.dispatchEvent(new Event('change', {{ bubbles: true }}));"
+    );
+    window.script(&script).await;
+}
+
+#[tokio::test]
+async fn the_appliance_is_deployed_and_what_is_wrong_in_a_machine_is_put_right() {
+    let _machine = alone().await;
+    let home = Home::new();
+    let display = Display::start().await;
+    let window = Window::open(&display, &home, &[]).await;
+    window.wait_for("rehearse-sample").await;
+    listen_for_complaints(&window).await;
+    // In real time nobody else deploys it meanwhile.
+    rehearse_at(&window, 1).await;
+    window.wait_for("steps").await;
+
+    // The template to the running appliance.
+    window.click("step-5").await;
+    window.click("[data-address='step-5/person/deploy-appliance']").await;
+    window.click("deploy-here").await;
+    window.click("appliance-sample").await;
+    // Each page begins with its heading, which takes the focus.
+    let next = async || {
+        window.click("[data-testid=appliance-next]:not([disabled])").await;
+        until("the next page has the focus", async || {
+            let id = window.script("return document.activeElement?.id").await;
+            (id == "appliance-heading").then_some(())
+        })
+        .await;
+    };
+    next().await;
+    window.click("appliance-accept").await;
+    next().await;
+    window.wait_for("appliance-datastore").await;
+    photograph_covered(&window, "appliance-where").await;
+    next().await;
+    choose(&window, "appliance-network-Management", 1).await;
+    next().await;
+    window
+        .write("appliance-value-vami.password.App", "Correct-horse-1")
+        .await;
+    next().await;
+    window.click("[data-testid=appliance-deploy-now]:not([disabled])").await;
+    window.wait_for("appliance-registration").await;
+    photograph_covered(&window, "appliance-runs").await;
+    let close = "[...document.querySelectorAll('[data-testid=appliance-dialog] button')].at(-1).click()";
+    window.script(close).await;
+    window.wait_until_gone("appliance-dialog").await;
+
+    change_speed(&window, 60).await;
+
+    // What is wrong inside WEBVM is seen, put right, and taken back.
+    window.click("nav-inventory").await;
+    window.wait_for("vm-row").await;
+    until("vCenter tells that the appliance runs", async || {
+        let power = window.attribute("[data-name='ASR-APPLIANCE']", "data-power").await?;
+        (power == "poweredOn").then_some(())
+    })
+    .await;
+    window.click("[data-name='WEBVM']").await;
+    window.click("readiness-check").await;
+    window.click("preview-rdp").await;
+    window.wait_for("fix-script").await;
+    photograph_covered(&window, "readiness-fix").await;
+    window.click("[data-testid=fix]:not([disabled])").await;
+    window.wait_until_gone("fix-preview").await;
+    window.wait_for("[data-item=rdp][data-state=right]").await;
+    photograph(&window, "readiness-fixed").await;
+    window.click("undo-rdp").await;
+    window.wait_for("[data-item=rdp][data-state=wrong]").await;
+    must_not_have_complained(&window).await;
+
+    // The databases, by the rehearsal's own connection.
+    window.click("inventory-databases").await;
+    window.click("databases-begin").await;
+    window.click("[data-name='SmartHotelDB']").await;
+    until("the database is judged", async || {
+        let text = window.text().await;
+        text.contains("Windows accounts can't sign in").then_some(())
+    })
+    .await;
+    photograph(&window, "databases").await;
+    window.close().await;
+}
+
 #[tokio::test]
 async fn closing_the_window_during_a_run_asks_and_reopening_goes_on() {
     let _machine = alone().await;

@@ -59,6 +59,46 @@ const shots = [
       await p.waitForTimeout(300);
     },
   },
+  {
+    name: "connect-sql",
+    query: "empty&works",
+    screen: on("connect"),
+    act: async (p) => {
+      await click("sql-test")(p);
+      await p.waitForTimeout(300);
+      await p.locator('[data-testid="sql-card"]').evaluate((e) => e.scrollIntoView());
+    },
+  },
+  { name: "databases-none", query: "nosql", screen: on("inventory"), act: click("inventory-databases") },
+  { name: "databases-empty", screen: on("inventory"), act: click("inventory-databases") },
+  {
+    name: "databases",
+    query: "sql=read",
+    screen: on("inventory"),
+    act: async (p) => {
+      await click("inventory-databases")(p);
+      await p.click('[data-name="SmartHotelDB"]');
+    },
+  },
+  {
+    name: "databases-instance",
+    screen: on("inventory"),
+    act: async (p) => {
+      await click("inventory-databases")(p);
+      await click("databases-begin")(p);
+      await p.waitForTimeout(1500);
+    },
+  },
+  {
+    name: "databases-refused",
+    query: "sql=refused",
+    screen: on("inventory"),
+    act: async (p) => {
+      await click("inventory-databases")(p);
+      await click("databases-begin")(p);
+      await p.waitForTimeout(400);
+    },
+  },
   { name: "connect-fails", query: "empty", screen: on("connect"), act: click("azure-test") },
   { name: "connect-method", query: "empty", screen: on("connect"), act: click("azure-sign-in-with") },
   { name: "connect-live", query: "signin=browser&account", screen: on("connect"), act: click("azure-test") },

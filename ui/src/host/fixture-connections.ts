@@ -114,12 +114,22 @@ export const connections: ConnectionsView = {
         : { use: "system" },
     },
     azure,
+    sql: {
+      server: has("nosql") ? "" : "SQLVM.contoso.com",
+      signIn: "sql",
+      user: has("nosql") ? "" : "svc-rehost",
+      encryption: "mandatory",
+      thumbprint: "",
+      browserPort: 0,
+    },
+    managed: { reach: "private", address: "", thumbprint: "" },
   },
   vcenterPasswordStored: true,
   vcenterProxyPasswordStored: false,
   azureSecretStored: method === "clientSecret",
   azureProxyPasswordStored: has("proxy"),
-  sqlPasswordStored: false,
+  sqlPasswordStored: !has("nosql"),
+  dmsPasswordStored: false,
   sharePasswordStored: false,
   azureCertificate: method === "clientCertificate" && has("account") ? CERTIFICATE : null,
   azureAccount: has("account") ? ACCOUNT : null,
@@ -328,6 +338,28 @@ function azureTest(): ConnectionTest {
   };
 }
 
+const sqlTest = (): ConnectionTest =>
+  has("works")
+    ? {
+        ok: true,
+        certificate: null,
+        steps: [
+          step("Reach SQLVM.contoso.com", "Connected to SQLVM.contoso.com,1433."),
+          step("Sign in", "SQLVM 13.0.6300.2, Standard Edition (64-bit). Signed in as svc-rehost."),
+          step("Rights of the login", "It is a member of sysadmin."),
+        ],
+      }
+    : {
+        ok: false,
+        certificate: null,
+        steps: [
+          step("Reach SQLVM.contoso.com", "SQL Server can't be reached. No answer came within 15 s.", {
+            ok: false,
+            hint: "Nothing comes back from SQLVM.contoso.com. Check the VPN, and let the network administrator open this TCP port; on the server itself: New-NetFirewallRule -DisplayName 'SQL Server' -Direction Inbound -Protocol TCP -LocalPort 1433 -Action Allow",
+          }),
+        ],
+      };
+
 type Names =
   | "connection_save"
   | "connection_test"
@@ -343,14 +375,15 @@ export const connectionHandlers: { [C in Names]: (args: Commands[C][0]) => Comma
   connection_save: ({ kind, connections: c, secret, proxyPassword }) => {
     connections.connections = c;
     if (secret && kind === "vcenter") connections.vcenterPasswordStored = true;
+    if (secret && kind === "sql") connections.sqlPasswordStored = true;
     if (secret && kind === "azure") connections.azureSecretStored = true;
     if (proxyPassword && kind === "azure") connections.azureProxyPasswordStored = true;
     if (proxyPassword && kind === "vcenter") connections.vcenterProxyPasswordStored = true;
     return connections;
   },
-  connection_test: ({ kind }) => (kind === "vcenter" ? vcenterTest() : azureTest()),
-  certificate_trust: ({ sha256 }) => {
-    connections.connections.vcenter.thumbprint = sha256;
+  connection_test: ({ kind }) => (kind === "vcenter" ? vcenterTest() : kind === "sql" ? sqlTest() : azureTest()),
+  certificate_trust: ({ kind, sha256 }) => {
+    if (kind !== "azure") connections.connections[kind].thumbprint = sha256;
     return connections;
   },
   clouds_list: () => clouds,

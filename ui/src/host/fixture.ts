@@ -10,6 +10,7 @@ import { withDms } from "./fixture-dms";
 import { guestHandlers } from "./fixture-guest";
 import { inventoryHandlers, readInventory, summary, watchInventory } from "./fixture-inventory";
 import { rightsHandlers } from "./fixture-rights";
+import { readSql, sqlHandlers } from "./fixture-sql";
 import sample from "./gen/sample.json";
 import type { ApplianceMessage } from "./gen/ApplianceMessage";
 import type { DeployState } from "./gen/DeployState";
@@ -27,6 +28,7 @@ import type { RunMessage } from "./gen/RunMessage";
 import type { RunPhase } from "./gen/RunPhase";
 import type { SignInMessage } from "./gen/SignInMessage";
 import type { RunState } from "./gen/RunState";
+import type { SqlMessage } from "./gen/SqlMessage";
 import type { Task } from "./gen/Task";
 import type { TaskState } from "./gen/TaskState";
 import type { Commands, Host, Streams } from "./types";
@@ -470,13 +472,33 @@ const handlers: Handlers = {
   },
   dms_save: ({ dms, sqlPassword, sharePassword }) => {
     design.dms = dms;
-    connections.sqlPasswordStored ||= !!sqlPassword;
+    connections.dmsPasswordStored ||= !!sqlPassword;
     connections.sharePasswordStored ||= !!sharePassword;
+    return project();
+  },
+  around_look: ({ around }) =>
+    [
+      ["logins", "smarthotel", "CREATE LOGIN [smarthotel] WITH PASSWORD = 0x… HASHED, SID = 0x4F1A", null] as const,
+      ["jobs", "Nightly full backup", "", "Its step says TO DISK: a managed instance has no disk of its own."] as const,
+    ].map(([kind, name, statement, whyNot]) => ({
+      id: `${kind}/${name}`,
+      kind,
+      name,
+      chosen: around.kinds.includes(kind) && !around.leaveOut.includes(`${kind}/${name}`),
+      there: false,
+      statement,
+      whyNot,
+      remarks: [],
+    })),
+  around_save: ({ around, prove }) => {
+    design.around = around;
+    design.prove = prove;
     return project();
   },
   ...connectionHandlers,
   ...inventoryHandlers,
   ...guestHandlers,
+  ...sqlHandlers,
   ...applianceHandlers,
   ...rightsHandlers,
   plan_get: planView,
@@ -552,6 +574,7 @@ export const host: Host = {
   stream(stream, _args, onMessage) {
     const send = onMessage as (message: Streams[keyof Streams][1]) => void;
     if (stream === "inventory_read") return readInventory(send as (message: InventoryMessage) => void);
+    if (stream === "sql_read") return readSql(send as (message: SqlMessage) => void);
     if (stream === "inventory_watch") return watchInventory(send as (message: InventoryChange) => void);
     if (stream === "appliance_read") return readTemplate(send as (message: ApplianceMessage) => void);
     if (stream === "appliance_progress") return deployment(send as (message: DeployState) => void);

@@ -1,5 +1,7 @@
 // The seam between the window and whatever executes its commands: Tauri, the development harness, or recorded data.
 // Nothing outside src/host knows which of them it talks to.
+import type { AroundDesign } from "./gen/AroundDesign";
+import type { AroundObject } from "./gen/AroundObject";
 import type { AccountScope } from "./gen/AccountScope";
 import type { AppInfo } from "./gen/AppInfo";
 import type { ApplianceMessage } from "./gen/ApplianceMessage";
@@ -31,6 +33,7 @@ import type { InventoryMessage } from "./gen/InventoryMessage";
 import type { PlanView } from "./gen/PlanView";
 import type { ProjectSummary } from "./gen/ProjectSummary";
 import type { ProjectView } from "./gen/ProjectView";
+import type { ProveDesign } from "./gen/ProveDesign";
 import type { QuotaView } from "./gen/QuotaView";
 import type { RehearsalOptions } from "./gen/RehearsalOptions";
 import type { ReplicationMethod } from "./gen/ReplicationMethod";
@@ -41,6 +44,8 @@ import type { RunState } from "./gen/RunState";
 import type { SavedReport } from "./gen/SavedReport";
 import type { Screenshot } from "./gen/Screenshot";
 import type { SignInMessage } from "./gen/SignInMessage";
+import type { SqlMessage } from "./gen/SqlMessage";
+import type { SqlView } from "./gen/SqlView";
 import type { UiError } from "./gen/UiError";
 import type { Vm } from "./gen/Vm";
 import type { VmEventView } from "./gen/VmEventView";
@@ -65,6 +70,8 @@ export type Commands = {
   rehearse_sample: [{ options: RehearsalOptions }, ProjectView];
   methods_set: [InProject & { replication: ReplicationMethod; databaseMethod: DatabaseMethod }, ProjectView];
   dms_save: [InProject & { dms: DmsDesign; sqlPassword: string | null; sharePassword: string | null }, ProjectView];
+  around_look: [InProject & { around: AroundDesign }, AroundObject[]];
+  around_save: [InProject & { around: AroundDesign | null; prove: ProveDesign | null }, ProjectView];
   connection_save: [
     InProject & {
       kind: ConnectionKind;
@@ -80,7 +87,7 @@ export type Commands = {
   vcenter_roles_apply: [InProject & { changes: string[] }, RightsView];
   /** Asks where it goes; null when the dialog was closed. */
   vcenter_script_save: [InProject & { script: RightsScript }, string | null];
-  certificate_trust: [InProject & { sha256: string }, ConnectionsView];
+  certificate_trust: [InProject & { kind: ConnectionKind; sha256: string }, ConnectionsView];
   clouds_list: [Nothing, CloudView[]];
   /** Fills the empty addresses of a custom cloud from what its resource manager says; saves nothing. */
   cloud_read: [InProject & { connection: AzureConnection }, AzureConnection];
@@ -110,6 +117,8 @@ export type Commands = {
   inventory_import_preview: [InProject, ImportPreview | null];
   /** Keeps what the last preview showed. */
   inventory_import: [InProject, null];
+  /** What was read of the source SQL Server last; null when nothing was. */
+  sql_get: [InProject, SqlView | null];
   appliance_get: [InProject, ApplianceView];
   /** Where the chosen template can go, and what Rehost's account lacks for it. */
   appliance_places: [InProject, PlacesView];
@@ -150,6 +159,8 @@ export type Streams = {
   /** As the deployment is now, then each change, until its end. */
   appliance_progress: [InProject, DeployState];
   inventory_read: [InProject, InventoryMessage];
+  /** Reads instance and databases of the source SQL Server, and keeps them. */
+  sql_read: [InProject, SqlMessage];
   /** Tells how machines change, beginning with what has changed since they were read. */
   inventory_watch: [InProject, InventoryChange];
   /** Signs in as the saved connection says. Ending the stream cancels it. */

@@ -7,7 +7,11 @@ use crate::{
     wire::{InventorySummary, ProjectSummary, ProjectView, RunPhase, RunState, UiError},
 };
 use engine::ProjectFile;
-use plan::{Connections, DatabaseMethod, DmsDesign, Project, ReplicationMethod, smarthotel};
+use plan::{
+    Connections, DatabaseMethod, DmsDesign, Project, ReplicationMethod,
+    around::{AroundDesign, ProveDesign},
+    smarthotel,
+};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
@@ -175,6 +179,29 @@ pub async fn dms_save(
             Some(Typed(secret)) => store.set(&key, &secret).await?,
         }
     }
+    view(app, &open).await
+}
+
+/// Saves what is moved beside the database and how it is proved that it arrived; none = neither.
+///
+/// # Errors
+/// Fails when they change after a run of this project was started, and when the file refuses.
+pub async fn around_save(
+    app: &Arc<App>,
+    project: String,
+    around: Option<AroundDesign>,
+    prove: Option<ProveDesign>,
+) -> Result<ProjectView, UiError> {
+    let open = app.opened(&project)?;
+    let now = open.project().design;
+    if (now.around, now.prove) != (around.clone(), prove.clone()) && !open.file.runs()?.is_empty() {
+        return Err(UiError::state(
+            "These settings can't be changed any more",
+            "A run was started with them; what it made on the managed instance belongs to them.",
+            "Choose New in Projects, and the settings before its first run.",
+        ));
+    }
+    open.change(|p| (p.design.around, p.design.prove) = (around, prove))?;
     view(app, &open).await
 }
 

@@ -19,7 +19,8 @@ use jiff::Timestamp;
 use lab::{Addresses, Lab, LabError, Options, Ports, faults::With};
 use plan::{
     BackupSource, Connections, DatabaseMethod, Project, ReplicationMethod,
-    design::{AzureConnection, Cloud, SqlConnection, VCenterConnection},
+    around::ProveDesign,
+    design::{AzureConnection, Cloud, ManagedConnection, SqlConnection, VCenterConnection},
     exchange::NoTrace,
     smarthotel,
 };
@@ -213,10 +214,10 @@ pub fn scripts() -> Vec<FaultScript> {
         replication: match s.with {
             With::InMageRcm => Some(ReplicationMethod::InMageRcm),
             With::VMwareCbt => Some(ReplicationMethod::VMwareCbt),
-            With::All | With::LogReplay | With::DmsOnline | With::DmsFromShare => None,
+            With::All | With::LogReplay | With::DmsOnline | With::DmsFromShare | With::Proof => None,
         },
         database_methods: match s.with {
-            With::LogReplay => vec![DatabaseMethod::LogReplay],
+            With::LogReplay | With::Proof => vec![DatabaseMethod::LogReplay],
             With::DmsOnline | With::DmsFromShare => vec![DatabaseMethod::DmsOnline],
             With::All | With::InMageRcm | With::VMwareCbt => vec![],
         },
@@ -260,6 +261,10 @@ pub async fn rehearse(app: &Arc<App>, rehearsal: Rehearsal) -> Result<ProjectVie
     let mut project = smarthotel::project(&id, Connections::default(), options.speed, rehearsal.seed);
     (project.design.replication, project.design.database_method) = (options.replication, options.database_method);
     project.design.dms.source = options.backups;
+    let proved = lab::faults::SCRIPTS
+        .iter()
+        .any(|s| Some(&s.id) == options.fault.as_ref() && s.with == With::Proof);
+    project.design.prove = proved.then(ProveDesign::default);
     project.rehearsal_fault = options.fault;
     let world = inside(&project, rehearsal.full_speed, diary, None).await?;
     project.connections = connections(&world.addresses);
@@ -547,6 +552,11 @@ fn connections(lab: &Addresses) -> Connections {
             thumbprint: lab.sql_thumbprint.clone(),
             browser_port: lab.sql_browser,
             ..SqlConnection::default()
+        },
+        managed: ManagedConnection {
+            address: lab.sql_managed.clone(),
+            thumbprint: lab.sql_thumbprint.clone(),
+            ..ManagedConnection::default()
         },
     }
 }

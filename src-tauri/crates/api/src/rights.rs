@@ -297,7 +297,7 @@ fn design_plan(open: &Open) -> Result<Plan, UiError> {
         "" => uuid::Uuid::nil().to_string(),
         id => id.to_owned(),
     };
-    Ok(graph::plan(&project.design, &subscription, &inventory)?)
+    Ok(graph::plan(&project.planned(), &subscription, &inventory)?)
 }
 
 /// Whether two names, `CONTOSO\\svc` and `svc@contoso.com`, mean one account.

@@ -5,7 +5,10 @@ use crate::{
     screenshot, settings, sign_in, sql, support, wire::*,
 };
 use plan::{
-    Address, Connections, DatabaseMethod, DmsDesign, Placement, ReplicationMethod, design::AzureConnection, guest::Item,
+    Address, Connections, DatabaseMethod, DmsDesign, Placement, ReplicationMethod,
+    around::{AroundDesign, ProveDesign},
+    design::AzureConnection,
+    guest::Item,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -76,7 +79,8 @@ mod functions {
         import::{inventory_import, inventory_import_preview},
         inventory::{inventory_details, inventory_get, inventory_read, inventory_watch, vm_events},
         projects::{
-            dms_save, methods_set, project_close, project_forget, project_get, project_new, project_open, projects_list,
+            around_save, dms_save, methods_set, project_close, project_forget, project_get, project_new, project_open,
+            projects_list,
         },
         rehearsal::{fault_scripts, rehearse_sample, set_speed},
         rights::{vcenter_rights, vcenter_roles_apply, vcenter_script_save},
@@ -88,7 +92,7 @@ mod functions {
         screenshot::vm_screenshot,
         settings::{app_info, set_theme},
         sign_in::{account_scope, client_certificate_choose, cloud_read, clouds_list, sign_in, sign_in_page, sign_out},
-        sql::{sql_get, sql_read},
+        sql::{around_look, sql_get, sql_read},
         support::inventory_findings,
     };
 }

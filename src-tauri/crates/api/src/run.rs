@@ -217,6 +217,7 @@ async fn go(
         vcenter: project.connections.vcenter.clone(),
         vcenter_credentials,
         sql: project.connections.sql.clone(),
+        managed: project.connections.managed.clone(),
         secrets: Arc::new(move |name: &str| known.get(name).cloned()),
     }));
     let options = RunOptions {
@@ -615,7 +616,11 @@ fn no_run() -> UiError {
 fn compute(open: &Open) -> Result<PlanView, UiError> {
     let project = open.project();
     let inventory = open.inventory()?.unwrap_or_default();
-    let mut plan = graph::plan(&project.design, &project.connections.azure.subscription_id, &inventory)?;
+    let mut plan = graph::plan(
+        &project.planned(),
+        &project.connections.azure.subscription_id,
+        &inventory,
+    )?;
     plan.findings.extend(crate::sql::findings(open)?);
     Ok(shown(open, plan, &inventory))
 }

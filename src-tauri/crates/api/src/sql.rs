@@ -14,12 +14,14 @@ use crate::{
 use jiff::Timestamp;
 use plan::{
     Connections, Finding,
+    around::{AroundDesign, AroundObject},
     design::SqlSignIn,
     rules,
     sql::{SqlInstance, SqlRead},
 };
 use sqlserver::{
     Client, Options, SqlError, Target,
+    around::{self, Around},
     facts::{self, Found},
     quote,
 };
@@ -79,6 +81,25 @@ pub async fn sql_read(app: &Arc<App>, project: String, sink: Sink<SqlMessage>) -
     };
     sink(message);
     Ok(())
+}
+
+/// Reads what stands beside the design's database on the source, and says of each object what this choice makes of it on an
+/// empty managed instance. Changes nothing, and shows no hash.
+///
+/// # Errors
+/// Fails when the project isn't open, and when the source can't be read.
+pub async fn around_look(app: &Arc<App>, project: String, around: AroundDesign) -> Result<Vec<AroundObject>, UiError> {
+    let open = app.opened(&project)?;
+    let database = open.project().design.database;
+    let mut source = Client::connect(&options(app, &open).await?).await?;
+    let here = around::read(&mut source, &database).await?;
+    // The database arrives with its users.
+    let arrived = Around {
+        users: here.users.clone(),
+        ..Around::default()
+    };
+    let all = around::compare(&here, &arrived.with_database(&database), &database, &around, false);
+    Ok(all.iter().map(|o| o.view(&around)).collect())
 }
 
 /// What the plan must tell about the source: nothing while it was not read.

@@ -394,7 +394,7 @@ pub struct SqlFindings {
 
 /// Messages of reading a SQL Server. The last one is `Done` or `Failed`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
-#[serde(tag = "is", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[ts(export)]
 pub enum SqlMessage {
     /// The instance with its databases, none of them looked into.

@@ -118,7 +118,7 @@ impl Blobs {
                     query.append_pair("marker", marker);
                 }
             }
-            let answer = self.send(Method::GET, url.clone(), sas, None).await?;
+            let answer = self.send(Method::GET, url.clone(), sas, &[], None).await?;
             let page = self.judged("GET", &url, &answer, |origin| {
                 if !answer.is_success() {
                     return Err(refusal(&answer, origin));
@@ -166,7 +166,10 @@ impl Blobs {
         sas: &Secret<String>,
     ) -> Result<(), AzureError> {
         let url = self.url(account, &[container, name], sas)?;
-        let answer = self.send(Method::PUT, url.clone(), sas, Some(bytes.into())).await?;
+        let kind = [("x-ms-blob-type", "BlockBlob")];
+        let answer = self
+            .send(Method::PUT, url.clone(), sas, &kind, Some(bytes.into()))
+            .await?;
         self.judged("PUT", &url, &answer, |origin| {
             if answer.is_success() {
                 Ok(())
@@ -188,7 +191,7 @@ impl Blobs {
         sas: &Secret<String>,
     ) -> Result<Option<BlobItem>, AzureError> {
         let url = self.url(account, &[container, name], sas)?;
-        let answer = self.send(Method::HEAD, url.clone(), sas, None).await?;
+        let answer = self.send(Method::HEAD, url.clone(), sas, &[], None).await?;
         self.judged("HEAD", &url, &answer, |origin| match answer.status {
             404 => Ok(None),
             200 => {
@@ -220,7 +223,7 @@ impl Blobs {
             message: "Azure's answer holds no valid address".into(),
         })?;
         let sas = Secret::new(url.query().unwrap_or_default().to_owned());
-        let answer = self.send(Method::GET, url.clone(), &sas, None).await?;
+        let answer = self.send(Method::GET, url.clone(), &sas, &[], None).await?;
         self.judged("GET", &url, &answer, |origin| {
             if answer.is_success() {
                 Ok(answer.body.clone())
@@ -230,7 +233,7 @@ impl Blobs {
         })
     }
 
-    fn url(&self, account: &str, path: &[&str], sas: &Secret<String>) -> Result<Url, AzureError> {
+    pub(crate) fn url(&self, account: &str, path: &[&str], sas: &Secret<String>) -> Result<Url, AzureError> {
         let mut url = clouds::blob_service(self.arm.connection(), account)?;
         url.path_segments_mut()
             .map_err(|()| AzureError::Config {
@@ -243,11 +246,12 @@ impl Blobs {
         Ok(url)
     }
 
-    async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         url: Url,
         sas: &Secret<String>,
+        headers: &[(&'static str, &str)],
         body: Option<Bytes>,
     ) -> Result<Answer, AzureError> {
         for (name, value) in url::form_urlencoded::parse(sas.expose().as_bytes()) {
@@ -258,9 +262,11 @@ impl Blobs {
         let mut call = Call::new("blob", method, url)
             .header("x-ms-version", sas::VERSION)
             .header("x-ms-client-request-id", &Uuid::new_v4().to_string());
+        for (name, value) in headers {
+            call = call.header(name, value);
+        }
         if let Some(body) = body {
             call = call
-                .header("x-ms-blob-type", "BlockBlob")
                 .header("content-type", "application/octet-stream")
                 .header("content-length", &body.len().to_string());
             call.body = Some(body);
@@ -268,7 +274,7 @@ impl Blobs {
         transport::send(self.arm.http(), call, self.arm.known(), self.arm.trace()).await
     }
 
-    fn judged<T>(
+    pub(crate) fn judged<T>(
         &self,
         method: &str,
         url: &Url,
@@ -305,7 +311,7 @@ impl BlobEntry {
 }
 
 /// Blob services refuse in XML, and name the code in a header too (a HEAD has no body).
-fn refusal(answer: &Answer, origin: &Origin<'_>) -> AzureError {
+pub(crate) fn refusal(answer: &Answer, origin: &Origin<'_>) -> AzureError {
     let text = std::str::from_utf8(&answer.body)
         .unwrap_or_default()
         .trim_start_matches('\u{feff}');

@@ -28,6 +28,7 @@ pub mod rights;
 pub mod sas;
 mod subscriptions;
 mod transport;
+pub mod upload;
 pub mod versions;
 
 pub use advice::Advice;

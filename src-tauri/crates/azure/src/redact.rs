@@ -236,6 +236,10 @@ impl Known {
         if bytes.is_empty() {
             return None;
         }
+        // People's data, such as a block of a backup, is nobody's business.
+        if content_type.contains("octet-stream") {
+            return Some(format!("({} bytes)", bytes.len()));
+        }
         if content_type.contains("x-www-form-urlencoded") {
             let pairs = url::form_urlencoded::parse(bytes).map(|(name, value)| {
                 // In a form, and there alone, a `code` is what a token is given for; in JSON it names errors.

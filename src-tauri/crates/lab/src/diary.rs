@@ -60,11 +60,20 @@ pub(crate) struct Entry {
     struck: Vec<usize>,
 }
 
+/// A batch that changed something on the managed instance.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Statement {
+    pub login: String,
+    pub database: String,
+    pub batch: String,
+}
+
 /// One line after the first.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Line {
     Change(Box<Entry>),
+    Statement(Statement),
     /// How the fault script goes.
     Trouble(Progress),
 }
@@ -242,6 +251,11 @@ impl Diary {
         self.line(entry);
     }
 
+    /// Writes down a batch that changed something on the managed instance.
+    pub fn state(&self, statement: &Statement) {
+        self.line(statement);
+    }
+
     /// Writes down how the fault script goes.
     pub fn note(&self, progress: &Progress) {
         self.line(progress);
@@ -274,6 +288,11 @@ pub(crate) async fn replay(
     for line in lines {
         let entry = match line {
             Line::Change(entry) => entry,
+            Line::Statement(s) => {
+                let s = (s.login.clone(), s.database.clone(), s.batch.clone());
+                gate.world().managed.later.push(s);
+                continue;
+            }
             Line::Trouble(p) => {
                 progress = Some(p.clone());
                 continue;

@@ -64,6 +64,8 @@ pub enum With {
     DmsOnline,
     /// Database Migration Service online, with backups from a share and the integration runtime that reads it.
     DmsFromShare,
+    /// Log Replay Service, and the proof that the database arrived.
+    Proof,
 }
 
 /// All scripts, in the order in which an admin meets what they are about.
@@ -180,6 +182,8 @@ pub(crate) enum Effect {
     StopTools { vm: String },
     /// The computers of the integration runtimes are off.
     RuntimeOffline,
+    /// The last row of this table, `dbo.Bookings`, does not arrive on the managed instance.
+    LoseRow { table: String },
 }
 
 /// How a script goes, for the diary and for tests.
@@ -328,6 +332,7 @@ impl World {
             }
             Some(Effect::StopTools { vm }) => self.set_tools(&vm, false),
             Some(Effect::RuntimeOffline) => self.runtimes_offline(true),
+            Some(Effect::LoseRow { table }) => self.managed.lose_row = Some(table),
             Some(Effect::EndSessions) => self.onprem.sessions.clear(),
             _ => {}
         }
@@ -364,6 +369,10 @@ impl World {
                 }
                 Effect::StopTools { vm } => self.set_tools(&vm, true),
                 Effect::RuntimeOffline => self.runtimes_offline(false),
+                Effect::LoseRow { .. } => {
+                    self.managed.lose_row = None;
+                    self.managed.again = true;
+                }
                 _ => {}
             }
         }
@@ -384,7 +393,7 @@ impl World {
         for i in 0..self.trouble.rules.len() {
             let stands = matches!(
                 self.trouble.effect(i),
-                Some(Effect::Lock { .. } | Effect::StopTools { .. } | Effect::RuntimeOffline)
+                Some(Effect::Lock { .. } | Effect::StopTools { .. } | Effect::RuntimeOffline | Effect::LoseRow { .. })
             );
             if stands && self.trouble.progress.struck[i] > 0 && !self.trouble.progress.cured {
                 self.happen(i);

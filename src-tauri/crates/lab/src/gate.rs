@@ -129,6 +129,17 @@ impl Gate {
         cured
     }
 
+    /// Keeps a batch that changed something on the managed instance.
+    pub fn keep_statement(&self, login: &str, database: &str, batch: &str) {
+        if let Some(diary) = &self.diary {
+            diary.state(&crate::diary::Statement {
+                login: login.to_owned(),
+                database: database.to_owned(),
+                batch: batch.to_owned(),
+            });
+        }
+    }
+
     /// Notes in the diary how the fault script goes.
     fn note(&self, world: &World) {
         if let Some(diary) = &self.diary {

@@ -105,10 +105,12 @@ pub struct Ports {
     pub sql: u16,
     /// UDP, where SQL Browser answers.
     pub sql_browser: u16,
+    /// The managed instance.
+    pub sql_managed: u16,
 }
 
 impl Ports {
-    /// Seven ports in a row.
+    /// Eight ports in a row.
     pub fn from_base(base: u16) -> Ports {
         Ports {
             arm: base,
@@ -118,6 +120,7 @@ impl Ports {
             control: base + 4,
             sql: base + 5,
             sql_browser: base + 6,
+            sql_managed: base + 7,
         }
     }
 }
@@ -165,7 +168,9 @@ pub struct Addresses {
     /// The source SQL Server, `127.0.0.1,PORT`, and where its SQL Browser answers on UDP.
     pub sql: String,
     pub sql_browser: u16,
-    /// SHA-256 of its certificate.
+    /// Where the managed instance answers once there is one, `127.0.0.1,PORT`.
+    pub sql_managed: String,
+    /// SHA-256 of the SQL Servers' certificate.
     pub sql_thumbprint: String,
     /// Accounts of the guests' own systems.
     pub guests: Vec<GuestLogin>,
@@ -283,6 +288,7 @@ impl Lab {
                 vcenter_thumbprint: vcenter.thumbprint.clone(),
                 sql: String::new(),
                 sql_browser: 0,
+                sql_managed: String::new(),
                 sql_thumbprint: sql_identity.thumbprint.clone(),
                 fault: options.fault.clone(),
                 clock: clock.anchor(),
@@ -331,7 +337,13 @@ impl Lab {
             identity: sql_identity.clone(),
             stop: stop.clone(),
         };
+        let managed = SqlService {
+            instance: tds::managed::PLACE,
+            ..service.clone()
+        };
         addresses.sql = format!("127.0.0.1,{}", tds::start(service, scenario, p.sql).await?);
+        let port = tds::start(managed, tds::managed::spec(), p.sql_managed).await?;
+        addresses.sql_managed = format!("127.0.0.1,{port}");
         addresses.sql_browser = tds::browse(gate.clone(), p.sql_browser, stop.clone()).await?;
         let mut servers: Vec<_> = services
             .into_iter()
@@ -407,6 +419,12 @@ impl Lab {
     /// Recorded exchanges with the resource manager, oldest first.
     pub fn exchanges(&self) -> Vec<serde_json::Value> {
         self.gate.exchanges()
+    }
+
+    /// Lets there be a managed instance with this administrator, onto which this database was restored, as the resource
+    /// manager would have it after a migration. For tests of those who only speak TDS.
+    pub fn restore_for_test(&self, admin: &str, password: &str, database: &str) {
+        self.gate.world().put_managed_instance(admin, password, database);
     }
 
     /// Starts one more SQL Server and returns its place among them and its port.

@@ -319,6 +319,14 @@ pub struct SqlServer {
     pub written: Option<Timestamp>,
     /// The tail of the log was backed up WITH NORECOVERY: nobody can write any more.
     pub restoring: bool,
+    /// The database was set READ_ONLY.
+    pub read_only: bool,
+    /// End of the last backup in the log.
+    pub logged: u64,
+    /// Bytes left on the share; none = enough.
+    pub share_free: Option<u64>,
+    /// SQL Server's service account may not write to the share.
+    pub share_denied: bool,
 }
 
 impl SqlServer {
@@ -334,7 +342,18 @@ impl SqlServer {
             position: 1,
             written: None,
             restoring: false,
+            read_only: false,
+            logged: 0,
+            share_free: None,
+            share_denied: false,
         }
+    }
+
+    /// Where a backup begins and ends in the log, whoever takes it. A full one holds all of it.
+    pub fn back_up(&mut self, full: bool) -> (u64, u64) {
+        let from = if full { 0 } else { self.logged };
+        self.logged = self.position;
+        (from, self.position)
     }
 
     /// Puts a file on the share that holds the log from `from` to `to`.

@@ -8,6 +8,7 @@ use crate::{
     arm::{datamigration, migrate, recovery, resources},
     cloud::Blob,
     onprem::{self, Power},
+    tds::backups,
     world::World,
 };
 
@@ -16,7 +17,7 @@ pub(crate) const PRINCIPAL: &str = "CONTOSO\\svc-asr";
 const APPLIANCE: &str = "ASR-APPLIANCE";
 /// The appliance's name in an Azure Migrate project: letters and digits only.
 const APPLIANCE_KEY: &str = "ASRAPPLIANCE";
-const WEB: &str = "vm-21";
+pub(crate) const WEB: &str = "vm-21";
 const SQL: &str = "vm-22";
 const BOX: &str = "vm-31";
 /// Backups that the DBA takes: one full, six of the log, and the tail.
@@ -64,8 +65,6 @@ struct Backup {
     place: Place,
     number: u64,
     full: Option<Timestamp>,
-    /// End of the last backup in the source's log.
-    position: u64,
     tail: bool,
 }
 
@@ -109,7 +108,7 @@ fn write(world: &mut World) {
     let runs = world.onprem.vm(WEB).is_some_and(|v| v.power == Power::On);
     let sql = &mut world.onprem.sql;
     let since = sql.written.map_or(SignedDuration::ZERO, |w| now.duration_since(w));
-    if runs && !sql.restoring {
+    if runs && !sql.restoring && !sql.read_only {
         sql.position += since.as_secs().unsigned_abs();
     }
     // What is less than a second counts the next time.
@@ -297,14 +296,18 @@ fn dba(world: &mut World) {
                 place,
                 number,
                 full: None,
-                position: 0,
                 tail: false,
             });
             world.after(minutes(FULL), move |w| {
                 let now = w.now();
-                put(w, number, &format!("{DATABASE}_full_01.bak"), "full", 18 << 30, |b| {
-                    b.full = Some(now)
-                });
+                put(
+                    w,
+                    number,
+                    &format!("{DATABASE}_full_01.bak"),
+                    "full",
+                    backups::FULL,
+                    |b| b.full = Some(now),
+                );
                 for n in 1..=LOGS {
                     w.after(minutes(LOG * i64::from(n)), move |w| {
                         // After the tail the database is offline: no more log backups.
@@ -314,7 +317,7 @@ fn dba(world: &mut World) {
                                 number,
                                 &format!("{DATABASE}_log_{n:03}.trn"),
                                 "log",
-                                48 << 20,
+                                backups::LOG,
                                 |_| {},
                             );
                         }
@@ -330,7 +333,14 @@ fn dba(world: &mut World) {
                 b.tail = true;
             }
             world.after(minutes(TAIL), move |w| {
-                put(w, b.number, &format!("{DATABASE}_tail.trn"), "tail", 12 << 20, |_| {});
+                put(
+                    w,
+                    b.number,
+                    &format!("{DATABASE}_tail.trn"),
+                    "tail",
+                    backups::TAIL,
+                    |_| {},
+                );
                 w.onprem.sql.restoring = true;
             });
         }
@@ -340,14 +350,14 @@ fn dba(world: &mut World) {
 
 /// Puts a backup file into its place, if that is still the same one. A script that writes to the share reports `key`.
 fn put(world: &mut World, number: u64, name: &str, key: &str, size: u64, note: impl FnOnce(&mut Backup)) {
-    let (modified, position) = (world.now(), world.onprem.sql.position);
+    let modified = world.now();
     let Some(b) = world.people.backup.as_mut().filter(|b| b.number == number) else {
         return;
     };
     note(b);
-    let log = (b.position, position);
-    b.position = position;
-    match b.place.clone() {
+    let place = b.place.clone();
+    let log = world.onprem.sql.back_up(key == "full");
+    match place {
         Place::Share => {
             world.onprem.sql.put_file(name, size, modified, log);
             if let Some(vm) = world.onprem.vm_mut(SQL) {

@@ -44,6 +44,8 @@ pub struct World {
     /// The next migration by Database Migration Service that gets so far fails with this code: 2007, 2009, 2012, 2030,
     /// 2033, 2043, 2049 or 2056.
     pub dms_trouble: Option<u32>,
+    /// The managed instance on the wire.
+    pub managed: crate::tds::managed::Managed,
     pub(crate) cloud: Cloud,
     pub entra: Directory,
     pub(crate) people: People,
@@ -68,6 +70,7 @@ impl World {
             events: BTreeMap::new(),
             onprem: OnPrem::smarthotel(seed),
             dms_trouble: None,
+            managed: crate::tds::managed::Managed::default(),
             entra: Directory::contoso(seed, &cloud.tenant),
             cloud,
             people: People::new(people),

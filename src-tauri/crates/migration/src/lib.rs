@@ -10,6 +10,7 @@
 //! Begin with [`arm`] (most tasks), then [`words`] (how failures are put into words).
 
 mod arm;
+mod around;
 mod checks;
 mod database;
 mod dms;
@@ -26,7 +27,7 @@ use azure::Arm;
 use engine::{Runner, TaskKind};
 use plan::{
     Action, Task,
-    design::{SqlConnection, VCenterConnection},
+    design::{ManagedConnection, SqlConnection, VCenterConnection},
 };
 use secrets::Secret;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub struct Systems {
     pub vcenter_credentials: Credentials,
     /// The source SQL Server; an empty address = people run scripts there.
     pub sql: SqlConnection,
+    pub managed: ManagedConnection,
     /// Answers `${secret:…}` in bodies and parameters, and names the password of `sql`.
     pub secrets: SecretLookup,
 }
@@ -60,6 +62,7 @@ pub(crate) struct Links {
     vcenter: VCenterConnection,
     credentials: Credentials,
     sql: SqlConnection,
+    managed: ManagedConnection,
     session: tokio::sync::Mutex<Option<VCenter>>,
 }
 
@@ -100,6 +103,7 @@ impl Migration {
                 vcenter: systems.vcenter,
                 credentials: systems.vcenter_credentials,
                 sql: systems.sql,
+                managed: systems.managed,
                 session: tokio::sync::Mutex::new(None),
             }),
         }
@@ -146,6 +150,10 @@ impl Runner for Migration {
             Action::Call { .. } => Arc::new(service::Call(links)),
             Action::Remove { .. } => Arc::new(service::Remove(links)),
             Action::CheckRetired { .. } => Arc::new(checks::Check(replication::Retired(links))),
+            Action::CheckServers { .. } | Action::MeasureDatabase { .. } | Action::ProveDatabase { .. } => {
+                Arc::new(checks::Check(around::Prove(links)))
+            }
+            Action::MoveAround { .. } => Arc::new(around::Move(links)),
             Action::CheckReplication { .. } => Arc::new(checks::Check(replication::Health(links))),
             Action::EnsureRole { .. }
             | Action::RemoveRole { .. }

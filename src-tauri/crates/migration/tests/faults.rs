@@ -9,7 +9,7 @@ use lab::{
     Lab, Options,
     faults::{End, SCRIPTS, With},
 };
-use plan::{BackupSource, DatabaseMethod, Inventory, ReplicationMethod, smarthotel};
+use plan::{BackupSource, DatabaseMethod, Inventory, ReplicationMethod, around::ProveDesign, smarthotel};
 use serde_json::Value;
 use std::{collections::BTreeSet, path::Path};
 use support::{end, plan_of, runner, told};
@@ -26,8 +26,9 @@ async fn lab(fault: Option<&str>) -> Lab {
 }
 
 /// Starts the sample against a lab.
-fn start(lab: &Lab, folder: &Path, methods: Methods) -> RunHandle {
+fn start(lab: &Lab, folder: &Path, methods: Methods, with: With) -> RunHandle {
     let mut design = smarthotel::design();
+    design.prove = (with == With::Proof).then(ProveDesign::default);
     (design.replication, design.database_method, design.dms.source) = methods;
     let plan = plan_of(lab, &design, &Inventory::default());
     support::start(lab, &folder.join("sample.rehost"), plan, runner(lab)).1
@@ -48,7 +49,7 @@ async fn unbroken(methods: Methods) -> &'static Value {
     };
     cell.get_or_init(async || {
         let (lab, folder) = (lab(None).await, tempfile::tempdir().unwrap());
-        let run = start(&lab, folder.path(), methods);
+        let run = start(&lab, folder.path(), methods, With::All);
         assert_eq!(end(&run).await, Outcome::Done, "{:#?}", told(&run, failed));
         lab.final_state()
     })
@@ -64,9 +65,9 @@ async fn play(id: &str) {
         With::VMwareCbt => (ReplicationMethod::VMwareCbt, usual.1, usual.2),
         With::DmsOnline => (usual.0, DatabaseMethod::DmsOnline, usual.2),
         With::DmsFromShare => (usual.0, DatabaseMethod::DmsOnline, BackupSource::Share),
-        With::All | With::InMageRcm | With::LogReplay => usual,
+        With::All | With::InMageRcm | With::LogReplay | With::Proof => usual,
     };
-    let run = start(&lab, folder.path(), methods);
+    let run = start(&lab, folder.path(), methods, script.with);
     let first = end(&run).await;
     assert!(lab.unmet().is_empty(), "rules that met nothing: {:?}", lab.unmet());
     match &script.end {
@@ -209,5 +210,6 @@ scripts! {
     locked_before
     locks_unreadable
     network_read_only
+    row_lost
     group_locked
 }

@@ -1,5 +1,6 @@
 //! What the admin wants: target names, addresses, sizes, methods. One project is one file.
 
+use crate::around::{AroundDesign, ProveDesign};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
@@ -114,6 +115,7 @@ pub struct Connections {
     pub vcenter: VCenterConnection,
     pub azure: AzureConnection,
     pub sql: SqlConnection,
+    pub managed: ManagedConnection,
 }
 
 /// How Rehost itself reaches the source SQL Server. Optional: without it people run scripts there, and its databases can't
@@ -132,6 +134,30 @@ pub struct SqlConnection {
     pub thumbprint: String,
     /// UDP port of SQL Browser; 0 = 1434.
     pub browser_port: u16,
+}
+
+/// How Rehost itself reaches the managed instance, as its administrator.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase", default)]
+#[ts(export)]
+pub struct ManagedConnection {
+    pub reach: ManagedReach,
+    /// `HOST,PORT` in place of what Azure says, for a tunnel or a forwarded port; empty = as Azure says.
+    pub address: String,
+    /// SHA-256 of the one certificate that is trusted; empty = the platform's trust.
+    pub thumbprint: String,
+}
+
+/// Which of its addresses a managed instance is reached by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum ManagedReach {
+    /// Its own, port 1433: from its network, or one that is connected with it.
+    #[default]
+    Private,
+    /// The public endpoint, port 3342, when it is enabled and its network lets this computer in.
+    Public,
 }
 
 /// How a connection to SQL Server signs in.
@@ -330,6 +356,12 @@ pub struct Design {
     pub backups_by: BackupsBy,
     #[serde(default)]
     pub dms: DmsDesign,
+    /// What Rehost moves beside the database, through [`Connections::sql`]; none = nothing.
+    #[serde(default)]
+    pub around: Option<AroundDesign>,
+    /// How Rehost proves that the database arrived, through [`Connections::sql`]; none = not at all.
+    #[serde(default)]
+    pub prove: Option<ProveDesign>,
     /// Days for which the powered-off source VMs are kept.
     pub keep_source_days: u16,
     /// Folder of the datacenter into which the retired source VMs are moved; empty = they stay where they are.
@@ -431,4 +463,16 @@ pub struct Project {
     /// The appliance, when Rehost deploys it.
     #[serde(default)]
     pub appliance: Option<crate::Deployment>,
+}
+
+impl Project {
+    /// The design as it can be carried out: what Rehost itself does on the source SQL Server is left out of it while there
+    /// is no connection to it.
+    pub fn planned(&self) -> Design {
+        let mut design = self.design.clone();
+        if self.connections.sql.server.trim().is_empty() {
+            (design.around, design.prove) = (None, None);
+        }
+        design
+    }
 }

@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod appliance;
+pub mod around;
 pub mod changes;
 pub mod cost;
 pub mod design;

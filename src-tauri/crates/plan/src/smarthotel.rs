@@ -71,6 +71,8 @@ pub fn design() -> Design {
         replication: Default::default(),
         database_method: Default::default(),
         backups_by: Default::default(),
+        around: None,
+        prove: None,
         dms: DmsDesign {
             service: "ContosoDMS".into(),
             share_path: r"\\CONTOSOFILE\SmartHotelDB".into(),

@@ -2,6 +2,7 @@
 
 use crate::{
     address::{Address, ResourceId},
+    around::{AroundDesign, AroundKind, ProveDesign},
     design::ReplicationMethod,
     privileges::RightNeed,
 };
@@ -471,6 +472,36 @@ pub enum Action {
     CheckReplication {
         item: ResourceId,
         vault: ResourceId,
+    },
+    /// Measures the database on the source: rows, objects, checksums. Kept as the fact [`crate::around::MEASURE_FACT`].
+    MeasureDatabase {
+        database: String,
+        prove: ProveDesign,
+    },
+    /// Measures the database on the managed instance, as its administrator, and compares it with the source. Kept as the
+    /// fact [`crate::around::PROOF_FACT`]; a difference needs a person.
+    ProveDatabase {
+        instance: ResourceId,
+        admin: String,
+        database: String,
+        prove: ProveDesign,
+    },
+    /// Both servers answer and let us in with what is needed later, and what can't be moved is said. Without `around` only the
+    /// former.
+    CheckServers {
+        instance: ResourceId,
+        admin: String,
+        database: String,
+        around: Option<AroundDesign>,
+    },
+    /// Makes on the managed instance, as its administrator, what of one kind stands around the database on the source. On
+    /// the source it only reads.
+    MoveAround {
+        kind: AroundKind,
+        instance: ResourceId,
+        admin: String,
+        database: String,
+        around: AroundDesign,
     },
     /// Lists what is left in a resource group, for the report.
     ListGroup {

@@ -7,7 +7,11 @@ use crate::{
     words,
 };
 use jiff::Timestamp;
-use plan::{Actor, Address, task::Severity};
+use plan::{
+    Actor, Address,
+    around::{MEASURE_FACT, PROOF_FACT, Proof},
+    task::Severity,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -40,6 +44,10 @@ pub struct Report {
     pub remaining: Vec<LedgerEntry>,
     #[ts(type = "Record<string, unknown>")]
     pub facts: BTreeMap<String, Value>,
+    /// The database on the source and on the target, compared; none = it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub proof: Option<Proof>,
     pub chain: Chain,
     pub made_by: String,
     #[ts(type = "string")]
@@ -163,6 +171,10 @@ impl Report {
                 step(s.number, &s.title, tasks.collect())
             })
             .collect();
+        let mut facts: BTreeMap<String, Value> = input.facts.into_iter().map(|(k, v)| (k, scrub(v))).collect();
+        // The proof has a table of its own; what it was computed from stands in it.
+        facts.remove(MEASURE_FACT);
+        let proof = facts.remove(PROOF_FACT).and_then(|p| serde_json::from_value(p).ok());
         let remaining = remaining(&input.ledger);
         let end = input.run.ended.unwrap_or(input.made_at);
         let summary = Summary {
@@ -186,7 +198,8 @@ impl Report {
             findings: input.plan.findings.iter().map(finding).collect(),
             ledger: input.ledger,
             remaining,
-            facts: input.facts.into_iter().map(|(k, v)| (k, scrub(v))).collect(),
+            facts,
+            proof,
             chain: input.chain,
             made_by: input.made_by,
             made_at: input.made_at,

@@ -75,6 +75,8 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
         made_at => words::time(report.made_at),
         moments => run.moments.iter().map(|m| context! { at => words::time(m.at), what => &m.what, by => &m.by }).collect::<Vec<_>>(),
         findings => report.findings.iter().map(|f| context! { f => Serde(f), severity => format!("{:?}", f.severity).to_lowercase() }).collect::<Vec<_>>(),
+        proof => report.proof.as_ref().map(Serde),
+        differ => report.proof.as_ref().map_or(0, |p| p.rows.iter().filter(|r| !r.equal).count()),
         steps, decisions, no_return, not_as_planned, overdue, skipped, facts,
         ledger => ledger(&report.ledger),
         remaining => ledger(&report.remaining),

@@ -283,3 +283,39 @@ fn files_are_whole_or_not_there() {
         "a file is no folder"
     );
 }
+
+#[test]
+fn the_database_has_a_table_of_before_and_after() {
+    let proof = |bookings: &str| {
+        json!({"database": "SmartHotelDB", "source": "SQLVM", "target": "managed-instance", "limits": ["Only <likely>."], "also": ["CHECKDB found nothing."],
+            "rows": [{"name": "dbo.<Bookings>", "what": "rows", "before": "40", "after": bookings, "equal": bookings == "40"}]})
+    };
+    let with = |bookings: &str| {
+        let mut input = input();
+        input.facts.insert(plan::around::PROOF_FACT.into(), proof(bookings));
+        input
+            .facts
+            .insert(plan::around::MEASURE_FACT.into(), json!({"server": "SQLVM"}));
+        Report::new(input).unwrap()
+    };
+    let report = with("39");
+    assert!(!report.facts.keys().any(|k| k.starts_with("database.")));
+    let page = report::render(&report).unwrap();
+    for part in [
+        "The database, before and after",
+        "1 differ",
+        "dbo.&lt;Bookings&gt;",
+        "CHECKDB found nothing.",
+        "Only &lt;likely&gt;.",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    let again = Report::verify(&report.to_json().unwrap()).unwrap();
+    assert_eq!(again.proof, report.proof);
+    assert!(!report::render(&with("40")).unwrap().contains("differ</"));
+    assert!(
+        !report::render(&Report::new(input()).unwrap())
+            .unwrap()
+            .contains("before and after</h2>")
+    );
+}

@@ -41,6 +41,15 @@ impl Cells<'_> {
         }
     }
 
+    /// `real` and `float`.
+    pub fn real(&self, column: &str) -> Option<f64> {
+        match *self.data(column)? {
+            ColumnData::F32(n) => n.map(f64::from),
+            ColumnData::F64(n) => n,
+            _ => self.number(column).map(|n| n as f64),
+        }
+    }
+
     pub fn flag(&self, column: &str) -> Option<bool> {
         self.number(column).map(|n| n != 0)
     }

@@ -115,7 +115,7 @@ pub async fn about(client: &mut Client) -> Result<SqlInstance, SqlError> {
 }
 
 /// Notes what could not be read, and lets only a broken connection through.
-fn note<T>(
+pub(crate) fn note<T>(
     unread: &mut Vec<SqlUnread>,
     what: &str,
     database: &str,
@@ -141,7 +141,7 @@ fn note<T>(
 }
 
 /// Reads a view whole, and notes which of the columns that came with later versions it lacks.
-async fn view(
+pub(crate) async fn view(
     client: &mut Client,
     unread: &mut Vec<SqlUnread>,
     name: &str,

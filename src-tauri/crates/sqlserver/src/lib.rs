@@ -4,16 +4,22 @@
 //! * [`client`]: signed in over TLS that the admin trusts, redirects followed, statements without a time-out, cancel;
 //! * [`error`]: what can go wrong, in words for who can change it;
 //! * [`quote`]: names and texts inside of statements;
+//! * [`backup`]: backups with their progress and proof;
 //! * [`facts`]: what is known of an instance and its databases before anything is moved.
+//! * [`around`]: logins, jobs and what else stands beside a database, read on one instance and made on another;
+//! * [`prove`]: what a database holds, measured before and after.
 //!
 //! Knows `plan`'s nouns, `secrets` and `trust`, nothing above. Begin with [`client`].
 
+pub mod around;
+pub mod backup;
 mod cells;
 pub mod client;
 pub mod connection;
 pub mod error;
 pub mod facts;
 mod prelogin;
+pub mod prove;
 pub mod quote;
 pub mod target;
 

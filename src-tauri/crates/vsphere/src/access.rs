@@ -276,7 +276,10 @@ impl VCenter {
             let held = held
                 .filter(|a| a.text_of("isGranted") == Some("true"))
                 .filter_map(|a| a.text_of("privId").map(str::to_owned));
-            let entity = (entity.reference.clone().unwrap_or_default(), entity.text.clone());
+            let entity = (
+                entity.reference.clone().unwrap_or_default().into_string(),
+                entity.text.to_string(),
+            );
             Some((entity, held.collect()))
         };
         Ok(response.all("returnval").filter_map(one).collect())
@@ -314,7 +317,7 @@ impl VCenter {
         match renewing!(self, self.send(&call())) {
             Ok(response) => {
                 let result = response.child("returnval");
-                let ids = result.map(|r| r.all("privileges").map(|p| p.text.clone()).collect());
+                let ids = result.map(|r| r.all("privileges").map(|p| p.text.to_string()).collect());
                 Ok(Some(ids.unwrap_or_default()))
             }
             // Servers before 6.0, and stand-alone hosts.
@@ -361,7 +364,7 @@ fn roles_of(list: Option<&Node>) -> Vec<Role> {
         Some(Role {
             id: node.text_of("roleId")?.parse().ok()?,
             name: node.text_of("name")?.to_owned(),
-            privileges: node.all("privilege").map(|p| p.text.clone()).collect(),
+            privileges: node.all("privilege").map(|p| p.text.to_string()).collect(),
         })
     };
     list.map(|l| l.children.iter().filter_map(one).collect())

@@ -115,7 +115,10 @@ fn disk(d: &Node, controllers: &HashMap<&str, &Node>) -> Disk {
         key: number(d, "key"),
         label: label(d),
         capacity_bytes: capacity(d),
-        controller: controller.and_then(|c| c.kind.clone()).unwrap_or_default(),
+        controller: controller
+            .and_then(|c| c.kind.as_deref())
+            .map(str::to_owned)
+            .unwrap_or_default(),
         bus: controller.map(|c| number(c, "busNumber")).unwrap_or_default(),
         unit: number(d, "unitNumber"),
         file: of("fileName"),
@@ -139,7 +142,7 @@ fn capacity(disk: &Node) -> u64 {
 fn label(device: &Node) -> String {
     device
         .at(&["deviceInfo", "label"])
-        .map(|l| l.text.clone())
+        .map(|l| l.text.to_string())
         .unwrap_or_default()
 }
 
@@ -147,7 +150,7 @@ fn nic(d: &Node, network: &impl Fn(&str) -> Option<String>) -> Nic {
     Nic {
         key: number(d, "key"),
         label: label(d),
-        kind: d.kind.clone().unwrap_or_default(),
+        kind: d.kind.as_deref().unwrap_or_default().to_owned(),
         mac: owned(d, "macAddress"),
         network: match d.at(PORT_GROUP) {
             Some(group) => network(&group.text),
@@ -177,7 +180,10 @@ fn addresses(net: &Node) -> Vec<GuestAddress> {
             })
             .collect(),
         // Tools of old versions tell the addresses only.
-        None => net.all("ipAddress").map(|a| one(a.text.clone(), None, None)).collect(),
+        None => net
+            .all("ipAddress")
+            .map(|a| one(a.text.to_string(), None, None))
+            .collect(),
     }
 }
 

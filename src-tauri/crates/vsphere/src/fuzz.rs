@@ -153,7 +153,7 @@ fn size(node: &Node, depth: usize) -> (usize, usize) {
         node.reference.as_ref(),
         Some(&node.text),
     ];
-    let own: usize = own.into_iter().flatten().map(String::len).sum();
+    let own: usize = own.into_iter().flatten().map(|text| text.len()).sum();
     let own = own + node.attributes.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
     node.children
         .iter()

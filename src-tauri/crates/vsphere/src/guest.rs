@@ -134,7 +134,7 @@ fn bytes(node: &Node) -> Option<Vec<u8>> {
     if let [only] = &*node.children
         && only.text.len() > 4
     {
-        return Some(only.text.clone().into_bytes());
+        return Some(only.text.as_bytes().to_vec());
     }
     let numbers = node.children.iter().map(|b| b.text.parse::<i8>().ok());
     numbers.map(|n| n.map(i8::cast_unsigned)).collect()

@@ -769,7 +769,7 @@ const AFTER_EXTRA: &[&str] = &[
 fn marked(mut spec: Node, marker: &str) -> Node {
     let leaf = |name: &str, kind: Option<&str>, text: &str| Node {
         name: name.into(),
-        kind: kind.map(str::to_owned),
+        kind: kind.map(Into::into),
         text: text.into(),
         ..Node::default()
     };

@@ -9,7 +9,7 @@
 
 use crate::details;
 use crate::error::VsphereError;
-use crate::properties::{Object, Of, PAGE, Paths, Reference, VM};
+use crate::properties::{Object, Of, PAGE, Paths, Reading, Reference, VM};
 use crate::session::{VCenter, renewing};
 use crate::soap::Record;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -233,19 +233,21 @@ impl VCenter {
         parts: &mpsc::Sender<Result<Part, VsphereError>>,
         seen: &mut HashSet<String>,
     ) -> Result<(), VsphereError> {
-        let (places, view) = tokio::join!(self.list(PLACES), self.create_view(&[VM]));
-        let view = view?;
-        let outcome = match places {
-            Ok(objects) => self.read_view(&view, &objects, page, parts, seen).await,
-            Err(e) => Err(e),
-        };
+        let view = self.create_view(&[VM]).await?;
+        let outcome = async {
+            // The machines' first page comes while the places are read.
+            let first = self.read(Of::View(&view), &[(VM, PATHS)], Record::Whole);
+            let (objects, reading) = tokio::try_join!(self.list(PLACES), first)?;
+            self.hand_over(reading, &objects, page, parts, seen).await
+        }
+        .await;
         self.destroy_view(&view).await;
         outcome
     }
 
-    async fn read_view(
+    async fn hand_over(
         &self,
-        view: &str,
+        mut reading: Reading,
         objects: &[Object],
         page: usize,
         parts: &mpsc::Sender<Result<Part, VsphereError>>,
@@ -255,10 +257,10 @@ impl VCenter {
         if seen.is_empty() {
             let found = Box::new(self.found(objects, &places));
             if parts.send(Ok(Part::Places(found))).await.is_err() {
+                reading.give_up().await;
                 return Ok(());
             }
         }
-        let mut reading = self.read(Of::View(view), &[(VM, PATHS)], Record::Whole).await?;
         let mut ready = Vec::new();
         while let Some(objects) = reading.next().await? {
             let first = seen.is_empty();

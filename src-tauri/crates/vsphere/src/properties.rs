@@ -4,6 +4,7 @@ use crate::error::VsphereError;
 use crate::session::VCenter;
 use crate::soap::{Call, Received, Record, typed_fault};
 use crate::xml::{Node, escape};
+use compact_str::CompactString;
 use std::collections::BTreeSet;
 use tokio::task::JoinHandle;
 
@@ -17,7 +18,7 @@ pub(crate) const PAGE: u32 = 100;
 pub(crate) struct Object {
     pub kind: String,
     pub moref: String,
-    values: Vec<(String, Node)>,
+    values: Vec<(CompactString, Node)>,
     /// The refusal, when the account may not see a property.
     denied: Option<VsphereError>,
 }
@@ -278,7 +279,10 @@ impl VCenter {
         })?;
         match ended {
             Some(e) => Err(e),
-            None => Ok((objects, response.at(&["returnval", "token"]).map(|t| t.text.clone()))),
+            None => Ok((
+                objects,
+                response.at(&["returnval", "token"]).map(|t| t.text.to_string()),
+            )),
         }
     }
 
@@ -368,7 +372,10 @@ pub(crate) fn object(server: &str, method: &str, node: Node) -> Result<Option<Ob
     };
     for child in node.children {
         match child.name.as_str() {
-            "obj" => (object.kind, object.moref) = (child.reference.unwrap_or_default(), child.text),
+            "obj" => {
+                object.kind = child.reference.unwrap_or_default().into_string();
+                object.moref = child.text.into_string();
+            }
             "propSet" | "changeSet" => {
                 let (mut name, mut value) = (None, None);
                 for part in child.children {

@@ -375,7 +375,7 @@ impl VCenter {
         let key = answer
             .response
             .at(&["returnval", "key"])
-            .map(|k| k.text.clone())
+            .map(|k| k.text.to_string())
             .unwrap_or_default();
         let mut session = self.session_mut();
         *session = Session {

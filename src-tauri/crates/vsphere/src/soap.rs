@@ -351,8 +351,9 @@ impl Wire {
         let detail = fault.child("detail").and_then(|d| d.children.first());
         let kind = detail.and_then(|d| {
             d.kind
-                .clone()
-                .or_else(|| d.name.strip_suffix("Fault").map(str::to_owned))
+                .as_deref()
+                .or_else(|| d.name.strip_suffix("Fault"))
+                .map(str::to_owned)
         });
         typed_fault(
             &self.endpoint.server,

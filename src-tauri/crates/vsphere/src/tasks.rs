@@ -34,8 +34,9 @@ impl Fault {
         Fault {
             kind: node
                 .child("fault")
-                .and_then(|f| f.kind.clone())
-                .unwrap_or_else(|| "SystemError".into()),
+                .and_then(|f| f.kind.as_deref())
+                .unwrap_or("SystemError")
+                .to_owned(),
             message: node.text_of("localizedMessage").unwrap_or_default().to_owned(),
         }
     }

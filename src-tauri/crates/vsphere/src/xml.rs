@@ -6,6 +6,7 @@
 //! no document type, no entities but the five of XML and numeric ones, and limits on depth and attributes
 //! (the size is limited where the answer is received).
 
+use compact_str::CompactString;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::{Namespace, ResolveResult};
 use quick_xml::{NsReader, XmlVersion};
@@ -18,12 +19,12 @@ const MAX_ATTRIBUTES: usize = 32;
 /// One element: local names only, since every element of an answer is in one of two namespaces.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Node {
-    pub name: String,
+    pub name: CompactString,
     /// Local part of `xsi:type`.
-    pub kind: Option<String>,
+    pub kind: Option<CompactString>,
     /// Plain `type` attribute: the managed object's type of a reference.
-    pub reference: Option<String>,
-    pub text: String,
+    pub reference: Option<CompactString>,
+    pub text: CompactString,
     pub children: Vec<Node>,
     /// Other attributes by their local names, when they were asked for ([`whole`]).
     pub attributes: Vec<(String, String)>,
@@ -149,7 +150,7 @@ fn read(document: &str, record: &str, attributes: bool, mut each: impl FnMut(Nod
 
 fn element(reader: &NsReader<&[u8]>, start: &BytesStart, all: bool) -> Result<Node, String> {
     let mut node = Node {
-        name: start.local_name().as_ref().to_owned(),
+        name: start.local_name().as_ref().into(),
         ..Node::default()
     };
     for (i, attribute) in start.attributes().enumerate() {
@@ -169,9 +170,9 @@ fn element(reader: &NsReader<&[u8]>, start: &BytesStart, all: bool) -> Result<No
                 node.attributes.push((local.as_ref().to_owned(), value.into_owned()));
             }
             ResolveResult::Bound(XSI) => {
-                node.kind = Some(value.rsplit_once(':').map_or(&*value, |(_, local)| local).to_owned());
+                node.kind = Some(value.rsplit_once(':').map_or(&*value, |(_, local)| local).into());
             }
-            ResolveResult::Unbound => node.reference = Some(value.into_owned()),
+            ResolveResult::Unbound => node.reference = Some(value.as_ref().into()),
             _ => {}
         }
     }

@@ -290,4 +290,5 @@ it("shows what vCenter holds against it", async () => {
   await user.type(await screen.findByTestId("appliance-value-password"), "long enough");
   await next();
   await screen.findByText("No supported hardware versions.");
+  expect(screen.getByTestId("appliance-deploy-now")).toBeDisabled();
 });

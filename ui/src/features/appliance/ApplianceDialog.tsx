@@ -18,6 +18,7 @@ import { ErrorCard } from "../../design/ErrorCard";
 import type { Mark } from "../../design/mark";
 import { useCommand, useHost } from "../../host";
 import type { ApplianceView } from "../../host/gen/ApplianceView";
+import type { ImportCheck } from "../../host/gen/ImportCheck";
 import type { PlacesView } from "../../host/gen/PlacesView";
 import type { UiError } from "../../host/gen/UiError";
 import { DeployStep, useDeployment } from "./DeployStep";
@@ -108,6 +109,17 @@ function Wizard({ project, view, registration, setView, reload, onClose }: Wizar
     enabled: at >= 2 && step !== "deploy",
     staleTime: 60_000,
   });
+  const { placement, secrets } = draft;
+  const check = useQuery<ImportCheck, UiError>({
+    // Not the secrets: what identifies an answer is kept for long.
+    queryKey: ["appliance-check", project, placement, Object.keys(secrets)],
+    queryFn: () => host.call("appliance_check", { project, placement, secrets }),
+    enabled: step === "summary",
+    staleTime: 0,
+    gcTime: 0,
+    retry: false,
+  });
+  const refused = check.error !== null || check.data === undefined || check.data.errors.length > 0;
   const go = (to: StepName | undefined) => {
     if (!to) return;
     setStep(to);
@@ -167,7 +179,7 @@ function Wizard({ project, view, registration, setView, reload, onClose }: Wizar
           {step === "where" ? <WhereStep {...props} /> : null}
           {step === "network" ? <NetworkStep {...props} /> : null}
           {step === "values" ? <ValuesStep {...props} /> : null}
-          {step === "summary" ? <SummaryStep {...props} /> : null}
+          {step === "summary" ? <SummaryStep {...props} check={check} /> : null}
           {step === "deploy" ? (
             <DeployStep
               project={project}
@@ -195,7 +207,7 @@ function Wizard({ project, view, registration, setView, reload, onClose }: Wizar
             {step === "summary" ? (
               <Button
                 appearance="primary"
-                disabled={deploy.isPending || !places.data}
+                disabled={deploy.isPending || check.isFetching || refused}
                 onClick={begin}
                 data-testid="appliance-deploy-now"
               >

@@ -1,11 +1,10 @@
 // Where the appliance goes, in which networks, what it is told, and all of it once more before it begins.
 import { Checkbox, Field, Input, Radio, RadioGroup, Select, Spinner } from "@fluentui/react-components";
-import { type UseQueryResult, useQuery } from "@tanstack/react-query";
+import type { UseQueryResult } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
 import { ErrorCard, Notice } from "../../design/ErrorCard";
 import { bytes } from "../../design/format";
-import { useHost } from "../../host";
 import type { ApplianceView } from "../../host/gen/ApplianceView";
 import type { ImportCheck } from "../../host/gen/ImportCheck";
 import type { Placement } from "../../host/gen/Placement";
@@ -23,6 +22,8 @@ type Props = {
   setDraft: (draft: Draft) => void;
   places: UseQueryResult<PlacesView, UiError>;
 };
+
+type Check = UseQueryResult<ImportCheck, UiError>;
 
 const PROVISIONING: Provisioning[] = ["thin", "thick", "eagerZeroedThick"];
 
@@ -247,18 +248,10 @@ export function ValuesStep({ view, draft, setDraft }: Props) {
   );
 }
 
-export function SummaryStep({ project, view, draft, setDraft, places }: Props) {
+/** `check`: what vCenter would make of it. */
+export function SummaryStep({ view, draft, setDraft, places, check }: Props & { check: Check }) {
   const { t } = useTranslation();
-  const host = useHost();
   const { placement, secrets } = draft;
-  const check = useQuery<ImportCheck, UiError>({
-    // Not the secrets: what identifies an answer is kept for long.
-    queryKey: ["appliance-check", project, placement, Object.keys(secrets)],
-    queryFn: () => host.call("appliance_check", { project, placement, secrets }),
-    staleTime: 0,
-    gcTime: 0,
-    retry: false,
-  });
   const template = view.template;
   if (!template || !places.data) return null;
   const compute = computeOf(places.data.places, draft);

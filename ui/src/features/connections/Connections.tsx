@@ -1,4 +1,4 @@
-// The two systems of a migration, each with its fields, its secrets, and a test that says step by step what works.
+// The systems of a migration, each with its fields, its secrets, and a test that says step by step what works.
 import { Button, Skeleton, SkeletonItem } from "@fluentui/react-components";
 import { ArrowRightRegular } from "@fluentui/react-icons";
 import { useTranslation } from "react-i18next";
@@ -7,6 +7,7 @@ import { ErrorCard, Notice } from "../../design/ErrorCard";
 import { AzureCard } from "./AzureCard";
 import { Fixed } from "./fields";
 import { RightsCard } from "./RightsCard";
+import { SqlCard } from "./SqlCard";
 import { VCenterCard } from "./VCenterCard";
 import s from "./connections.module.css";
 
@@ -49,6 +50,7 @@ export default function Connections() {
             <div className={s.cards}>
               <VCenterCard key={`vcenter ${project.path}`} project={project} />
               <AzureCard key={`azure ${project.path}`} project={project} />
+              <SqlCard key={`sql ${project.path}`} project={project} />
             </div>
             <RightsCard key={`rights ${project.path}`} project={project} />
           </Fixed>

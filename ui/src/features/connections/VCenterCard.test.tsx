@@ -114,7 +114,11 @@ it("trusts what was shown, and only when asked to", async () => {
   expect(call).not.toHaveBeenCalledWith("certificate_trust", expect.anything());
   await userEvent.click(screen.getByTestId("vcenter-test"));
   await userEvent.click(await screen.findByTestId("certificate-trust"));
-  expect(call).toHaveBeenCalledWith("certificate_trust", { project: "/p.rehost", sha256: certificate.sha256 });
+  expect(call).toHaveBeenCalledWith("certificate_trust", {
+    project: "/p.rehost",
+    kind: "vcenter",
+    sha256: certificate.sha256,
+  });
 });
 
 it("says what of a changed certificate differs", async () => {

@@ -78,7 +78,7 @@ export function useConnection<K extends ConnectionKind>(kind: K, project: Projec
     trusting: trust.isPending,
     trust: (sha256: string) =>
       trust.mutate(
-        { project: project.path, sha256 },
+        { project: project.path, kind, sha256 },
         {
           onSuccess: (next) => {
             setAsked(null);

@@ -6,28 +6,25 @@ import { useState } from "react";
 import type { TFunction } from "i18next";
 import { useTranslation } from "react-i18next";
 import { useProject } from "../../app/project";
-import { Cure } from "../../design/Cure";
 import { ErrorCard } from "../../design/ErrorCard";
 import { bytes, dateTime, percent } from "../../design/format";
 import type { Mark } from "../../design/mark";
 import { StatusIcon } from "../../design/StatusIcon";
 import { useHost } from "../../host";
 import type { Disk } from "../../host/gen/Disk";
-import type { Finding } from "../../host/gen/Finding";
 import type { ReplicationMethod } from "../../host/gen/ReplicationMethod";
-import type { Severity } from "../../host/gen/Severity";
 import type { UiError } from "../../host/gen/UiError";
 import type { Vm } from "../../host/gen/Vm";
 import type { VmDetails } from "../../host/gen/VmDetails";
 import type { VmEventView } from "../../host/gen/VmEventView";
 import type { VmFindings } from "../../host/gen/VmFindings";
+import { Facts, FindingList } from "./parts";
 import { Readiness } from "./Readiness";
 import { countOf, findingsOf, IMPORTED } from "./rows";
 import { place, toolsVersion, usePower, useTools } from "./words";
 import s from "./details.module.css";
 
 const METHODS: ReplicationMethod[] = ["InMageRcm", "VMwareCbt"];
-const MARK: Record<Severity, Mark> = { blocking: "failed", warning: "overdue", information: "ready" };
 
 /** Why vCenter can't be asked. */
 export type Silence = "noConnection" | "lost" | null;
@@ -170,36 +167,14 @@ function Findings({ judged, method, read }: FindingsProps) {
           <StatusIcon mark={fit} size={16} quiet /> {t(read ? "inventory.fit" : "inventory.fitSoFar")}
         </p>
       ) : null}
-      <List findings={matters} />
+      <FindingList findings={matters} />
       {notes.length > 0 ? (
         <details className={s.notes}>
           <summary>{t("inventory.notes", { count: notes.length })}</summary>
-          <List findings={notes} />
+          <FindingList findings={notes} />
         </details>
       ) : null}
     </section>
-  );
-}
-
-function List({ findings }: { findings: readonly Finding[] }) {
-  const { t } = useTranslation();
-  if (findings.length === 0) return null;
-  return (
-    <ul className={s.findings}>
-      {findings.map((finding) => (
-        <li key={finding.rule} data-rule={finding.rule} data-severity={finding.severity}>
-          <StatusIcon mark={MARK[finding.severity]} size={16} quiet />
-          <div>
-            <h3>
-              {finding.title} <span className="hidden">{t(`severity.${finding.severity}`)}</span>
-            </h3>
-            <p>{finding.detail}</p>
-            {finding.command ? <Cure who={finding.who} command={finding.command} /> : null}
-            <p className={s.source}>{t("plan.source", { source: finding.source })}</p>
-          </div>
-        </li>
-      ))}
-    </ul>
   );
 }
 
@@ -232,22 +207,6 @@ function Machine({ vm }: { vm: Vm }) {
 function firmware(vm: Vm, secureBoot: string): string | null {
   if (!vm.firmware) return null;
   return `${vm.firmware.toUpperCase()}${vm.secureBoot ? ` · ${secureBoot}` : ""}`;
-}
-
-function Facts({ title, rows }: { title: string; rows: [string, string][] }) {
-  return (
-    <section className={s.section}>
-      <h3>{title}</h3>
-      <dl>
-        {rows.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
-    </section>
-  );
 }
 
 function Hardware({ vm, details: d }: { vm: Vm; details: VmDetails }) {

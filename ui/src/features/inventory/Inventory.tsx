@@ -1,5 +1,6 @@
-// What vCenter has. Rows come as they are read and change as vCenter does, while somebody looks.
-import { Button, Skeleton, SkeletonItem, Spinner } from "@fluentui/react-components";
+// What is on-premises: the machines of vCenter, whose rows come as they are read and change as vCenter does while somebody
+// looks, and the databases of the source SQL Server.
+import { Button, Skeleton, SkeletonItem, Spinner, Tab, TabList } from "@fluentui/react-components";
 import { ArrowClockwiseRegular, ArrowImportRegular } from "@fluentui/react-icons";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
@@ -9,12 +10,40 @@ import { ErrorCard, Notice } from "../../design/ErrorCard";
 import { useCommand } from "../../host";
 import type { ImportPreview } from "../../host/gen/ImportPreview";
 import { ChangesBanner } from "./Changes";
+import { Databases } from "./Databases";
 import { ImportDialog } from "./ImportDialog";
 import { Table } from "./Table";
 import { useInventory, type Watch } from "./useInventory";
 import s from "./inventory.module.css";
 
+type Kind = "machines" | "databases";
+
 export default function Inventory() {
+  const { t } = useTranslation();
+  const [kind, setKind] = useState<Kind>("machines");
+  const tabs = (
+    <>
+      <h1>{t("inventory.title")}</h1>
+      <TabList selectedValue={kind} onTabSelect={(_, data) => setKind(data.value as Kind)}>
+        <Tab value="machines" data-testid="inventory-machines">
+          {t("databases.machines")}
+        </Tab>
+        <Tab value="databases" data-testid="inventory-databases">
+          {t("databases.tab")}
+        </Tab>
+      </TabList>
+    </>
+  );
+  return kind === "machines" ? (
+    <Machines tabs={tabs} />
+  ) : (
+    <div className={s.page} data-testid="inventory">
+      <Databases tabs={tabs} />
+    </div>
+  );
+}
+
+function Machines({ tabs }: { tabs: React.ReactNode }) {
   const { t } = useTranslation();
   const { project, path, error: projectError, reload, go } = useProject();
   const inventory = useInventory();
@@ -39,7 +68,7 @@ export default function Inventory() {
   return (
     <div className={s.page} data-testid="inventory" data-busy={busy}>
       <div className={s.head}>
-        <h1>{t("inventory.title")}</h1>
+        {tabs}
         <span className={`${s.summary} num`} aria-live="polite" data-testid="inventory-summary">
           {busy ? <Spinner size="extra-tiny" /> : null}
           {summary}

@@ -83,7 +83,7 @@ export function DmsDialog({ project, onClose }: { project: ProjectView; onClose:
                     <SecretField
                       label={t("dms.sqlPassword")}
                       testId="dms-sql-password"
-                      stored={project.connections.sqlPasswordStored}
+                      stored={project.connections.dmsPasswordStored}
                       value={sqlPassword}
                       onChange={setSqlPassword}
                     />

@@ -7,6 +7,7 @@ import { useTranslation } from "react-i18next";
 import { ErrorCard } from "../../design/ErrorCard";
 import { useCommand } from "../../host";
 import type { ProjectView } from "../../host/gen/ProjectView";
+import { AroundDialog } from "./AroundDialog";
 import { DmsDialog } from "./DmsDialog";
 import { METHODS, type Method, type Methods, type Part, PARTS } from "./methods";
 import s from "./methods.module.css";
@@ -18,7 +19,7 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
   const fixed = project.run !== null || project.live;
   const { replication, databaseMethod } = project.design;
   const now: Methods = set.isPending ? set.variables : { replication, databaseMethod };
-  const [settings, setSettings] = useState(false);
+  const [settings, setSettings] = useState<"dms" | "around" | null>(null);
   const busy = set.isPending || computing;
   return (
     <section className={s.strip} aria-label={t("methods.title")} data-testid="methods" data-fixed={fixed || undefined}>
@@ -30,16 +31,29 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
             value={now[part]}
             fixed={fixed}
             more={
-              part === "databaseMethod" && databaseMethod !== "LogReplay" && !fixed ? (
-                <Button
-                  size="small"
-                  appearance="subtle"
-                  className={s.more}
-                  data-testid="dms-settings"
-                  onClick={() => setSettings(true)}
-                >
-                  {t("dms.settings")}
-                </Button>
+              part === "databaseMethod" && !fixed ? (
+                <>
+                  {databaseMethod === "LogReplay" ? null : (
+                    <Button
+                      size="small"
+                      appearance="subtle"
+                      className={s.more}
+                      data-testid="dms-settings"
+                      onClick={() => setSettings("dms")}
+                    >
+                      {t("dms.settings")}
+                    </Button>
+                  )}
+                  <Button
+                    size="small"
+                    appearance="subtle"
+                    className={s.more}
+                    data-testid="around-settings"
+                    onClick={() => setSettings("around")}
+                  >
+                    {t("around.settings")}
+                  </Button>
+                </>
               ) : null
             }
             onChange={(method) => {
@@ -60,7 +74,8 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
           )}
         </p>
       </div>
-      {settings ? <DmsDialog project={project} onClose={() => setSettings(false)} /> : null}
+      {settings === "dms" ? <DmsDialog project={project} onClose={() => setSettings(null)} /> : null}
+      {settings === "around" ? <AroundDialog project={project} onClose={() => setSettings(null)} /> : null}
       {set.error ? <ErrorCard error={set.error} /> : null}
     </section>
   );

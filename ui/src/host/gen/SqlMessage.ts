@@ -6,4 +6,4 @@ import type { UiError } from "./UiError";
 /**
  * Messages of reading a SQL Server. The last one is `Done` or `Failed`.
  */
-export type SqlMessage = { "is": "instance", instance: SqlInstance, } | { "is": "looked", databases: number, } | { "is": "done", view: SqlView, millis: number, } | { "is": "failed", error: UiError, };
+export type SqlMessage = { "type": "instance", instance: SqlInstance, } | { "type": "looked", databases: number, } | { "type": "done", view: SqlView, millis: number, } | { "type": "failed", error: UiError, };

@@ -167,3 +167,51 @@ async fn the_plan_tells_what_stands_against_its_database() {
     );
     assert!(missing.title.contains("no database SmartHotelDB"), "{missing:?}");
 }
+
+#[tokio::test]
+async fn what_is_moved_beside_the_database_is_chosen_and_needs_a_connection() {
+    let mut b = bench().await;
+    let choice = json!({ "project": b.project, "around": { "kinds": ["logins", "users"], "leaveOut": [], "domains": {} },
+        "prove": { "rows": "counted", "checksums": [], "checkdb": false } });
+    let kinds = |plan: &PlanView| -> Vec<String> {
+        let tasks = plan
+            .plan
+            .tasks()
+            .filter(|t| matches!(t.address.kind(), "around" | "measure" | "prove"));
+        tasks.map(|t| t.address.to_string()).collect()
+    };
+    let project: ProjectView = b.desk.call("around_save", choice).await.unwrap();
+    assert!(project.design.around.is_some() && project.design.prove.is_some());
+    b.connections.azure.subscription_id = "00000000-0000-0000-0000-000000000001".into();
+    b.save("azure", json!("secret")).await.unwrap();
+    let without: PlanView = b.desk.call("plan_get", json!({ "project": b.project })).await.unwrap();
+    assert_eq!(kinds(&without), [""; 0]);
+    b.save("sql", json!("x")).await.unwrap();
+    let with: PlanView = b.desk.call("plan_get", json!({ "project": b.project })).await.unwrap();
+    let want = [
+        "step-6/measure/source",
+        "step-7/prove/database",
+        "step-7/around/logins",
+        "step-7/around/users",
+    ];
+    assert_eq!(kinds(&with), want);
+}
+
+#[tokio::test]
+async fn what_stands_beside_the_database_is_seen_before_it_is_chosen() {
+    let mut b = bench().await;
+    let a = b.lab.addresses();
+    b.connections.sql.thumbprint = a.sql_thumbprint;
+    b.save("sql", json!(a.sql_password)).await.unwrap();
+    let look = json!({ "project": b.project, "around": { "kinds": ["logins", "jobs"], "leaveOut": ["logins/svc-dms"], "domains": {} } });
+    let found: Vec<plan::around::AroundObject> = b.desk.call("around_look", look).await.unwrap();
+    let of = |id: &str| found.iter().find(|o| o.id == id).unwrap();
+    let app = of("logins/smarthotel");
+    assert!(
+        app.chosen && app.why_not.is_none() && app.statement.contains("PASSWORD = 0x… HASHED, SID = 0x"),
+        "{app:?}"
+    );
+    assert!(!of("logins/svc-dms").chosen && of("users/smarthotel").there);
+    assert!(of("jobs/Nightly full backup").why_not.is_some());
+    assert!(!found.iter().any(|o| o.statement.contains("0x0200")));
+}

@@ -456,6 +456,7 @@ fn put_instance(world: &mut World, req: &Req) -> Answer {
     let sku = text(&req.body, "/sku/name").unwrap_or("GP_Gen5").to_owned();
     let family = sku.split('_').nth(1).unwrap_or("Gen5").to_owned();
     let or = |k: &str, d: &str| p[k].as_str().unwrap_or(d).to_owned();
+    world.managed.password = or("administratorLoginPassword", "");
     let mut body = json!({
         "id": id, "name": name, "type": KIND, "location": region,
         "tags": if req.body["tags"].is_object() { req.body["tags"].clone() } else { json!({}) },
@@ -1070,6 +1071,36 @@ fn details(world: &World, id: &str) -> Option<Value> {
     Some(json!({
         "id": format!("{id}/restoreDetails/Default"), "name": "Default", "type": "Microsoft.Sql/managedInstances/databases/restoreDetails", "properties": p,
     }))
+}
+
+impl World {
+    /// Puts a managed instance with one database there, without the hours that it takes.
+    pub(crate) fn put_managed_instance(&mut self, admin: &str, password: &str, database: &str) {
+        let id = format!(
+            "/subscriptions/{}/resourceGroups/ContosoRG/providers/{KIND}/contoso-sqlmi",
+            self.cloud.subscription
+        );
+        let properties = json!({ "state": "Ready", "administratorLogin": admin });
+        self.cloud
+            .store(json!({ "id": id, "name": "contoso-sqlmi", "type": KIND, "properties": properties }));
+        self.cloud.store(
+            json!({ "id": format!("{id}/databases/{database}"), "name": database, "type": DATABASES,
+            "properties": { "status": "Online" } }),
+        );
+        password.clone_into(&mut self.managed.password);
+    }
+}
+
+/// The administrator's login of the instance that is ready, and its databases that are online.
+pub(crate) fn serving(world: &World) -> Option<(String, Vec<String>)> {
+    let mut all = world.cloud.resources.values();
+    let mi = all.find(|r| r["type"] == KIND && r["properties"]["state"] == "Ready")?;
+    let login = mi["properties"]["administratorLogin"].as_str()?.to_owned();
+    let databases = world.cloud.of_type(mi["id"].as_str()?, DATABASES);
+    let online = databases
+        .filter(|d| d["properties"]["status"] == "Online")
+        .filter_map(|d| d["name"].as_str().map(str::to_owned));
+    Some((login, online.collect()))
 }
 
 /// Whether an instance with this name serves this database.

@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use rusqlite::{Connection, functions::FunctionFlags, types::Value as Sql};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -194,12 +194,12 @@ pub enum Scope {
     Database,
 }
 
-#[derive(Debug)]
-struct Table {
+#[derive(Debug, Clone)]
+pub(super) struct Table {
     /// As SQLite knows it.
-    source: String,
-    scope: Scope,
-    columns: Vec<String>,
+    pub source: String,
+    pub scope: Scope,
+    pub columns: Vec<String>,
 }
 
 /// A running instance.
@@ -214,8 +214,28 @@ pub struct Instance {
     pub sessions: u16,
     context: Arc<Mutex<Session>>,
     /// By lower-case `sys.name` or `database.schema.name`.
-    tables: BTreeMap<String, Table>,
-    databases: BTreeMap<String, String>,
+    pub(super) tables: BTreeMap<String, Table>,
+    pub(super) databases: BTreeMap<String, String>,
+    /// Password hashes of logins that came with one, by lower-case name.
+    pub(super) hashes: BTreeMap<String, Vec<u8>>,
+    /// Databases in which `DBCC CHECKDB` finds something.
+    pub damaged: BTreeSet<String>,
+    /// Every batch that came, without its values. For tests.
+    pub heard: Vec<String>,
+    /// The batch at hand changed something that the diary keeps.
+    pub(super) changed: bool,
+    /// Backups that run.
+    pub(super) requests: Vec<super::backups::Request>,
+    /// SAS of containers by their lower-case addresses.
+    pub(super) container_keys: BTreeMap<String, String>,
+    /// Databases that one session has for itself.
+    pub(super) single: BTreeSet<String>,
+    /// Backups on the server's own disk, by lower-case paths.
+    pub disk: BTreeMap<String, crate::cloud::Blob>,
+    /// Devices whose backup is damaged.
+    pub bad_media: BTreeSet<String>,
+    /// How many backups were taken since the start.
+    pub(super) logged: u64,
 }
 
 impl std::fmt::Debug for Instance {
@@ -227,10 +247,10 @@ impl std::fmt::Debug for Instance {
 }
 
 /// A column, its type, and the version that brought it (0 = they all have it).
-type Col = (&'static str, &'static str, u16);
+pub(super) type Col = (&'static str, &'static str, u16);
 
 const OLD: &str = "datetime";
-const SYSTEM: [&str; 4] = ["master", "tempdb", "model", "msdb"];
+pub(super) const SYSTEM: [&str; 4] = ["master", "tempdb", "model", "msdb"];
 
 impl Instance {
     /// Makes the instance with its views; `now` is when its backups end.
@@ -252,6 +272,16 @@ impl Instance {
             context: Arc::default(),
             tables: BTreeMap::new(),
             databases,
+            hashes: BTreeMap::new(),
+            damaged: BTreeSet::new(),
+            heard: vec![],
+            changed: false,
+            requests: vec![],
+            container_keys: BTreeMap::new(),
+            single: BTreeSet::new(),
+            disk: BTreeMap::new(),
+            bad_media: BTreeSet::new(),
+            logged: 0,
         };
         instance.functions(now).map_err(broken)?;
         instance.engine.execute_batch("BEGIN").map_err(broken)?;
@@ -294,6 +324,11 @@ impl Instance {
             self.product_version(),
             self.spec.edition
         )
+    }
+
+    /// A managed instance, which knows no Windows and no disk.
+    pub fn is_managed(&self) -> bool {
+        self.spec.edition == "SQL Azure"
     }
 
     /// `SQLVM` or `SQLVM\INSTANCE`.
@@ -348,7 +383,7 @@ impl Instance {
     fn property(&self, name: &str) -> Option<Sql> {
         let text = |t: &str| Some(Sql::Text(t.to_owned()));
         let since = |year: u16, value: Option<Sql>| value.filter(|_| self.spec.year >= year);
-        let managed = self.spec.edition == "SQL Azure";
+        let managed = self.is_managed();
         match name.to_lowercase().as_str() {
             "productversion" => text(&self.product_version()),
             "productlevel" => text("RTM"),
@@ -426,6 +461,17 @@ impl Instance {
                 Ok(i64::from(session(&context).sysadmin))
             })?;
         }
+        self.engine.create_scalar_function("binary_checksum", -1, flags, |c| {
+            let mut sum: u32 = 0x811c_9dc5;
+            for i in 0..c.len() {
+                for byte in format!("{:?}", c.get_raw(i)).bytes() {
+                    sum = (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+                }
+            }
+            Ok(i64::from(sum.cast_signed()))
+        })?;
+        self.engine
+            .create_aggregate_function("checksum_agg", 1, flags, super::catalog::Xor)?;
         let day = civil(now).to_string();
         for name in ["getdate", "sysdatetime", "getutcdate", "sysutcdatetime"] {
             let day = day.clone();
@@ -436,7 +482,13 @@ impl Instance {
     }
 
     /// Makes a table and fills it. A row that begins with its database belongs to a view of that database.
-    fn make(&mut self, name: &str, scope: Scope, columns: &[Col], rows: Vec<Vec<Sql>>) -> rusqlite::Result<()> {
+    pub(super) fn make(
+        &mut self,
+        name: &str,
+        scope: Scope,
+        columns: &[Col],
+        rows: Vec<Vec<Sql>>,
+    ) -> rusqlite::Result<()> {
         let year = self.spec.year;
         let kept: Vec<usize> = (0..columns.len()).filter(|i| columns[*i].2 <= year).collect();
         let own = usize::from(scope == Scope::Database);
@@ -476,7 +528,8 @@ impl Instance {
         self.instance_views()?;
         self.database_views()?;
         self.backups(now)?;
-        self.smarthotel()
+        self.smarthotel()?;
+        self.catalogs()
     }
 
     fn instance_views(&mut self) -> rusqlite::Result<()> {
@@ -513,74 +566,15 @@ impl Instance {
             ],
             rows,
         )?;
-        let rows = (spec.logins.iter().enumerate())
-            .map(|(i, l)| {
-                let (kind, words) = if l.windows {
-                    ("U", "WINDOWS_LOGIN")
-                } else {
-                    ("S", "SQL_LOGIN")
-                };
-                vec![
-                    text(&l.name),
-                    int(260 + i as i64),
-                    sid(&l.name),
-                    text(kind),
-                    text(words),
-                    int(i64::from(l.disabled)),
-                    text(&l.default_database),
-                ]
-            })
-            .chain([
-                vec![
-                    text("sa"),
-                    int(1),
-                    Sql::Blob(vec![1]),
-                    text("S"),
-                    text("SQL_LOGIN"),
-                    int(1),
-                    text("master"),
-                ],
-                vec![
-                    text("sysadmin"),
-                    int(3),
-                    Sql::Blob(vec![3]),
-                    text("R"),
-                    text("SERVER_ROLE"),
-                    int(0),
-                    Sql::Null,
-                ],
-            ])
-            .collect();
-        self.make(
-            "sys.server_principals",
-            Server,
-            &[
-                ("name", "sysname", 0),
-                ("principal_id", "int", 0),
-                ("sid", "varbinary(85)", 0),
-                ("type", "char(1)", 0),
-                ("type_desc", "nvarchar(60)", 0),
-                ("is_disabled", "bit", 0),
-                ("default_database_name", "sysname", 0),
-            ],
-            rows,
-        )?;
-        let members = (spec.logins.iter().enumerate())
-            .filter(|(_, l)| l.sysadmin)
-            .map(|(i, _)| vec![int(3), int(260 + i as i64)])
-            .collect();
-        self.make(
-            "sys.server_role_members",
-            Server,
-            &[("role_principal_id", "int", 0), ("member_principal_id", "int", 0)],
-            members,
-        )?;
+        self.security_views()?;
         let own = vec![
             int(0),
             text(&self.full_name()),
             text("SQL Server"),
             text("SQLNCLI"),
             text(&self.full_name()),
+            Sql::Null,
+            int(0),
             int(0),
         ];
         let rows = [own]
@@ -590,9 +584,15 @@ impl Instance {
                     int(id),
                     text(name),
                     text("SQL Server"),
-                    text("SQLNCLI"),
+                    text(if *name == "ORACLE" {
+                        "OraOLEDB.Oracle"
+                    } else {
+                        "SQLNCLI"
+                    }),
                     text(name),
+                    Sql::Null,
                     int(1),
+                    int(0),
                 ]
             }))
             .collect();
@@ -605,7 +605,27 @@ impl Instance {
                 ("product", "sysname", 0),
                 ("provider", "sysname", 0),
                 ("data_source", "nvarchar(4000)", 0),
+                ("catalog", "sysname", 0),
                 ("is_linked", "bit", 0),
+                ("is_rpc_out_enabled", "bit", 0),
+            ],
+            rows,
+        )?;
+        // Whoever uses a linked server signs in there as this.
+        let rows = spec
+            .linked_servers
+            .iter()
+            .zip(1..)
+            .map(|(_, id)| vec![int(id), int(0), int(0), text("reader")])
+            .collect();
+        self.make(
+            "sys.linked_logins",
+            Server,
+            &[
+                ("server_id", "int", 0),
+                ("local_principal_id", "int", 0),
+                ("uses_self_credential", "bit", 0),
+                ("remote_name", "sysname", 0),
             ],
             rows,
         )?;
@@ -625,42 +645,7 @@ impl Instance {
             ],
             rows,
         )?;
-        let jobs: Vec<(String, &str)> = spec
-            .jobs
-            .iter()
-            .map(|n| (guid(u64::from(spec.year), n).to_string().to_uppercase(), *n))
-            .collect();
-        let rows = jobs
-            .iter()
-            .map(|(id, n)| vec![text(id), text(n), int(1), Sql::Blob(vec![1])])
-            .collect();
-        self.make(
-            "msdb.dbo.sysjobs",
-            Server,
-            &[
-                ("job_id", "uniqueidentifier", 0),
-                ("name", "sysname", 0),
-                ("enabled", "tinyint", 0),
-                ("owner_sid", "varbinary(85)", 0),
-            ],
-            rows,
-        )?;
-        let rows = jobs
-            .iter()
-            .map(|(id, n)| vec![text(id), int(1), text(n), text("TSQL"), text("SmartHotelDB")])
-            .collect();
-        self.make(
-            "msdb.dbo.sysjobsteps",
-            Server,
-            &[
-                ("job_id", "uniqueidentifier", 0),
-                ("step_id", "int", 0),
-                ("step_name", "sysname", 0),
-                ("subsystem", "nvarchar(40)", 0),
-                ("database_name", "sysname", 0),
-            ],
-            rows,
-        )?;
+        self.job_views()?;
         self.make(
             "sys.dm_exec_requests",
             Server,
@@ -670,6 +655,7 @@ impl Instance {
                 ("percent_complete", "real", 0),
                 ("estimated_completion_time", "bigint", 0),
                 ("database_id", "smallint", 0),
+                ("context_info", "varbinary(128)", 0),
             ],
             vec![],
         )
@@ -1008,6 +994,8 @@ impl Instance {
                     int(i64::from(d.data_mib) << 19),
                     int(i64::from(d.data_mib) << 18),
                     Sql::Null,
+                    Sql::Null,
+                    Sql::Null,
                 ]);
                 let path = format!(r"C:\SQLBackup\{}_{id}.{ending}", d.name);
                 media.push(vec![int(id), int(1), text(&path), int(2)]);
@@ -1041,6 +1029,8 @@ impl Instance {
                 ("backup_size", "numeric(20,0)", 0),
                 ("compressed_backup_size", "numeric(20,0)", 2008),
                 ("key_algorithm", "nvarchar(32)", 2014),
+                ("name", "nvarchar(128)", 0),
+                ("description", "nvarchar(255)", 0),
             ],
             sets,
         )?;
@@ -1117,16 +1107,16 @@ impl Instance {
     }
 }
 
-fn int(n: i64) -> Sql {
+pub(super) fn int(n: i64) -> Sql {
     Sql::Integer(n)
 }
 
-fn text(t: &str) -> Sql {
+pub(super) fn text(t: &str) -> Sql {
     Sql::Text(t.to_owned())
 }
 
 /// A security id, always the same for a name.
-fn sid(name: &str) -> Sql {
+pub(super) fn sid(name: &str) -> Sql {
     match name {
         "sa" => Sql::Blob(vec![1]),
         _ => Sql::Blob(guid(1, &name.to_lowercase()).as_bytes().to_vec()),
@@ -1134,7 +1124,7 @@ fn sid(name: &str) -> Sql {
 }
 
 /// Server's local time, which is UTC.
-fn civil(at: Timestamp) -> DateTime {
+pub(super) fn civil(at: Timestamp) -> DateTime {
     at.to_zoned(TimeZone::UTC)
         .datetime()
         .round(jiff::Unit::Second)

@@ -3,12 +3,16 @@
 //!
 //! Begin with [`serve`] (a connection's life), then `statements` (what is answered) and `data` (by which instance).
 
+pub(crate) mod backups;
+mod catalog;
 pub mod data;
+pub mod managed;
 mod ntlm;
+mod security;
 mod statements;
 mod wire;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use std::{io, sync::Arc};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -121,6 +125,7 @@ fn browser_answer(gate: &Gate, asked: &[u8]) -> Option<Vec<u8>> {
     };
     let world = gate.world();
     let text: String = (world.onprem.instances.iter())
+        .filter(|i| !i.is_managed())
         .filter(|i| wanted.as_ref().is_none_or(|w| w.eq_ignore_ascii_case(i.service())))
         .map(|i| {
             let [major, minor, high, low] = i.version();
@@ -148,6 +153,10 @@ fn browser_answer(gate: &Gate, asked: &[u8]) -> Option<Vec<u8>> {
 /// One connection, from its first byte to its end.
 async fn serve(service: &Service, tcp: TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
+    if service.instance == managed::PLACE && !managed::follow(&mut service.gate.world()) {
+        // There is none yet.
+        return Ok(());
+    }
     let mut first = [0];
     tcp.peek(&mut first).await?;
     let strict = service.with(|i| i.spec.encryption == Encryption::Strict);
@@ -363,7 +372,7 @@ impl<'a> Connection<'a> {
                 let refused = || failed(&login.user, "");
                 self.service.with(|i| {
                     let known = i.login(&login.user).filter(|l| !l.windows).ok_or_else(refused)?;
-                    if known.password != login.password {
+                    if !i.admits_password(&known.clone(), &login.password) {
                         return Err(refused());
                     }
                     Ok(known.clone())
@@ -400,13 +409,9 @@ impl<'a> Connection<'a> {
         let open = |i: &mut data::Instance| {
             let found = i.database(&wanted)?.to_owned();
             let of = i.spec.databases.iter().find(|d| d.name == found);
-            let mapped = |d: &data::Database| {
-                let mut users = d.users.iter().filter_map(|u| u.login.as_deref());
-                sysadmin || users.any(|l| l.eq_ignore_ascii_case(&name))
-            };
+            let open = of.is_none_or(|d| d.state == "ONLINE" && (sysadmin || i.mapped(&found, &name)));
             i.sessions += 1;
-            of.is_none_or(|d| d.state == "ONLINE" && mapped(d))
-                .then_some((found, 50 + i.sessions))
+            open.then_some((found, 50 + i.sessions))
         };
         let Some((database, id)) = self.service.with(open) else {
             let text = format!("Cannot open database \"{wanted}\" requested by the login. The login failed.");
@@ -417,6 +422,8 @@ impl<'a> Connection<'a> {
             login: name,
             database,
             sysadmin,
+            federated: login.token.is_some(),
+            context: vec![],
         };
         Ok(())
     }
@@ -503,9 +510,123 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Carries out what changes something around the databases; none = the batch is something else.
+    fn administer(&mut self, batch: &str) -> Option<Outcome> {
+        let mut world = self.service.gate.world();
+        if self.service.instance == managed::PLACE {
+            managed::follow(&mut world);
+        }
+        let instance = &mut world.onprem.instances[self.service.instance];
+        instance.heard.push(batch.to_owned());
+        let outcome = instance.administer(&self.session, batch)?;
+        let changed = std::mem::take(&mut instance.changed);
+        if let Outcome::Database(name) = &outcome {
+            self.session.database.clone_from(name);
+        }
+        if changed && self.service.instance == managed::PLACE && !matches!(outcome, Outcome::Refused(_)) {
+            let (login, database) = (&self.session.login, &self.session.database);
+            self.service.gate.keep_statement(login, database, batch);
+        }
+        Some(outcome)
+    }
+
+    /// Waits until a lab time, unless an attention comes first, or the client's end.
+    async fn wait(&mut self, until: Timestamp) -> io::Result<Waited> {
+        let clock = self.service.gate.clock.clone();
+        tokio::select! {
+            () = clock.sleep_until(until) => return Ok(Waited::Out),
+            // Whatever comes meanwhile is an attention, or the client's end.
+            read = self.pipe.fill_buf() => {
+                if read?.is_empty() {
+                    return Ok(Waited::Gone);
+                }
+            }
+        }
+        let (of, _) = wire::read_message(&mut self.pipe).await?;
+        if of != kind::ATTENTION {
+            return Err(wire::malformed("a request while another one is answered"));
+        }
+        Ok(Waited::Attention)
+    }
+
+    async fn back_up(&mut self, statement: &[security::Part]) -> io::Result<Backed> {
+        let place = self.service.instance;
+        let begun = {
+            let mut world = self.service.gate.world();
+            let begun = backups::begin(&mut world, place, &self.session, statement);
+            world.touch();
+            begun
+        };
+        let work = match begun {
+            Ok(backups::Step::Now) => return Ok(Backed::Done),
+            Ok(backups::Step::Context(context)) => {
+                self.session.context = context;
+                return Ok(Backed::Done);
+            }
+            Ok(backups::Step::Rows(columns, rows)) => return Ok(Backed::Rows(columns, rows)),
+            Err(refused) => return Ok(Backed::Refused(refused)),
+            Ok(backups::Step::Later(work)) => work,
+        };
+        let until = backups::enter(&mut self.service.gate.world(), place, &self.session, &work);
+        // It is no longer seen when the connection is cut, either.
+        let _seen = Seen(self.service, self.session.id);
+        match self.wait(until).await? {
+            Waited::Attention => return Ok(Backed::Attention),
+            Waited::Gone => return Ok(Backed::Gone),
+            Waited::Out => {}
+        }
+        let mut world = self.service.gate.world();
+        let ended = backups::finish(&mut world, place, work);
+        world.touch();
+        Ok(match ended {
+            Ok(()) => Backed::Done,
+            Err(refused) => Backed::Refused(refused),
+        })
+    }
+
     /// Carries out a batch, and answers when all of it is done or a client's attention came.
     async fn batch(&mut self, batch: &str, parameters: &[(String, Value)], call: bool) -> io::Result<()> {
         let mut tokens = Tokens::default();
+        let backup = security::split(batch).filter(|all| !all.is_empty() && all.iter().all(|s| backups::known(s)));
+        if let Some(statements) = backup {
+            for statement in &statements {
+                match self.back_up(statement).await? {
+                    Backed::Done => {}
+                    Backed::Rows(columns, rows) => {
+                        tokens.columns(&columns);
+                        rows.iter().for_each(|r| tokens.row(&columns, r));
+                        tokens.done(End::Batch, done::MORE, Some(rows.len() as u64));
+                    }
+                    Backed::Refused(m) => {
+                        tokens.message(&self.server, &m);
+                        if matches!(statement.first(), Some(security::Part::Word(w)) if w == "BACKUP" || w == "RESTORE")
+                        {
+                            let text = "BACKUP or RESTORE is terminating abnormally.";
+                            tokens.message(&self.server, &Message::error(3013, 1, 16, text));
+                        }
+                        tokens.done(End::Batch, done::ERROR, None);
+                        return self.reply(&tokens).await;
+                    }
+                    Backed::Attention => {
+                        tokens.done(End::Batch, done::ATTENTION, None);
+                        return self.reply(&tokens).await;
+                    }
+                    Backed::Gone => return Ok(()),
+                }
+            }
+            tokens.done(End::Batch, 0, None);
+            return self.reply(&tokens).await;
+        }
+        if let Some(outcome) = self.administer(batch) {
+            match outcome {
+                Outcome::Refused(m) => {
+                    tokens.message(&self.server, &m);
+                    tokens.done(if call { End::Procedure } else { End::Batch }, done::ERROR, None);
+                }
+                _ => tokens.done(if call { End::Procedure } else { End::Batch }, 0, None),
+            }
+            return self.reply(&tokens).await;
+        }
         let each = if call { End::Statement } else { End::Batch };
         let statements = match statements::read(batch) {
             Ok(all) => all,
@@ -520,7 +641,11 @@ impl<'a> Connection<'a> {
         for (i, statement) in statements.into_iter().enumerate() {
             let more = if i + 1 < count || call { done::MORE } else { 0 };
             let session = self.session.clone();
-            let outcome = self.service.with(|i| i.run(&session, statement, parameters));
+            let now = self.service.gate.clock.now();
+            let outcome = self.service.with(|i| {
+                i.show_requests(now);
+                i.run(&session, statement, parameters)
+            });
             match outcome {
                 Outcome::Rows(columns, rows) => {
                     tokens.columns(&columns);
@@ -544,25 +669,14 @@ impl<'a> Connection<'a> {
                     tokens.done(each, more, None);
                 }
                 Outcome::Wait(time) => {
-                    let clock = self.service.gate.clock.clone();
-                    let until = clock.now() + SignedDuration::try_from(time).unwrap_or_default();
-                    let woken = tokio::select! {
-                        () = clock.sleep_until(until) => false,
-                        // Whatever comes meanwhile is an attention, or the client's end.
-                        read = self.pipe.fill_buf() => {
-                            if read?.is_empty() {
-                                return Ok(());
-                            }
-                            true
+                    let until = self.service.gate.clock.now() + SignedDuration::try_from(time).unwrap_or_default();
+                    match self.wait(until).await? {
+                        Waited::Out => {}
+                        Waited::Gone => return Ok(()),
+                        Waited::Attention => {
+                            tokens.done(End::Batch, done::ATTENTION, None);
+                            return self.reply(&tokens).await;
                         }
-                    };
-                    if woken {
-                        let (of, _) = wire::read_message(&mut self.pipe).await?;
-                        if of != kind::ATTENTION {
-                            return Err(wire::malformed("a request while another one is answered"));
-                        }
-                        tokens.done(End::Batch, done::ATTENTION, None);
-                        return self.reply(&tokens).await;
                     }
                     tokens.done(each, more, None);
                 }
@@ -585,6 +699,31 @@ impl<'a> Connection<'a> {
             tokens.done(End::Batch, 0, None);
         }
         self.reply(&tokens).await
+    }
+}
+
+/// How a wait ended.
+enum Waited {
+    Out,
+    Attention,
+    Gone,
+}
+
+/// How a statement about backups ended.
+enum Backed {
+    Done,
+    Rows(Vec<wire::Column>, Vec<Vec<Value>>),
+    Refused(Message),
+    Attention,
+    Gone,
+}
+
+/// A session's work, seen by others until this goes.
+struct Seen<'a>(&'a Service, u16);
+
+impl Drop for Seen<'_> {
+    fn drop(&mut self) {
+        backups::leave(&mut self.0.gate.world(), self.0.instance, self.1);
     }
 }
 

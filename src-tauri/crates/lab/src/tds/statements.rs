@@ -9,8 +9,9 @@ use super::{
 use rusqlite::types::ValueRef;
 use sqlparser::{
     ast::{
-        self, CastKind, DataType, Expr, Ident, LimitClause, ObjectName, ObjectNamePart, Query, Select, SelectItem,
-        SetExpr, Statement, TableAlias, TableFactor, TopQuantity, VisitMut, VisitorMut, WaitForType,
+        self, CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, LimitClause,
+        ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement, TableAlias, TableFactor,
+        TopQuantity, VisitMut, VisitorMut, WaitForType,
     },
     dialect::{MsSqlDialect, SQLiteDialect},
     parser::{Parser, ParserOptions},
@@ -24,6 +25,10 @@ pub struct Session {
     pub login: String,
     pub database: String,
     pub sysadmin: bool,
+    /// Signed in by a token of Entra.
+    pub federated: bool,
+    /// What `SET CONTEXT_INFO` has set.
+    pub context: Vec<u8>,
 }
 
 /// The effect of one statement.
@@ -100,8 +105,7 @@ impl Instance {
     /// Whether a login may use a database: one of its own has a user in it.
     fn admits(&self, session: &Session, database: &str) -> Result<(), Message> {
         let of = self.spec.databases.iter().find(|d| d.name == database);
-        let mut users = of.into_iter().flat_map(|d| &d.users).filter_map(|u| u.login.as_deref());
-        if session.sysadmin || of.is_none() || users.any(|l| l.eq_ignore_ascii_case(&session.login)) {
+        if session.sysadmin || of.is_none() || self.mapped(database, &session.login) {
             return Ok(());
         }
         let text = format!(
@@ -137,6 +141,7 @@ impl Instance {
         let mut rewrite = Rewrite {
             instance: self,
             session,
+            all: vec![],
         };
         if let ControlFlow::Break(refusal) = query.visit(&mut rewrite) {
             return Err(refusal);
@@ -361,6 +366,8 @@ fn parts(name: &ObjectName) -> Option<Vec<String>> {
 struct Rewrite<'a> {
     instance: &'a Instance,
     session: &'a Session,
+    /// Columns that `*` stands for as an argument: those of the one table behind FROM.
+    all: Vec<String>,
 }
 
 fn text(value: &str) -> Expr {
@@ -442,6 +449,20 @@ impl Rewrite<'_> {
 impl VisitorMut for Rewrite<'_> {
     type Break = Message;
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Message> {
+        let Some(select) = outermost(query) else {
+            return ControlFlow::Continue(());
+        };
+        if let [only] = &select.from[..]
+            && let TableFactor::Table { name, .. } = &only.relation
+            && let Some([database, schema, object]) = parts(name).as_deref()
+            && let Some((source, _)) = self.instance.table(database, schema, object)
+        {
+            self.all = self.instance.columns(source).to_vec();
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Message> {
         if let SetExpr::Select(select) = &mut *query.body
             && let Some(top) = select.top.take()
@@ -507,6 +528,15 @@ impl VisitorMut for Rewrite<'_> {
                     };
                     if let Some(known) = known {
                         name.value = known.to_owned();
+                    }
+                    if name.value.eq_ignore_ascii_case("BINARY_CHECKSUM")
+                        && let FunctionArguments::List(list) = &mut function.args
+                    {
+                        let column = |c: &String| {
+                            let ident = Ident::with_quote('"', c.clone());
+                            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(ident)))
+                        };
+                        list.args = self.all.iter().map(column).collect();
                     }
                 }
             }

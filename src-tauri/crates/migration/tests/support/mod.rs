@@ -13,7 +13,7 @@ use lab::{Lab, LabClock, Options};
 use migration::{Migration, Systems};
 use plan::{
     Connections, Design, Inventory, Plan, Task,
-    design::{AzureConnection, SqlConnection, VCenterConnection},
+    design::{AzureConnection, ManagedConnection, SqlConnection, VCenterConnection},
     smarthotel,
 };
 use secrets::Secret;
@@ -65,6 +65,11 @@ pub fn connections(a: &lab::Addresses) -> Connections {
             browser_port: a.sql_browser,
             ..SqlConnection::default()
         },
+        managed: ManagedConnection {
+            address: a.sql_managed.clone(),
+            thumbprint: a.sql_thumbprint.clone(),
+            ..ManagedConnection::default()
+        },
     }
 }
 
@@ -90,6 +95,7 @@ pub fn runner(lab: &Lab) -> Arc<Migration> {
         vcenter: c.vcenter,
         vcenter_credentials: Secret::new(a.vcenter_password.clone()).into(),
         sql: c.sql,
+        managed: c.managed,
         secrets: {
             let (sql, share) = (a.sql_password.clone(), a.share_password.clone());
             Arc::new(move |name| {

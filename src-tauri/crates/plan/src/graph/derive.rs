@@ -221,6 +221,33 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             format!("{}/retrieveBootDiagnosticsData/action", kind(vm)),
             format!("POST {}/{}/retrieveBootDiagnosticsData", kind(vm), vm.name()),
         ),
+        // On SQL Server itself `sysadmin`, without which hashes can't be read and logins can't be made.
+        Action::MeasureDatabase { database, .. } => (vec![], vec![format!("SELECT {database} (source)")]),
+        Action::ProveDatabase { instance, database, .. } => {
+            let (rights, mut calls) = one(
+                format!("{}/read", kind(instance)),
+                format!("GET {}{}", kind(instance), name(instance)),
+            );
+            calls.push(format!("SELECT {database} (managed instance)"));
+            (rights, calls)
+        }
+        Action::CheckServers { instance, .. } => {
+            let (rights, mut calls) = one(
+                format!("{}/read", kind(instance)),
+                format!("GET {}{}", kind(instance), name(instance)),
+            );
+            calls.push("SELECT (source and managed instance)".into());
+            (rights, calls)
+        }
+        Action::MoveAround { instance, kind: of, .. } => {
+            let (rights, mut calls) = one(
+                format!("{}/read", kind(instance)),
+                format!("GET {}{}", kind(instance), name(instance)),
+            );
+            calls.push(format!("SELECT {} (source)", of.words()));
+            calls.push(format!("CREATE {} (managed instance)", of.words()));
+            (rights, calls)
+        }
         Action::CheckVCenter { .. }
         | Action::CheckVm { .. }
         | Action::CheckVmRuns { .. }

@@ -15,6 +15,7 @@
 //!   Site Recovery in the step files for the other. Everything else is the same task, whatever the method.
 
 mod appliance;
+mod around;
 mod builder;
 mod derive;
 mod migrate;
@@ -92,6 +93,7 @@ pub fn plan(design: &Design, subscription: &str, inventory: &Inventory) -> Resul
         ],
         findings: findings(design, pack, inventory),
     };
+    b.around(&mut plan.steps);
     look_first(&mut plan, design);
     check(&plan)?;
     Ok(plan)
