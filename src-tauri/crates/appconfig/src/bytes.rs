@@ -8,7 +8,9 @@ use encoding_rs::Encoding;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Charset {
     Utf8,
-    Utf16 { big: bool },
+    Utf16 {
+        big: bool,
+    },
     /// One of the older ones; without a state between characters.
     Other(&'static Encoding),
 }
@@ -64,7 +66,14 @@ fn charset(bytes: &[u8]) -> Result<(Charset, usize), BadConfig> {
         return Ok((Charset::Utf8, 0));
     }
     // UTF-16 was recognised above: a file that only says so is read by nobody. The others keep a state.
-    if [encoding_rs::UTF_16LE, encoding_rs::UTF_16BE, encoding_rs::ISO_2022_JP, encoding_rs::REPLACEMENT].contains(&other) {
+    if [
+        encoding_rs::UTF_16LE,
+        encoding_rs::UTF_16BE,
+        encoding_rs::ISO_2022_JP,
+        encoding_rs::REPLACEMENT,
+    ]
+    .contains(&other)
+    {
         return Err(unknown());
     }
     Ok((Charset::Other(other), 0))
@@ -75,7 +84,12 @@ fn declared(bytes: &[u8]) -> Option<String> {
     let head = bytes.strip_prefix(b"<?xml")?;
     let end = head.iter().take(300).position(|b| *b == b'>')?;
     let head = String::from_utf8_lossy(head.get(..end)?).into_owned();
-    let after = head.split_once("encoding")?.1.trim_start().strip_prefix('=')?.trim_start();
+    let after = head
+        .split_once("encoding")?
+        .1
+        .trim_start()
+        .strip_prefix('=')?
+        .trim_start();
     let mark = after.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     after.get(1..)?.split(mark).next().map(str::to_owned)
 }

@@ -5,7 +5,9 @@ use sqlserver::connection::BadConnectionString;
 /// Something in a file that was seen and not switched, or that makes the switch doubtful.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Finding {
-    #[error("It is a transform: it changes another file when the application is published, and is not read by IIS. It was left alone.")]
+    #[error(
+        "It is a transform: it changes another file when the application is published, and is not read by IIS. It was left alone."
+    )]
     Transform,
     #[error("No connection string that leads to the source database is called {0}.")]
     NameMissing(String),
@@ -31,7 +33,9 @@ pub enum Finding {
     },
     #[error("{name} stands {times} times and was switched at each place.")]
     Twice { name: String, times: usize },
-    #[error("The values of {section} are made by the configuration builder {builder} when the application starts; what stands in the file may have no effect.")]
+    #[error(
+        "The values of {section} are made by the configuration builder {builder} when the application starts; what stands in the file may have no effect."
+    )]
     Built { section: String, builder: String },
     #[error("{section} is encrypted by {provider}.")]
     Encrypted { section: String, provider: String },
@@ -40,7 +44,10 @@ pub enum Finding {
 impl Finding {
     /// Whether the switch must wait until a person has looked.
     pub fn blocks(&self) -> bool {
-        !matches!(self, Finding::Transform | Finding::Twice { .. } | Finding::Provider { .. } | Finding::Built { .. })
+        !matches!(
+            self,
+            Finding::Transform | Finding::Twice { .. } | Finding::Provider { .. } | Finding::Built { .. }
+        )
     }
 
     /// What a person can do.
@@ -54,11 +61,15 @@ impl Finding {
                 "When it is the source under another name, enter that name in Connections, SQL Server; otherwise rename the string's database or remove the string."
             }
             Finding::NoDatabase { .. } => "Add Initial Catalog to the string on the machine.",
-            Finding::Unreadable { .. } => "Correct it on the machine: values with ; or quotation marks stand in quotation marks.",
+            Finding::Unreadable { .. } => {
+                "Correct it on the machine: values with ; or quotation marks stand in quotation marks."
+            }
             Finding::Mixed { .. } => "Write the value in one piece on the machine.",
             Finding::Provider { .. } => "Check that the application does not use it.",
             Finding::Built { .. } => "Change the value where the builder takes it from.",
-            Finding::Encrypted { .. } => "Decrypt it with aspnet_regiis.exe -pdf, and encrypt it again after the switch with -pef.",
+            Finding::Encrypted { .. } => {
+                "Decrypt it with aspnet_regiis.exe -pdf, and encrypt it again after the switch with -pef."
+            }
         }
     }
 }

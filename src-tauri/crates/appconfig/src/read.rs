@@ -24,7 +24,9 @@ pub enum BadConfig {
     Charset(String),
     #[error("Near byte {0} it is not in the encoding that it names. Save it as UTF-8.")]
     Lossy(usize),
-    #[error("In line {0} it declares a document type, which no configuration needs and which can hide other files. Remove the declaration.")]
+    #[error(
+        "In line {0} it declares a document type, which no configuration needs and which can hide other files. Remove the declaration."
+    )]
     DocumentType(usize),
     #[error("In line {0} it is not well-formed XML: {1}.")]
     Malformed(usize, String),
@@ -143,6 +145,10 @@ pub fn read(bytes: &[u8]) -> Result<Config, BadConfig> {
         return Err(BadConfig::Large(bytes.len()));
     }
     let (charset, mark, text) = decode(bytes)?;
+    if let Some(at) = text.find(|c| !is_character(c)) {
+        let line = 1 + text.bytes().take(at).filter(|b| *b == b'\n').count();
+        return Err(BadConfig::Malformed(line, NO_CHARACTER.into()));
+    }
     let config = Config {
         texts: vec![],
         external: vec![],
@@ -179,7 +185,9 @@ impl Scan<'_> {
         loop {
             let from = position(&reader);
             // The library's words may quote the file.
-            let event = reader.read_event().map_err(|_| self.bad(position(&reader), "a tag, entity or comment is wrong or not closed"))?;
+            let event = reader
+                .read_event()
+                .map_err(|_| self.bad(position(&reader), "a tag, entity or comment is wrong or not closed"))?;
             let to = position(&reader);
             match event {
                 Event::DocType(_) => return Err(BadConfig::DocumentType(self.line(from))),
@@ -232,9 +240,11 @@ impl Scan<'_> {
             return Ok(raw.to_owned());
         }
         let known = |name: &str| resolve_xml_entity(name);
-        unescape_with(raw, known)
-            .map(|v| v.into_owned())
-            .map_err(|_| self.bad(at, "an entity is not one of XML's five"))
+        let value = unescape_with(raw, known).map_err(|_| self.bad(at, "an entity is not one of XML's five"))?;
+        if !value.chars().all(is_character) {
+            return Err(self.bad(at, NO_CHARACTER));
+        }
+        Ok(value.into_owned())
     }
 
     /// White space that stands in an attribute as itself is a space to every XML reader; as a reference it stays.
@@ -251,7 +261,10 @@ impl Scan<'_> {
     /// The attributes of a tag. What stands there was read by the library already; this adds where.
     fn attributes(&self, from: usize, to: usize) -> Result<(&str, Vec<Attribute<'_>>), BadConfig> {
         let tag = self.text.get(from..to).unwrap_or_default();
-        let inner = tag.strip_prefix('<').and_then(|t| t.strip_suffix('>')).unwrap_or_default();
+        let inner = tag
+            .strip_prefix('<')
+            .and_then(|t| t.strip_suffix('>'))
+            .unwrap_or_default();
         let inner = inner.strip_suffix('/').unwrap_or(inner);
         let white = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
         let end = inner.find(white).unwrap_or(inner.len());
@@ -273,7 +286,11 @@ impl Scan<'_> {
             let (key, value) = after.split_once('=').ok_or_else(wrong)?;
             let key = key.trim_end_matches(white);
             let value = value.trim_start_matches(white);
-            let mark = value.chars().next().filter(|c| matches!(c, '"' | '\'')).ok_or_else(wrong)?;
+            let mark = value
+                .chars()
+                .next()
+                .filter(|c| matches!(c, '"' | '\''))
+                .ok_or_else(wrong)?;
             let raw = value.get(1..).and_then(|v| v.split(mark).next()).unwrap_or_default();
             let bad_key = key.is_empty() || key.contains(['"', '\'', '<', '&']) || key.contains(white);
             if bad_key || raw.contains('<') || !value.get(1 + raw.len()..).is_some_and(|v| v.starts_with(mark)) {
@@ -421,6 +438,13 @@ impl Scan<'_> {
         });
         Ok(())
     }
+}
+
+const NO_CHARACTER: &str = "it holds a character that XML has no way to write";
+
+/// What XML 1.0 calls a character; no reader takes another one, not even as a reference.
+fn is_character(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r') || (c >= ' ' && !matches!(c, '\u{fffe}' | '\u{ffff}'))
 }
 
 fn position(reader: &Reader<&[u8]>) -> usize {

@@ -123,7 +123,10 @@ impl Switch {
             let again = read(&changed)?;
             let done = |t: &ConnectionText| !matches!(leads(t, wanted), Leads::Here) || same(t, wanted);
             if again.texts.len() != config.texts.len() || !again.texts.iter().all(done) {
-                return Err(BadConfig::Malformed(1, "the switched string would not be read as it was meant".into()));
+                return Err(BadConfig::Malformed(
+                    1,
+                    "the switched string would not be read as it was meant".into(),
+                ));
             }
         }
         Ok(switch)
@@ -140,7 +143,9 @@ impl Switch {
                 };
                 let mut new = old.clone();
                 new.redirect(&wanted.to);
-                let is = config.charset.encode(&write(new.write().expose(), text.form, config.charset.is_unicode()));
+                let is = config
+                    .charset
+                    .encode(&write(new.write().expose(), text.form, config.charset.is_unicode()));
                 let bytes = |at: usize| {
                     let before = config.text.expose().get(..at).unwrap_or_default();
                     config.mark + config.charset.encode(before).len()
@@ -199,7 +204,9 @@ impl Switch {
             out.extend_from_slice(bytes.get(at..from).unwrap_or_default());
             out.extend_from_slice(edit.was.expose());
             at = from + edit.is.expose().len();
-            moved = moved.wrapping_add(edit.is.expose().len()).wrapping_sub(edit.was.expose().len());
+            moved = moved
+                .wrapping_add(edit.is.expose().len())
+                .wrapping_sub(edit.was.expose().len());
         }
         out.extend_from_slice(bytes.get(at..).unwrap_or_default());
         Ok(out)
@@ -213,7 +220,12 @@ pub fn parameter<'a>(files: impl IntoIterator<Item = (&'a str, &'a Switch)>) -> 
     for (path, switch) in files {
         lines += &format!("file {} {} {}\n", STANDARD.encode(path), switch.before, switch.after);
         for e in &switch.edits {
-            lines += &format!("edit {} {} {}\n", e.at, e.was.expose().len(), STANDARD.encode(e.is.expose()));
+            lines += &format!(
+                "edit {} {} {}\n",
+                e.at,
+                e.was.expose().len(),
+                STANDARD.encode(e.is.expose())
+            );
         }
     }
     Secret::new(STANDARD.encode(lines))
@@ -222,7 +234,9 @@ pub fn parameter<'a>(files: impl IntoIterator<Item = (&'a str, &'a Switch)>) -> 
 /// What is missing when all files of an application are looked at together; none when the string that counts is switched,
 /// or was before.
 pub fn lacking<'a>(files: impl IntoIterator<Item = &'a Switch>, name: &str) -> Option<Finding> {
-    let mut found = files.into_iter().flat_map(|s| s.changes.iter().map(|c| &c.name).chain(&s.already));
+    let mut found = files
+        .into_iter()
+        .flat_map(|s| s.changes.iter().map(|c| &c.name).chain(&s.already));
     match name {
         "" if found.next().is_none() => Some(Finding::NoneFound),
         "" => None,
@@ -269,14 +283,19 @@ fn leads(text: &ConnectionText, wanted: &Wanted) -> Leads {
         return Leads::Elsewhere;
     };
     let database = value(keys::DATABASE).filter(|d| !d.is_empty());
-    let ours = database.as_ref().map(|d| d.to_lowercase() == wanted.database.to_lowercase());
+    let ours = database
+        .as_ref()
+        .map(|d| d.to_lowercase() == wanted.database.to_lowercase());
     let source = wanted.sources.iter().map(|s| fits(&server, s)).fold(Fit::No, Fit::max);
     let target = wanted.to.get(keys::SERVER).and_then(|s| Target::parse(s.expose()).ok());
     let target = target.map_or(Fit::No, |t| fits(&server, &t));
     let leads = match (source.max(target), ours) {
         (_, Some(false)) | (Fit::No, None) => return Leads::Elsewhere,
         (Fit::Yes | Fit::Maybe, None) if !sure && !text.value.expose().contains(';') => return Leads::Elsewhere,
-        (Fit::Yes | Fit::Maybe, None) => Leads::Doubt(Finding::NoDatabase { line, name: name.clone() }),
+        (Fit::Yes | Fit::Maybe, None) => Leads::Doubt(Finding::NoDatabase {
+            line,
+            name: name.clone(),
+        }),
         (Fit::No | Fit::Maybe, Some(true)) => Leads::Doubt(Finding::OtherServer {
             line,
             name: name.clone(),
@@ -298,7 +317,9 @@ fn leads(text: &ConnectionText, wanted: &Wanted) -> Leads {
 
 fn for_sql_server(provider: &str) -> bool {
     let provider = provider.to_ascii_lowercase();
-    provider.is_empty() || ["sqlclient", "entityclient", "odbc", "oledb", "sqlncli", "entity"].iter().any(|p| provider.contains(p))
+    // MySql.Data.MySqlClient ends like one of them, but for the dot.
+    let ours = ["data.sqlclient", ".entityclient", ".odbc", ".oledb"];
+    provider.is_empty() || ours.iter().any(|p| provider.ends_with(p))
 }
 
 /// Whether an address is a server's.
@@ -315,13 +336,23 @@ fn fits(address: &str, server: &Target) -> Fit {
     let plain = address.trim();
     let plain = ["np:", "lpc:", "admin:"]
         .iter()
-        .find_map(|p| plain.get(..p.len()).filter(|s| s.eq_ignore_ascii_case(p)).and_then(|_| plain.get(p.len()..)))
+        .find_map(|p| {
+            plain
+                .get(..p.len())
+                .filter(|s| s.eq_ignore_ascii_case(p))
+                .and_then(|_| plain.get(p.len()..))
+        })
         .unwrap_or(plain)
         .trim();
     let pipe = plain.strip_prefix(r"\\").map(|p| {
         let mut parts = p.split('\\').map(str::to_owned);
         let host = parts.next().unwrap_or_default();
-        let instance = parts.find_map(|p| p.get(..6).filter(|s| s.eq_ignore_ascii_case("MSSQL$")).and_then(|_| p.get(6..)).map(str::to_owned));
+        let instance = parts.find_map(|p| {
+            p.get(..6)
+                .filter(|s| s.eq_ignore_ascii_case("MSSQL$"))
+                .and_then(|_| p.get(6..))
+                .map(str::to_owned)
+        });
         Target {
             host,
             instance,
@@ -346,7 +377,10 @@ fn fits(address: &str, server: &Target) -> Fit {
 
 /// `sqlvm` and `sqlvm.contoso.com` are one host, two full names only when they are the same.
 fn same_host(a: &str, b: &str) -> bool {
-    let (a, b) = (a.trim_end_matches('.').to_lowercase(), b.trim_end_matches('.').to_lowercase());
+    let (a, b) = (
+        a.trim_end_matches('.').to_lowercase(),
+        b.trim_end_matches('.').to_lowercase(),
+    );
     let number = |s: &str| s.parse::<std::net::IpAddr>().is_ok();
     if a == b || number(&a) || number(&b) {
         return a == b;

@@ -1,5 +1,7 @@
 //! Every style of configuration, switched and undone. An XML reader that nobody here wrote says what changed.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use appconfig::{Config, Finding, Switch, Wanted, lacking, parameter, read};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
@@ -52,8 +54,16 @@ const FILES: &[(&str, &[&str], &[&str])] = &[
     ("34-single-quoted-attribute.config", &["DefaultConnection"], &[]),
     ("35-attribute-on-own-lines.config", &["DefaultConnection"], &[]),
     ("36-several.config", &["DefaultConnection", "Audit"], &[]),
-    ("37-location.config", &["DefaultConnection", "DefaultConnection"], &["Twice"]),
-    ("38-name-twice.config", &["DefaultConnection", "DefaultConnection"], &["Twice"]),
+    (
+        "37-location.config",
+        &["DefaultConnection", "DefaultConnection"],
+        &["Twice"],
+    ),
+    (
+        "38-name-twice.config",
+        &["DefaultConnection", "DefaultConnection"],
+        &["Twice"],
+    ),
     ("39-app-settings.config", &["DefaultConnection"], &[]),
     ("40-app-settings-external.config", &["DefaultConnection"], &[]),
     ("41-setting-text.config", &["DefaultConnection"], &[]),
@@ -75,7 +85,11 @@ const FILES: &[(&str, &[&str], &[&str])] = &[
     ("57-latin-1.config", &["DefaultConnection"], &[]),
     ("58-shift-jis.config", &["DefaultConnection"], &[]),
     ("59-gb18030.config", &["DefaultConnection"], &[]),
-    ("60-windows-1251-comment.config", &["Гостиница", "DefaultConnection"], &[]),
+    (
+        "60-windows-1251-comment.config",
+        &["Гостиница", "DefaultConnection"],
+        &[],
+    ),
     ("61-no-declaration-no-newline.config", &["DefaultConnection"], &[]),
     ("62-old-namespace.config", &["DefaultConnection"], &[]),
     ("63-already-switched.config", &["DefaultConnection"], &[]),
@@ -83,7 +97,12 @@ const FILES: &[(&str, &[&str], &[&str])] = &[
 ];
 
 fn wanted(password: &str) -> Wanted {
-    let to = managed_instance("mi.example.net", "SmartHotelDB", "contosoadmin", &Secret::from(password));
+    let to = managed_instance(
+        "mi.example.net",
+        "SmartHotelDB",
+        "contosoadmin",
+        &Secret::from(password),
+    );
     Wanted {
         sources: vec![Target::parse("SQLVM").unwrap()],
         database: "SmartHotelDB".into(),
@@ -102,7 +121,10 @@ fn decoded(bytes: &[u8]) -> String {
     let (charset, _) = encoding_rs::Encoding::for_bom(bytes).unwrap_or_else(|| {
         let head = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).replace('\0', "");
         let label = head.split("encoding=\"").nth(1).and_then(|h| h.split('"').next());
-        (encoding_rs::Encoding::for_label(label.unwrap_or("utf-8").as_bytes()).unwrap(), 0)
+        (
+            encoding_rs::Encoding::for_label(label.unwrap_or("utf-8").as_bytes()).unwrap(),
+            0,
+        )
     });
     let (text, _, bad) = charset.decode(bytes);
     assert!(!bad);
@@ -152,11 +174,19 @@ fn judged(bytes: &[u8], password: &str) -> (Config, Switch) {
     let differing: Vec<_> = old.iter().zip(&new).filter(|(a, b)| a != b).collect();
     assert_eq!(differing.len(), switch.changes.len(), "exactly the connection strings");
     for (old, new) in differing {
-        let (old, new) = (ConnectionString::parse(old).unwrap(), ConnectionString::parse(new).unwrap());
+        let (old, new) = (
+            ConnectionString::parse(old).unwrap(),
+            ConnectionString::parse(new).unwrap(),
+        );
         for k in [keys::SERVER, keys::DATABASE, keys::USER, keys::PASSWORD] {
             assert_eq!(new.get(k), wanted.to.get(k));
         }
-        for kept in [&["app", "application name"][..], keys::DRIVER, keys::PROVIDER, &["max pool size"]] {
+        for kept in [
+            &["app", "application name"][..],
+            keys::DRIVER,
+            keys::PROVIDER,
+            &["max pool size"],
+        ] {
             assert_eq!(old.get(kept), new.get(kept));
         }
         for gone in keys::ELSEWHERE {
@@ -185,18 +215,24 @@ fn sixty_files_are_switched_and_undone() {
         assert_eq!(names, *switched, "{name}");
         let kinds: Vec<_> = switch.findings.iter().map(kind).collect();
         assert_eq!(kinds, *findings, "{name}");
-        let shown = format!("{switch:?}{}", switch.changes.iter().map(|c| c.to_string()).collect::<String>());
+        let shown = format!(
+            "{switch:?}{}",
+            switch.changes.iter().map(|c| c.to_string()).collect::<String>()
+        );
         assert!(!shown.contains("canary"), "{name} shows a password: {shown}");
     }
 }
 
 #[test]
 fn other_files_and_encrypted_sections_are_told() {
-    let config = read(&file("45-config-source.config")).unwrap();
-    assert_eq!((config.external[0].section.as_str(), config.external[0].path.as_str()), ("connectionStrings", "Config\\connections.config"));
-    let config = read(&file("49-encrypted.config")).unwrap();
+    let config = read(&file("44-config-source.config")).unwrap();
+    assert_eq!(
+        (config.external[0].section.as_str(), config.external[0].path.as_str()),
+        ("connectionStrings", "Config\\connections.config")
+    );
+    let config = read(&file("48-encrypted.config")).unwrap();
     assert_eq!(config.protected[0].provider, "RsaProtectedConfigurationProvider");
-    let (_, location) = judged(&file("38-location.config"), "x");
+    let (_, location) = judged(&file("37-location.config"), "x");
     assert_eq!(location.changes[1].location.as_deref(), Some("admin"));
     assert_eq!(
         location.changes[1].to_string().lines().next(),
@@ -207,7 +243,7 @@ fn other_files_and_encrypted_sections_are_told() {
 #[test]
 fn the_named_string_must_be_among_them() {
     let of = |name: &str| judged(&file(name), "x").1;
-    let (plain, source) = (of("01-plain.config"), of("45-config-source.config"));
+    let (plain, source) = (of("01-plain.config"), of("44-config-source.config"));
     assert_eq!(lacking([&source, &plain], "DefaultConnection"), None);
     assert_eq!(lacking([&plain], "Other"), Some(Finding::NameMissing("Other".into())));
     assert_eq!(lacking([&source], ""), Some(Finding::NoneFound));
@@ -236,15 +272,32 @@ fn the_parameter_says_what_the_script_has_to_do() {
 }
 
 #[test]
+fn a_password_that_xml_can_not_hold_is_refused() {
+    let config = read(&file("01-plain.config")).unwrap();
+    let refused = Switch::compute(&config, &wanted("a\u{1}canary"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("no way to write") && !refused.contains("canary"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn hostile_files_are_refused() {
     let deep = "<configuration>".repeat(5000);
     let attributes: String = (0..1000).map(|i| format!(" a{i}=''")).collect();
     for (text, why) in [
-        ("<!DOCTYPE configuration [<!ENTITY x SYSTEM 'file:///c:/secret'>]><configuration/>", "document type"),
-        ("<!doctype configuration><configuration/>", "well-formed"),
+        (
+            "<!DOCTYPE configuration [<!ENTITY x SYSTEM 'file:///c:/secret'>]><configuration/>",
+            "document type",
+        ),
+        ("<!doctype configuration><configuration/>", "document type"),
         ("<configuration>&x;</configuration>", "entity"),
         ("<configuration a='&x;'/>", "entity"),
         ("<configuration a='&#0;'/>", "entity"),
+        ("<configuration a='&#1;'/>", "no way to write"),
+        ("<configuration>\u{1}</configuration>", "no way to write"),
         (deep.as_str(), "deeper"),
         (&format!("<configuration{attributes}/>"), "too many"),
         ("<configuration a='1' a='2'/>", "twice"),
@@ -257,13 +310,25 @@ fn hostile_files_are_refused() {
         ("", "no element"),
         ("text", "outside"),
         ("<?xml version='1.0' encoding='utf-16'?><configuration/>", "utf-16"),
-        ("<?xml version='1.0' encoding='iso-2022-jp'?><configuration/>", "iso-2022-jp"),
+        (
+            "<?xml version='1.0' encoding='iso-2022-jp'?><configuration/>",
+            "iso-2022-jp",
+        ),
         ("<?xml version='1.0' encoding='klingon'?><configuration/>", "klingon"),
     ] {
         let found = read(text.as_bytes()).map(|c| c.texts.len()).unwrap_err().to_string();
-        assert!(found.contains(why), "{found} should say {why}: {}", &text[..text.len().min(90)]);
+        assert!(
+            found.contains(why),
+            "{found} should say {why}: {}",
+            &text[..text.len().min(90)]
+        );
     }
-    for bytes in [&b"<configuration>\xff</configuration>"[..], b"\xff\xfe<\0c", b"\xff\xfe<\0\x00\xd8", b"\xff\xfe\0\0<\0\0\0"] {
+    for bytes in [
+        &b"<configuration>\xff</configuration>"[..],
+        b"\xff\xfe<\0c",
+        b"\xff\xfe<\0\x00\xd8",
+        b"\xff\xfe\0\0<\0\0\0",
+    ] {
         assert!(read(bytes).is_err());
     }
     let huge = vec![b' '; appconfig::MAX_BYTES + 1];

@@ -124,9 +124,24 @@ impl ConnectionString {
             (keys::DATABASE, keys::DATABASE, "Initial Catalog", "Database"),
             (keys::USER, keys::USER, "User ID", "UID"),
             (keys::PASSWORD, keys::PASSWORD, "Password", "PWD"),
-            (encrypt, keys::ENCRYPT, if ole_db { "Use Encryption for Data" } else { "Encrypt" }, "Encrypt"),
-            (keys::TRUST, keys::TRUST, "TrustServerCertificate", "TrustServerCertificate"),
-            (keys::AUTHENTICATION, keys::AUTHENTICATION, "Authentication", "Authentication"),
+            (
+                encrypt,
+                keys::ENCRYPT,
+                if ole_db { "Use Encryption for Data" } else { "Encrypt" },
+                "Encrypt",
+            ),
+            (
+                keys::TRUST,
+                keys::TRUST,
+                "TrustServerCertificate",
+                "TrustServerCertificate",
+            ),
+            (
+                keys::AUTHENTICATION,
+                keys::AUTHENTICATION,
+                "Authentication",
+                "Authentication",
+            ),
         ];
         for (here, there, name, odbc_name) in all {
             let is = |k: &str| here.iter().any(|n| n.eq_ignore_ascii_case(k));
@@ -305,9 +320,13 @@ fn quote(value: &str) -> String {
 fn quote_odbc(value: &str) -> String {
     let plain = !value.starts_with(char::is_whitespace)
         && !value.ends_with(char::is_whitespace)
-        && !value.contains(['[', ']', '{', '}', '(', ')', ',', ';', '?', '*', '=', '!', '@', '\'', '"', '\0']);
+        && !value.contains([
+            '[', ']', '{', '}', '(', ')', ',', ';', '?', '*', '=', '!', '@', '\'', '"', '\0',
+        ]);
     // A server is `tcp:host,1433`; the comma is its own and needs no braces.
-    let server = value.strip_prefix("tcp:").is_some_and(|v| !v.contains([';', '{', '}', '=', '@', '!']));
+    let server = value
+        .strip_prefix("tcp:")
+        .is_some_and(|v| !v.contains([';', '{', '}', '=', '@', '!']));
     if plain || server {
         value.to_owned()
     } else {

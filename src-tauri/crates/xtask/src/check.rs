@@ -25,7 +25,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("appconfig", &["sqlserver", "secrets"]),
     (
         "migration",
-        &["plan", "engine", "azure", "vsphere", "sqlserver", "appconfig", "secrets"],
+        &["plan", "engine", "azure", "vsphere", "sqlserver", "secrets"],
     ),
     (
         "api",
