@@ -268,10 +268,10 @@ fn backup(home: &Home, mib: u64) -> PathBuf {
 /// The program that uploads, begun.
 async fn uploading(azurite: &Azurite, sas: &Secret<String>, file: &Path) -> Child {
     let program = std::env::current_exe().unwrap();
-    let program = program.ancestors().nth(2).unwrap().join("examples/upload");
+    let program = program.ancestors().nth(2).unwrap().join("examples/blob_upload");
     assert!(
         program.is_file(),
-        "{} is not built; type `cargo build --package azure --example upload`, or `cargo xtask test`",
+        "{} is not built; type `cargo build --package azure --example blob_upload`, or `cargo xtask test`",
         program.display()
     );
     let mut child = Command::new(program)

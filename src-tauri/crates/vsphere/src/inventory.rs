@@ -235,9 +235,9 @@ impl VCenter {
     ) -> Result<(), VsphereError> {
         let view = self.create_view(&[VM]).await?;
         let outcome = async {
-            // The machines' first page comes while the places are read.
-            let first = self.read(Of::View(&view), &[(VM, PATHS)], Record::Whole);
-            let (objects, reading) = tokio::try_join!(self.list(PLACES), first)?;
+            // One after the other: two reads that a server has cut into pages at once lose each other's place.
+            let objects = self.list(PLACES).await?;
+            let reading = self.read(Of::View(&view), &[(VM, PATHS)], Record::Whole).await?;
             self.hand_over(reading, &objects, page, parts, seen).await
         }
         .await;
