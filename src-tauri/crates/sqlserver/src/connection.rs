@@ -35,6 +35,31 @@ pub mod keys {
     pub const ENCRYPT: &[&str] = &["encrypt"];
     pub const TRUST: &[&str] = &["trustservercertificate", "trust server certificate"];
     pub const AUTHENTICATION: &[&str] = &["authentication"];
+    /// Who has it speaks ODBC: values in braces, `yes` and `no`.
+    pub const DRIVER: &[&str] = &["driver", "dsn", "filedsn"];
+    /// Who has it speaks OLE DB.
+    pub const PROVIDER: &[&str] = &["provider"];
+    pub const ENCRYPT_OLE_DB: &[&str] = &["use encryption for data"];
+    pub const SECRET: &[&str] = &["password", "pwd", "access token", "accesstoken"];
+    /// What leads to another server, file, network or account than the keys above say.
+    pub const ELSEWHERE: &[&str] = &[
+        "integrated security",
+        "trusted_connection",
+        "attachdbfilename",
+        "extended properties",
+        "initial file name",
+        "user instance",
+        "failover partner",
+        "failover_partner",
+        "failoverpartner",
+        "failover partner spn",
+        "failoverpartnerspn",
+        "server spn",
+        "serverspn",
+        "network library",
+        "network",
+        "net",
+    ];
 }
 
 const INNER: &str = "provider connection string";
@@ -87,13 +112,88 @@ impl ConnectionString {
             .retain(|(k, _)| !keys.iter().any(|n| n.eq_ignore_ascii_case(k)));
     }
 
+    /// Points it at another server: address, database, sign-in and encryption become those of `to`, where they stand and
+    /// in the words of its driver; what would lead elsewhere is removed; everything else stays.
+    pub fn redirect(&mut self, to: &ConnectionString) {
+        self.remove(keys::ELSEWHERE);
+        let odbc = self.get(keys::DRIVER).is_some();
+        let ole_db = self.get(keys::PROVIDER).is_some();
+        let encrypt = if ole_db { keys::ENCRYPT_OLE_DB } else { keys::ENCRYPT };
+        let all = [
+            (keys::SERVER, keys::SERVER, "Data Source", "Server"),
+            (keys::DATABASE, keys::DATABASE, "Initial Catalog", "Database"),
+            (keys::USER, keys::USER, "User ID", "UID"),
+            (keys::PASSWORD, keys::PASSWORD, "Password", "PWD"),
+            (
+                encrypt,
+                keys::ENCRYPT,
+                if ole_db { "Use Encryption for Data" } else { "Encrypt" },
+                "Encrypt",
+            ),
+            (
+                keys::TRUST,
+                keys::TRUST,
+                "TrustServerCertificate",
+                "TrustServerCertificate",
+            ),
+            (
+                keys::AUTHENTICATION,
+                keys::AUTHENTICATION,
+                "Authentication",
+                "Authentication",
+            ),
+        ];
+        for (here, there, name, odbc_name) in all {
+            let is = |k: &str| here.iter().any(|n| n.eq_ignore_ascii_case(k));
+            let Some(value) = to.get(there) else {
+                self.remove(here);
+                continue;
+            };
+            let value = match value.expose().to_ascii_lowercase().as_str() {
+                "true" if odbc => Secret::from("yes"),
+                "false" if odbc => Secret::from("no"),
+                _ => value.clone(),
+            };
+            // Of several the last one counts; it stays.
+            let last = self.pairs.iter().rposition(|(k, _)| is(k));
+            let mut at = 0;
+            self.pairs.retain(|(k, _)| {
+                at += 1;
+                !is(k) || Some(at - 1) == last
+            });
+            match self.pairs.iter_mut().find(|(k, _)| is(k)) {
+                Some((_, old)) => *old = value,
+                None => self.pairs.push((if odbc { odbc_name } else { name }.to_owned(), value)),
+            }
+        }
+    }
+
+    /// As a text for people: passwords are hidden.
+    pub fn shown(&self) -> String {
+        let hide = |pairs: &mut Vec<(String, Secret<String>)>| {
+            for (k, v) in pairs {
+                if keys::SECRET.iter().any(|n| n.eq_ignore_ascii_case(k)) {
+                    *v = Secret::from("****");
+                }
+            }
+        };
+        let mut shown = self.clone();
+        hide(&mut shown.pairs);
+        if let Some(outer) = &mut shown.outer {
+            hide(outer);
+        }
+        shown.write().expose().clone()
+    }
+
     /// As a text again.
     pub fn write(&self) -> Secret<String> {
-        let join = |pairs: &[(String, Secret<String>)]| {
+        let odbc = self.get(keys::DRIVER).is_some();
+        let join = |pairs: &[(String, Secret<String>)], odbc: bool| {
+            let quote = if odbc { quote_odbc } else { quote };
             let one = |(k, v): &(String, Secret<String>)| format!("{}={}", k.replace('=', "=="), quote(v.expose()));
             pairs.iter().map(one).collect::<Vec<_>>().join(";")
         };
-        let inner = join(&self.pairs);
+        let inner = join(&self.pairs, odbc);
         Secret::new(match &self.outer {
             None => inner,
             Some(outer) => {
@@ -103,7 +203,7 @@ impl ConnectionString {
                         *value = Secret::new(inner.clone());
                     }
                 }
-                join(&outer)
+                join(&outer, false)
             }
         })
     }
@@ -213,6 +313,24 @@ fn quote(value: &str) -> String {
         format!("'{value}'")
     } else {
         format!("\"{}\"", value.replace('"', "\"\""))
+    }
+}
+
+/// ODBC's rules: braces, in which `}` is doubled. What starts with `{` must stand in them.
+fn quote_odbc(value: &str) -> String {
+    let plain = !value.starts_with(char::is_whitespace)
+        && !value.ends_with(char::is_whitespace)
+        && !value.contains([
+            '[', ']', '{', '}', '(', ')', ',', ';', '?', '*', '=', '!', '@', '\'', '"', '\0',
+        ]);
+    // A server is `tcp:host,1433`; the comma is its own and needs no braces.
+    let server = value
+        .strip_prefix("tcp:")
+        .is_some_and(|v| !v.contains([';', '{', '}', '=', '@', '!']));
+    if plain || server {
+        value.to_owned()
+    } else {
+        format!("{{{}}}", value.replace('}', "}}"))
     }
 }
 
@@ -337,6 +455,30 @@ mod tests {
             assert_eq!(read.get(keys::PASSWORD).unwrap().expose(), password);
             assert!(read.is_on(keys::ENCRYPT) && read.get(&["app"]).is_none());
         }
+    }
+
+    #[test]
+    fn another_server_takes_the_place_of_the_old_one_and_nothing_else_changes() {
+        let to = managed_instance("mi.example", "New;DB", "admin", &Secret::from("p}w;\"x'"));
+        let to = ConnectionString::parse(to.expose()).unwrap();
+        let shown = |text: &str| {
+            let mut s = ConnectionString::parse(text).unwrap();
+            s.redirect(&to);
+            let again = ConnectionString::parse(s.write().expose()).unwrap();
+            for k in [keys::SERVER, keys::DATABASE, keys::USER, keys::PASSWORD] {
+                assert_eq!(again.get(k), to.get(k), "{text}");
+            }
+            s.shown()
+        };
+        assert_eq!(
+            shown("Addr=old;Max Pool Size=7;Data Source=SQLVM;Integrated Security=SSPI;Database=a"),
+            "Max Pool Size=7;Data Source=tcp:mi.example,1433;Database=\"New;DB\";User ID=admin;Password=****;Encrypt=True;TrustServerCertificate=False"
+        );
+        assert_eq!(
+            shown("Driver={ODBC Driver 18 for SQL Server};Server=SQLVM;Database=a;Trusted_Connection=yes"),
+            "Driver=ODBC Driver 18 for SQL Server;Server=tcp:mi.example,1433;Database={New;DB};UID=admin;PWD={****};Encrypt=yes;TrustServerCertificate=no"
+        );
+        assert!(shown("Provider=MSOLEDBSQL;Server=SQLVM").contains("Use Encryption for Data=True"));
     }
 
     proptest! {

@@ -22,6 +22,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("azure", &["plan", "secrets"]),
     ("vsphere", &["plan", "secrets", "trust"]),
     ("sqlserver", &["plan", "secrets", "trust"]),
+    ("appconfig", &["sqlserver", "secrets"]),
     (
         "migration",
         &["plan", "engine", "azure", "vsphere", "sqlserver", "secrets"],
