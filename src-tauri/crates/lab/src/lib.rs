@@ -394,6 +394,15 @@ impl Lab {
         self.gate.world().final_state()
     }
 
+    /// The files of the application in a machine in Azure, by their paths.
+    pub fn guest_files(&self, vm: &str) -> std::collections::BTreeMap<String, Vec<u8>> {
+        let world = self.gate.world();
+        let end = format!("/{}", vm.to_lowercase());
+        let guest = world.cloud.guests.iter().find(|(id, _)| id.ends_with(&end));
+        let files = guest.into_iter().flat_map(|(_, g)| &g.files);
+        files.map(|(path, f)| (path.clone(), f.bytes.clone())).collect()
+    }
+
     pub fn stats(&self) -> Stats {
         self.world.lock().counters.stats()
     }

@@ -217,6 +217,12 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             format!("{}/runCommands/write", kind(vm)),
             format!("PUT {}/{}/runCommands/{name}", kind(vm), vm.name()),
         ),
+        Action::SwitchConfig { vm, suffix, write, .. } => {
+            let call = |what: &str| format!("PUT {}/{}/runCommands/rehost-{what}-{suffix}", kind(vm), vm.name());
+            let mut calls = vec![call("read-config")];
+            calls.extend(write.then(|| call("switch-connection")));
+            (vec![format!("azure:{}/runCommands/write", kind(vm))], calls)
+        }
         Action::CheckBoot { vm } => one(
             format!("{}/retrieveBootDiagnosticsData/action", kind(vm)),
             format!("POST {}/{}/retrieveBootDiagnosticsData", kind(vm), vm.name()),
