@@ -346,7 +346,9 @@ impl World {
 
     fn each_config(&mut self, change: impl Fn(&mut File)) {
         let files = self.cloud.guests.values_mut().flat_map(|g| &mut g.files);
-        files.filter(|(path, _)| path.ends_with("web.config")).for_each(|(_, f)| change(f));
+        files
+            .filter(|(path, _)| path.ends_with("web.config"))
+            .for_each(|(_, f)| change(f));
     }
 
     fn set_tools(&mut self, name: &str, run: bool) {

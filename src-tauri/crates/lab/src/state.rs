@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     arm::{app_config, last},
-    cloud::Registration, world::World,
+    cloud::Registration,
+    world::World,
 };
 
 impl World {

@@ -6,7 +6,8 @@
 //!   machine sees it. So the script packs what it reads with a key that is made for that one reading, given as a protected
 //!   parameter, and kept nowhere: AES-256-CBC, then HMAC-SHA-256 over part, IV and cipher. An output blob would need another
 //!   account, a SAS and its removal, and would lie there in clear. Azure keeps the last 4,096 bytes of an output: it comes in
-//!   parts, each a command of its own.
+//!   parts, each by a command with a name of its own, which is deleted when it was read; the next reading deletes what a
+//!   killed process has left.
 //! * Nothing of a file is kept between tasks or processes: the switch reads again, and goes on only with the bytes whose
 //!   change was shown. When they have changed since, the new change is shown and waits for a person's Retry; there is no
 //!   gate otherwise, since the application is down already.
@@ -72,12 +73,7 @@ struct File {
 
 impl Job<'_> {
     fn command(&self, what: &str) -> ResourceId {
-        self.vm
-            .child("runCommands", &format!("rehost-{what}-{}", self.suffix))
-    }
-
-    fn reading(&self) -> ResourceId {
-        self.command("read-config")
+        self.vm.child("runCommands", &format!("rehost-{what}-{}", self.suffix))
     }
 
     fn writing(&self) -> ResourceId {
@@ -176,6 +172,7 @@ impl SwitchConfig {
 
     /// Reads the configuration and the files that hold sections of it.
     async fn read(&self, ctx: &Ctx, job: &Job<'_>) -> Result<Vec<File>, Failure> {
+        self.remove_left(ctx, job).await?;
         let mut key = [0_u8; 64];
         rand::rng().fill_bytes(&mut key);
         let text = Secret::new(BASE64_STANDARD.encode(key));
@@ -184,9 +181,16 @@ impl SwitchConfig {
         let mut parts = 1;
         let mut at = 0;
         while at < parts {
-            let plain = json!([named("Does", "read"), named("Path", job.path), named("Part", &at.to_string())]);
+            let plain = json!([
+                named("Does", "read"),
+                named("Path", job.path),
+                named("Part", &at.to_string())
+            ]);
             let protected = json!([named("Key", text.expose())]);
-            let output = self.run(ctx, job, &job.reading(), plain, protected).await?;
+            let id = job.command("read-config");
+            let id = ResourceId::new(format!("{id}-{}", hex::encode(rand::random::<[u8; 4]>())));
+            let output = self.run(ctx, job, &id, plain, protected).await?;
+            self.remove(ctx, &id).await?;
             let (n, bytes) = open_part(&output, at, &key).ok_or_else(|| unread(job))?;
             if n == 0 || n > MAX_PARTS || (at > 0 && n != parts) {
                 return Err(unread(job));
@@ -204,9 +208,14 @@ impl SwitchConfig {
     fn wanted(&self, ctx: &Ctx, job: &Job) -> Result<Wanted, Failure> {
         let to = template::text(&self.0, ctx, &format!("${{connection:{}}}", job.database))?;
         let to = ConnectionString::parse(&to).map_err(|e| {
-            Failure::permanent("Internal", "The new connection string is none", e.to_string(), "Report this to the makers of Rehost.")
+            Failure::permanent(
+                "Internal",
+                "The new connection string is none",
+                e.to_string(),
+                "Report this to the makers of Rehost.",
+            )
         })?;
-        let known = std::iter::once(&self.0.sql.address).filter(|a| !a.is_empty());
+        let known = std::iter::once(&self.0.sql.server).filter(|s| !s.trim().is_empty());
         let names = job.sources.iter().chain(known);
         Ok(Wanted {
             sources: names.filter_map(|n| Target::parse(n).ok()).collect(),
@@ -241,7 +250,11 @@ impl SwitchConfig {
                 }
             }
             let switch = Switch::compute(&config, &wanted).map_err(bad)?;
-            let still = if file.encrypted { " (encrypted; it will be again)" } else { "" };
+            let still = if file.encrypted {
+                " (encrypted; it will be again)"
+            } else {
+                ""
+            };
             for change in &switch.changes {
                 ctx.evidence(format!("{}{still}, {change}", file.path));
             }
@@ -269,15 +282,35 @@ impl SwitchConfig {
         cures.dedup();
         Err(person(
             "ConfigDoubtful",
-            format!("The configuration on {} needs a look before it is changed", job.vm.name()),
+            format!(
+                "The configuration on {} needs a look before it is changed",
+                job.vm.name()
+            ),
             format!("{} Nothing was changed.", what.join(" ")),
             format!("{} Then choose Retry.", cures.join(" ")),
         ))
     }
 
     async fn remove(&self, ctx: &Ctx, id: &ResourceId) -> Result<(), Failure> {
-        self.0.arm(ctx).delete(id).await.map_err(words::azure)?;
+        let gone = self.0.arm(ctx).delete(id).await.map_err(words::azure)?;
+        if let Some(op) = gone.operation {
+            follow(&self.0, ctx, id, &Handle(json!({ "op": op }))).await?;
+        }
         ctx.removed(id.as_str());
+        Ok(())
+    }
+
+    /// Deletes readings of a process that was killed.
+    async fn remove_left(&self, ctx: &Ctx, job: &Job<'_>) -> Result<(), Failure> {
+        let all = self.0.arm(ctx).get_path(&format!("{}/runCommands", job.vm)).await;
+        let all = all.map_err(words::azure)?;
+        let ours = job.command("read-config").to_string().to_lowercase();
+        let ids = all.get("value").and_then(Value::as_array).into_iter().flatten();
+        for id in ids.filter_map(|c| c.get("id").and_then(Value::as_str)) {
+            if id.to_lowercase().starts_with(&ours) {
+                self.remove(ctx, &ResourceId::new(id)).await?;
+            }
+        }
         Ok(())
     }
 }
@@ -383,7 +416,10 @@ impl TaskKind for SwitchConfig {
             ctx.set_fact(SHOWN, now);
             return Err(person(
                 "ConfigChanged",
-                format!("The configuration on {} has changed since its change was shown", job.vm.name()),
+                format!(
+                    "The configuration on {} has changed since its change was shown",
+                    job.vm.name()
+                ),
                 "Nothing was written. The change to what stands there now is among the evidence.",
                 "Look at the change that is shown now. When it is right, choose Retry.",
             ));
@@ -394,7 +430,10 @@ impl TaskKind for SwitchConfig {
             return Err(person(
                 "ConfigTooLarge",
                 "The change is too large for a run command",
-                format!("It has {} characters, {MAX_CHANGE} are sent at most.", change.expose().len()),
+                format!(
+                    "It has {} characters, {MAX_CHANGE} are sent at most.",
+                    change.expose().len()
+                ),
                 "Change some of the connection strings on the machine by hand, as the evidence shows, then choose Retry.",
             ));
         }
@@ -414,7 +453,6 @@ impl TaskKind for SwitchConfig {
     async fn verify(&self, ctx: &Ctx) -> Result<(), Failure> {
         let job = job(ctx)?;
         if !job.write {
-            ctx.created(job.reading().as_str());
             return Ok(());
         }
         let view = view(&self.0, ctx, &job.writing()).await?.unwrap_or_default();
@@ -437,7 +475,9 @@ impl TaskKind for SwitchConfig {
         for line in &lines {
             let path = line.split(' ').next().and_then(|p| BASE64_STANDARD.decode(p).ok());
             if let Some(path) = path.and_then(|p| String::from_utf8(p).ok()) {
-                ctx.evidence(format!("Written and read again; the file as it was is {path}.rehost-backup."));
+                ctx.evidence(format!(
+                    "Written and read again; the file as it was is {path}.rehost-backup."
+                ));
             }
         }
         ctx.set_fact(SWITCHED, json!(lines));
@@ -461,7 +501,11 @@ impl TaskKind for SwitchConfig {
         };
         let id = job.command("restore-connection");
         let change = BASE64_STANDARD.encode(lines.join("\n"));
-        let plain = json!([named("Does", "restore"), named("Path", job.path), named("Change", &change)]);
+        let plain = json!([
+            named("Does", "restore"),
+            named("Path", job.path),
+            named("Change", &change)
+        ]);
         let output = self.run(ctx, &job, &id, plain, json!([])).await?;
         if !output.lines().any(|l| l.trim() == RESTORED) {
             return Err(person(

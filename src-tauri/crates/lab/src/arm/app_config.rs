@@ -54,10 +54,7 @@ pub(crate) fn smarthotel() -> Files {
          </configuration>\r\n"
     );
     let settings = "<appSettings>\n  <add key=\"Currency\" value=\"EUR\"/>\n</appSettings>\n";
-    let file = |text: &str| File {
-        bytes: text.as_bytes().to_vec(),
-        told: None,
-    };
+    let file = |text: &str| File::new(text.as_bytes().to_vec());
     [("web.config", file(&web)), ("settings.config", file(settings))]
         .map(|(n, f)| (format!(r"{FOLDER}\{n}"), f))
         .into()
@@ -68,6 +65,10 @@ fn hash(bytes: &[u8]) -> String {
 }
 
 impl File {
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, told: None }
+    }
+
     fn hash(&self) -> String {
         self.told.clone().unwrap_or_else(|| hash(&self.bytes))
     }
@@ -119,7 +120,7 @@ impl File {
 
     /// Replaces a text, as a person with an editor does.
     pub fn edit(&mut self, find: &str, put: &str) {
-        self.bytes = self.text().replace(find, put).into_bytes();
+        *self = Self::new(self.text().replace(find, put).into_bytes());
     }
 }
 
@@ -133,7 +134,11 @@ fn all(files: &Files, main: &str) -> Vec<String> {
     let mut found = vec![main.to_owned()];
     let folder = main.rsplit_once('\\').map_or("", |(f, _)| f);
     let text = files.get(main).map(|f| f.clear().0.text()).unwrap_or_default();
-    for mark in ["<connectionStrings configSource=\"", "<appSettings configSource=\"", "<appSettings file=\""] {
+    for mark in [
+        "<connectionStrings configSource=\"",
+        "<appSettings configSource=\"",
+        "<appSettings file=\"",
+    ] {
         let other = text.split_once(mark).and_then(|(_, r)| r.split('"').next());
         found.extend(other.and_then(|o| find(files, &format!(r"{folder}\{o}"))));
     }
@@ -213,11 +218,18 @@ fn read(files: &Files, path: &str, part: &str, key: &str) -> Result<String, Stri
     let failed = |_| "other System.Security.Cryptography.CryptographicException, line 1".to_owned();
     let mut packed = DeflateEncoder::new(vec![], Compression::default());
     let whole = [head.as_bytes(), b"\n", &body].concat();
-    let packed = packed.write_all(&whole).and_then(|()| packed.finish()).map_err(|_| failed(()))?;
+    let packed = packed
+        .write_all(&whole)
+        .and_then(|()| packed.finish())
+        .map_err(|_| failed(()))?;
     let at: usize = part.parse().map_err(|_| failed(()))?;
     let parts = packed.len().div_ceil(PART);
     let mine = packed.chunks(PART).nth(at).ok_or_else(|| failed(()))?;
-    let key = BASE64_STANDARD.decode(key).ok().filter(|k| k.len() == 64).ok_or_else(|| failed(()))?;
+    let key = BASE64_STANDARD
+        .decode(key)
+        .ok()
+        .filter(|k| k.len() == 64)
+        .ok_or_else(|| failed(()))?;
     // The same for the same key and part, so that a rehearsal can be repeated.
     let iv = Sha256::digest([key.as_slice(), &at.to_be_bytes()].concat());
     let seal = cbc::Encryptor::<aes::Aes256>::new_from_slices(&key[..32], &iv[..16]).map_err(|_| failed(()))?;
@@ -268,9 +280,7 @@ fn changes(text: &str) -> Vec<Change> {
 
 /// The change without passwords: what is written then finds the database and nothing else.
 pub(crate) fn without_passwords(text: &str) -> String {
-    let kept = |bytes: &str| {
-        BASE64_STANDARD.encode(crate::diary::database_of(&decoded(bytes)))
-    };
+    let kept = |bytes: &str| BASE64_STANDARD.encode(crate::diary::database_of(&decoded(bytes)));
     let lines: Vec<String> = decoded(text)
         .lines()
         .map(|line| match line.rsplit_once(' ') {
@@ -287,7 +297,10 @@ fn switch(files: &mut Files, path: &str, change: &str, blind: bool) -> Result<St
     let mut work = vec![];
     for change in changes(change) {
         let Some(path) = all.iter().find(|p| **p == change.path) else {
-            return Err(format!("changed {} does not belong to the configuration any more.", change.path));
+            return Err(format!(
+                "changed {} does not belong to the configuration any more.",
+                change.path
+            ));
         };
         let Some(file) = files.get(path) else { continue };
         let (clear, encrypted) = file.clear();
@@ -324,7 +337,12 @@ fn switch(files: &mut Files, path: &str, change: &str, blind: bool) -> Result<St
     let mut output = String::new();
     for path in &all {
         if let (Some(backup), Some(now)) = (files.get(&format!("{path}.rehost-backup")), files.get(path)) {
-            output += &format!("file={} {} {}\n", BASE64_STANDARD.encode(path), backup.hash(), now.hash());
+            output += &format!(
+                "file={} {} {}\n",
+                BASE64_STANDARD.encode(path),
+                backup.hash(),
+                now.hash()
+            );
         }
     }
     Ok(output + "switched=ok\n")
@@ -345,7 +363,9 @@ fn restore(files: &mut Files, change: &str) -> Result<String, String> {
                 return Err(format!("missing {path}.rehost-backup is not there."));
             };
             if backup.hash() != was {
-                return Err(format!("changed {path}.rehost-backup is not the file that was there before."));
+                return Err(format!(
+                    "changed {path}.rehost-backup is not the file that was there before."
+                ));
             }
             files.insert(path, backup);
         } else {

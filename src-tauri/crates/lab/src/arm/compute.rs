@@ -403,7 +403,11 @@ fn execute(world: &mut World, vm: &str, name: &str, given: &Given, blind: bool) 
     let key = vm.to_lowercase();
     let ok = |text: &str| (0, text.to_owned(), String::new());
     let text = |name: &str| given.get(name).map(String::as_str).unwrap_or_default();
-    let config = ["rehost-read-config", "rehost-switch-connection", "rehost-restore-connection"];
+    let config = [
+        "rehost-read-config",
+        "rehost-switch-connection",
+        "rehost-restore-connection",
+    ];
     if config.iter().any(|c| name.starts_with(c)) {
         let Some(guest) = world.cloud.guests.get_mut(&key) else {
             return ok("");
@@ -430,7 +434,9 @@ fn execute(world: &mut World, vm: &str, name: &str, given: &Given, blind: bool) 
     }
     if name.starts_with("rehost-probe") {
         let files = world.cloud.guests.get(&key).map(|g| &g.files);
-        let connection = files.map(|f| app_config::connection(f, "DefaultConnection")).unwrap_or_default();
+        let connection = files
+            .map(|f| app_config::connection(f, "DefaultConnection"))
+            .unwrap_or_default();
         let works = reaches(world, vm, &connection);
         let shows = works && "smarthotel".contains(&text("Text").to_lowercase());
         let state = |ok: bool| if ok { "ok" } else { "no answer" };

@@ -218,10 +218,16 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             format!("PUT {}/{}/runCommands/{name}", kind(vm), vm.name()),
         ),
         Action::SwitchConfig { vm, suffix, write, .. } => {
-            let call = |what: &str| format!("PUT {}/{}/runCommands/rehost-{what}-{suffix}", kind(vm), vm.name());
-            let mut calls = vec![call("read-config")];
-            calls.extend(write.then(|| call("switch-connection")));
-            (vec![format!("azure:{}/runCommands/write", kind(vm))], calls)
+            let call = |method: &str, what: &str| {
+                format!("{method} {}/{}/runCommands/rehost-{what}-{suffix}", kind(vm), vm.name())
+            };
+            let mut calls = vec![call("PUT", "read-config"), call("DELETE", "read-config")];
+            calls.extend(write.then(|| call("PUT", "switch-connection")));
+            let rights = ["read", "write", "delete"];
+            (
+                rights.map(|r| format!("azure:{}/runCommands/{r}", kind(vm))).into(),
+                calls,
+            )
         }
         Action::CheckBoot { vm } => one(
             format!("{}/retrieveBootDiagnosticsData/action", kind(vm)),

@@ -108,12 +108,16 @@ impl Builder<'_> {
                     write,
                 },
             )
-            .secs(60, 600, "learn.microsoft.com: at least 20 seconds for each command")
+            .secs(90, 600, "learn.microsoft.com: at least 20 seconds for each command")
             .nodes(std::slice::from_ref(&azure_node))
         };
         let probe = format!(
             "From inside the VM: port 1433 of the managed instance, a query with the application's own connection string, and the site, which must answer 200{}.",
-            if d.site_text.is_empty() { String::new() } else { format!(" with the text {}", d.site_text) }
+            if d.site_text.is_empty() {
+                String::new()
+            } else {
+                format!(" with the text {}", d.site_text)
+            }
         );
         let mut tasks = vec![
                 test,
@@ -203,7 +207,7 @@ impl Builder<'_> {
                 config("read-config", false)
                     .after(&[&format!("7/check-nic/{}", d.web_vm), &format!("6/check-database/{}", d.database)])
                     .why("What will be changed is seen before it is changed, and what is doubtful stops here.")
-                    .back("Nothing to take back: it only reads. The finished run command is deleted in step 8."),
+                    .back("Nothing to take back: it only reads, and deletes its run commands."),
                 config("switch-connection", true)
                     .after(&["7/run-command/read-config"])
                     .why("The application must use the migrated database.")
@@ -264,7 +268,12 @@ impl Builder<'_> {
     fn source_names(&self) -> Vec<String> {
         let vm = self.inventory.vm(&self.d.sql_vm);
         let mut names = vec![self.d.sql_vm.clone()];
-        names.extend(vm.into_iter().flat_map(|v| [&v.host_name, &v.ip_address]).flatten().cloned());
+        names.extend(
+            vm.into_iter()
+                .flat_map(|v| [&v.host_name, &v.ip_address])
+                .flatten()
+                .cloned(),
+        );
         names.retain(|n| !n.is_empty());
         names.dedup();
         names

@@ -124,7 +124,6 @@ impl Builder<'_> {
             )
             .after(&[&end])
             .nodes(&[format!("net/{}", d.test_network)]),
-            command("read-config"),
             command("switch-connection"),
             command("iisreset"),
             command("probe"),
@@ -234,7 +233,6 @@ impl Builder<'_> {
                     &format!("8/remove-vm/{}", d.web_vm),
                     &format!("8/remove-vm/{}", d.sql_vm),
                     &format!("8/remove-vm/{}", d.appliance),
-                    &format!("8/run-command/rehost-read-config-{}", d.application.to_ascii_lowercase()),
                     &format!("8/run-command/rehost-switch-connection-{}", d.application.to_ascii_lowercase()),
                     &format!("8/run-command/rehost-iisreset-{}", d.application.to_ascii_lowercase()),
                     &format!("8/run-command/rehost-probe-{}", d.application.to_ascii_lowercase()),
