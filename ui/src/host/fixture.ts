@@ -490,6 +490,10 @@ const handlers: Handlers = {
       whyNot,
       remarks: [],
     })),
+  application_save: ({ webConfig, connectionStringName, siteText }) => {
+    Object.assign(design, { webConfig, connectionStringName, siteText });
+    return project();
+  },
   around_save: ({ around, prove }) => {
     design.around = around;
     design.prove = prove;

@@ -205,7 +205,7 @@ async fn doubtful(lab: &Lab, runner: &Migration, known: &BTreeMap<String, Value>
         lab.put_guest_file("WEBVM", CONFIG, changed.clone().into_bytes());
         let (ended, _) = play(lab, runner, READ, &mut known.clone()).await;
         let f = ended.unwrap_err();
-        assert_eq!((f.class, f.code.as_str()), (FailureClass::NeedsPerson, code), "{f:?}");
+        assert_eq!((&f.class, f.code.as_str()), (&FailureClass::NeedsPerson, code), "{f:?}");
         assert!(f.hint.contains(hint) && f.hint.contains("Retry"), "{f:?}");
         assert!(!format!("{f:?}").contains(lab::OLD_PASSWORD), "{f:?}");
         assert_eq!(file(lab, CONFIG), changed.into_bytes());

@@ -7,6 +7,7 @@ import { useTranslation } from "react-i18next";
 import { ErrorCard } from "../../design/ErrorCard";
 import { useCommand } from "../../host";
 import type { ProjectView } from "../../host/gen/ProjectView";
+import { ApplicationDialog } from "./ApplicationDialog";
 import { AroundDialog } from "./AroundDialog";
 import { DmsDialog } from "./DmsDialog";
 import { METHODS, type Method, type Methods, type Part, PARTS } from "./methods";
@@ -19,7 +20,7 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
   const fixed = project.run !== null || project.live;
   const { replication, databaseMethod } = project.design;
   const now: Methods = set.isPending ? set.variables : { replication, databaseMethod };
-  const [settings, setSettings] = useState<"dms" | "around" | null>(null);
+  const [settings, setSettings] = useState<"dms" | "around" | "application" | null>(null);
   const busy = set.isPending || computing;
   return (
     <section className={s.strip} aria-label={t("methods.title")} data-testid="methods" data-fixed={fixed || undefined}>
@@ -31,7 +32,17 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
             value={now[part]}
             fixed={fixed}
             more={
-              part === "databaseMethod" && !fixed ? (
+              part === "replication" && !fixed ? (
+                <Button
+                  size="small"
+                  appearance="subtle"
+                  className={s.more}
+                  data-testid="application-settings"
+                  onClick={() => setSettings("application")}
+                >
+                  {t("application.settings")}
+                </Button>
+              ) : part === "databaseMethod" && !fixed ? (
                 <>
                   {databaseMethod === "LogReplay" ? null : (
                     <Button
@@ -75,6 +86,7 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
         </p>
       </div>
       {settings === "dms" ? <DmsDialog project={project} onClose={() => setSettings(null)} /> : null}
+      {settings === "application" ? <ApplicationDialog project={project} onClose={() => setSettings(null)} /> : null}
       {settings === "around" ? <AroundDialog project={project} onClose={() => setSettings(null)} /> : null}
       {set.error ? <ErrorCard error={set.error} /> : null}
     </section>
