@@ -345,6 +345,9 @@ impl Lab {
         let port = tds::start(managed, tds::managed::spec(), p.sql_managed).await?;
         addresses.sql_managed = format!("127.0.0.1,{port}");
         addresses.sql_browser = tds::browse(gate.clone(), p.sql_browser, stop.clone()).await?;
+        if let Some(named) = world.lock().begin_defects()? {
+            addresses.sql = format!(r"127.0.0.1\{named}");
+        }
         let mut servers: Vec<_> = services
             .into_iter()
             .map(|(listener, router, service)| {
@@ -443,10 +446,8 @@ impl Lab {
     /// A SQL Server comes back as another one at the same address: repaired, updated, or broken. Its connections are cut.
     pub fn replace_sql(&self, instance: usize, spec: Spec) -> Result<(), LabError> {
         let mut world = self.gate.world();
-        let mut new = tds::data::Instance::new(spec, world.now())?;
-        let old = &mut world.onprem.instances[instance];
-        new.port = old.port;
-        std::mem::replace(old, new).cut.cancel();
+        let new = tds::data::Instance::new(spec, world.now())?;
+        world.onprem.instances[instance].become_other(new);
         Ok(())
     }
 

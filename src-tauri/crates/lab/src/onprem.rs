@@ -325,8 +325,10 @@ pub struct SqlServer {
     pub logged: u64,
     /// Bytes left on the share; none = enough.
     pub share_free: Option<u64>,
-    /// SQL Server's service account may not write to the share.
+    /// SQL Server's service account may not open anything on the share.
     pub share_denied: bool,
+    /// What Windows says when the share is opened, `53(The network path was not found.)`; none = it is there.
+    pub share_gone: Option<&'static str>,
 }
 
 impl SqlServer {
@@ -346,6 +348,7 @@ impl SqlServer {
             logged: 0,
             share_free: None,
             share_denied: false,
+            share_gone: None,
         }
     }
 

@@ -71,7 +71,7 @@ impl Links {
     }
 
     /// Signs in to the managed instance as its administrator.
-    async fn target(&self, ctx: &Ctx, instance: &ResourceId, admin: &str) -> Result<Client, Failure> {
+    pub(crate) async fn target(&self, ctx: &Ctx, instance: &ResourceId, admin: &str) -> Result<Client, Failure> {
         self.managed(ctx, instance, admin, (self.secrets)("mi-admin")).await
     }
 }

@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::statements::Session;
@@ -210,6 +211,8 @@ pub struct Instance {
     pub port: u16,
     /// Ends all connections that there are.
     pub cut: CancellationToken,
+    /// Its port is open.
+    pub(super) open: watch::Sender<bool>,
     /// How many were opened so far.
     pub sessions: u16,
     context: Arc<Mutex<Session>>,
@@ -268,6 +271,7 @@ impl Instance {
             engine,
             port: 0,
             cut: CancellationToken::new(),
+            open: watch::Sender::new(true),
             sessions: 0,
             context: Arc::default(),
             tables: BTreeMap::new(),
@@ -288,6 +292,13 @@ impl Instance {
         instance.fill(now).map_err(broken)?;
         instance.engine.execute_batch("COMMIT").map_err(broken)?;
         Ok(instance)
+    }
+
+    /// Another one takes its place at the same address; its connections are cut.
+    pub(crate) fn become_other(&mut self, mut other: Instance) {
+        other.port = self.port;
+        std::mem::swap(&mut other.open, &mut self.open);
+        std::mem::replace(self, other).cut.cancel();
     }
 
     /// Major, minor, and the build's two bytes.
@@ -684,7 +695,6 @@ impl Instance {
             .collect();
         certificates.sort_unstable();
         certificates.dedup();
-        let thumbprint = |name: &str| Sql::Blob(guid(7, name).as_bytes().repeat(2)[..20].to_vec());
 
         let rows = all
             .iter()
@@ -1113,6 +1123,11 @@ pub(super) fn int(n: i64) -> Sql {
 
 pub(super) fn text(t: &str) -> Sql {
     Sql::Text(t.to_owned())
+}
+
+/// A certificate's thumbprint, always the same for a name.
+pub(super) fn thumbprint(name: &str) -> Sql {
+    Sql::Blob(guid(7, name).as_bytes().repeat(2)[..20].to_vec())
 }
 
 /// A security id, always the same for a name.

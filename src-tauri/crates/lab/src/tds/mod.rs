@@ -6,6 +6,7 @@
 pub(crate) mod backups;
 mod catalog;
 pub mod data;
+pub(crate) mod defects;
 pub mod managed;
 mod ntlm;
 mod security;
@@ -59,33 +60,50 @@ async fn listen(service: Service, port: u16) -> Result<u16, LabError> {
     };
     let tcp = TcpListener::bind(("127.0.0.1", port)).await.map_err(bind)?;
     let port = tcp.local_addr().map_err(bind)?.port();
+    let mut open = service.with(|i| i.open.subscribe());
     tokio::spawn(async move {
-        let accepting = async {
-            loop {
-                let Ok((stream, _)) = tcp.accept().await else {
-                    continue;
-                };
-                let one = service.clone();
-                tokio::spawn(async move {
-                    // A connection ends when the lab does, or when somebody cuts all of this instance.
-                    let cut = one.gate.world().onprem.instances[one.instance].cut.clone();
-                    let served = serve(&one, stream);
-                    tokio::select! {
-                        ended = served => if let Err(e) = ended {
-                            tracing::debug!(error = %e, "a connection to SQL Server ended");
-                        },
-                        () = cut.cancelled() => {}
-                        () = one.stop.cancelled() => {}
-                    }
-                });
+        let mut tcp = Some(tcp);
+        loop {
+            tokio::select! {
+                () = accept(&service, tcp.as_ref()) => {}
+                changed = open.changed() => if changed.is_err() {
+                    return;
+                },
+                () = service.stop.cancelled() => return,
             }
-        };
-        tokio::select! {
-            () = accepting => {}
-            () = service.stop.cancelled() => {}
+            if !*open.borrow_and_update() {
+                tcp = None;
+            } else if tcp.is_none() {
+                tcp = TcpListener::bind(("127.0.0.1", port)).await.ok();
+            }
         }
     });
     Ok(port)
+}
+
+/// Takes connections for ever; without a listener none.
+async fn accept(service: &Service, tcp: Option<&TcpListener>) {
+    let Some(tcp) = tcp else {
+        return std::future::pending().await;
+    };
+    loop {
+        let Ok((stream, _)) = tcp.accept().await else {
+            continue;
+        };
+        let one = service.clone();
+        tokio::spawn(async move {
+            // A connection ends when the lab does, or when somebody cuts all of this instance.
+            let cut = one.gate.world().onprem.instances[one.instance].cut.clone();
+            let served = serve(&one, stream);
+            tokio::select! {
+                ended = served => if let Err(e) = ended {
+                    tracing::debug!(error = %e, "a connection to SQL Server ended");
+                },
+                () = cut.cancelled() => {}
+                () = one.stop.cancelled() => {}
+            }
+        });
+    }
 }
 
 /// SQL Browser: tells the port of an instance by its name, on UDP.
