@@ -201,7 +201,8 @@ impl SqlError {
         }
     }
 
-    /// The operating system's code behind a backup device that could not be opened or written; none for other errors. The
+    /// The operating system's code behind a backup file that could not be opened or written; none for other errors, and for
+    /// blobs, of which the same codes say something else. The
     /// protocol has no field for it: the text has it, in every language as digits before a bracket, `5(Access is denied.)`.
     pub fn system_code(&self) -> Option<u32> {
         let Self::Statement {
@@ -212,6 +213,9 @@ impl SqlError {
         else {
             return None;
         };
+        if message.contains("https://") {
+            return None;
+        }
         // The device's own name comes first, and may hold brackets and digits too.
         let digits = |before: &str| {
             let start = before.trim_end_matches(|c: char| c.is_ascii_digit()).len();
@@ -523,6 +527,11 @@ mod tests {
             SqlWay::default()
         );
         assert_eq!(statement(229).system_code(), None);
+        let blob = said(
+            3201,
+            "Cannot open backup device 'https://a/b/c.bak'. Operating system error 5(Access is denied.).",
+        );
+        assert_eq!(blob.system_code(), None);
     }
 
     #[test]

@@ -229,8 +229,8 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         id: "sql-share-full", severity: Blocking,
-        title: "The share for the backups is full",
-        cause: "SQL Server found no space left on it: backups would end with error 3202, operating system error 112.",
+        title: "The place for the backups is full",
+        cause: "SQL Server found no space left there: backups would end with error 3202, operating system error 112.",
         who: SHARE_ADMIN,
         command: "Get-PSDrive -PSProvider FileSystem on the file server; make room for the database's size, or name another share in Design.",
         source: OURS,
