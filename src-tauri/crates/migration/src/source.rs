@@ -80,36 +80,20 @@ fn capital(text: &str) -> String {
         .map_or_else(String::new, |c| c.to_uppercase().chain(letters).collect())
 }
 
-/// What the rules say of a way of which this alone is known.
-fn of_way(way: &SqlWay, method: DatabaseMethod) -> Option<Finding> {
-    let case = SqlCase {
-        instance: &SqlInstance::default(),
-        target: &SqlTarget::default(),
-        way,
-        method,
-        databases: &[],
-    };
-    rules::CURRENT.judge_sql(&case).into_iter().next()
-}
-
 /// What the rules say of a SAS with these permissions for Log Replay Service.
 pub(crate) fn of_sas(granted: &str) -> Option<Finding> {
     let way = SqlWay {
         sas: Some(granted.to_owned()),
         ..SqlWay::default()
     };
-    of_way(&way, DatabaseMethod::LogReplay)
-}
-
-/// What the rules say of a share that SQL Server can't use; none for other errors.
-pub(crate) fn of_place(e: &SqlError) -> Option<Finding> {
-    e.system_code()?;
-    let mut way = SqlWay {
-        backups: BackupSource::Share,
-        ..SqlWay::default()
+    let case = SqlCase {
+        instance: &SqlInstance::default(),
+        target: &SqlTarget::default(),
+        way: &way,
+        method: DatabaseMethod::LogReplay,
+        databases: &[],
     };
-    e.tells(&mut way);
-    of_way(&way, DatabaseMethod::DmsOnline)
+    rules::CURRENT.judge_sql(&case).into_iter().next()
 }
 
 /// Why the account's firewall would refuse the managed instance; empty = it would not, none = a private endpoint decides.
@@ -497,44 +481,5 @@ mod tests {
         assert_eq!(named("backup.bak"), None);
         assert_eq!(of_sas("rl"), None);
         assert!(of_sas("rwl").unwrap().detail.contains("rwl"));
-    }
-
-    #[test]
-    fn a_share_that_can_not_be_used_is_told_by_its_rule() {
-        let said = |number: u32, message: &str| {
-            let e = SqlError::Statement {
-                server: "SQLVM".into(),
-                number,
-                state: 1,
-                class: 16,
-                line: 1,
-                procedure: String::new(),
-                message: message.into(),
-            };
-            words::sql(&e)
-        };
-        let full = said(
-            3202,
-            r"Write on '\\F\s\a.bak' failed: 112(There is not enough space on the disk.)",
-        );
-        assert_eq!(
-            (full.code.as_str(), full.class),
-            ("sql-share-full", FailureClass::NeedsPerson)
-        );
-        assert!(
-            full.hint.starts_with("Administrator of the file server: "),
-            "{}",
-            full.hint
-        );
-        let denied = said(
-            3201,
-            r"Cannot open backup device '\\F\s\a.bak'. Operating system error 5(Access is denied.).",
-        );
-        assert_eq!(denied.code, "sql-share-write");
-        let blob = said(
-            3201,
-            "Cannot open backup device 'https://a/b/c.bak'. Operating system error 5(Access is denied.).",
-        );
-        assert_eq!(blob.code, "Sql3201");
     }
 }

@@ -1,6 +1,5 @@
 //! Puts the clients' errors into the engine's words, keeping what the client advises.
 
-use crate::source;
 use azure::AzureError;
 use engine::{Failure, FailureClass};
 use sqlserver::SqlError;
@@ -65,11 +64,8 @@ pub(crate) fn vcenter_task(e: VsphereError) -> Failure {
     f
 }
 
-/// A failure of a call to SQL Server. Of a share or folder that can't be used the rules have the better words.
+/// A failure of a call to SQL Server.
 pub(crate) fn sql(e: &SqlError) -> Failure {
-    if let Some(finding) = source::of_place(e) {
-        return source::blocked(&[finding]);
-    }
     let advice = e.advice();
     let class = match e.class() {
         sqlserver::ErrorClass::Transient => FailureClass::Transient,

@@ -233,7 +233,6 @@ impl SqlError {
             // The path, the share and its password, the sign-in.
             Some(3 | 67 | 86 | 1326 | 1385 | 1909) => way.share_reachable = Some(false),
             Some(5 | 19 | 1314) => way.share_writable = Some(false),
-            Some(39 | 112) => way.share_full = Some(true),
             _ => {}
         }
         match self {
@@ -520,7 +519,6 @@ mod tests {
             Some(false)
         );
         assert_eq!(told(&german).share_writable, Some(false));
-        assert_eq!(told(&full).share_full, Some(true));
         // A file that is not there yet says that its folder is.
         assert_eq!(
             told(&open("2(The system cannot find the file specified.)")),

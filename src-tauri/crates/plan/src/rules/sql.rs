@@ -70,7 +70,6 @@ pub struct SqlWay {
     pub firewall: Option<String>,
     pub share_reachable: Option<bool>,
     pub share_writable: Option<bool>,
-    pub share_full: Option<bool>,
     pub port_445: Option<bool>,
     pub port_1433: Option<bool>,
     /// TCP/IP is on; false = SQL Browser knows the instance, and says no port.
@@ -226,15 +225,6 @@ pub const RULES: &[Rule] = &[
         command: "Grant-SmbShareAccess -Name share -AccountName 'DOMAIN\\SQLVM$' -AccessRight Change; and the same right on the folder (icacls)",
         source: DMS_ISSUES,
         judge: Judge::Instance(|c| said(by_share(c) && c.way.share_writable == Some(false) && c.way.share_reachable != Some(false))),
-    },
-    Rule {
-        id: "sql-share-full", severity: Blocking,
-        title: "The place for the backups is full",
-        cause: "SQL Server found no space left there: backups would end with error 3202, operating system error 112.",
-        who: SHARE_ADMIN,
-        command: "Get-PSDrive -PSProvider FileSystem on the file server; make room for the database's size, or name another share in Design.",
-        source: OURS,
-        judge: Judge::Instance(|c| said(c.way.share_full == Some(true))),
     },
     Rule {
         id: "sql-firewall", severity: Blocking,
