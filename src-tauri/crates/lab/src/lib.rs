@@ -341,12 +341,17 @@ impl Lab {
             instance: tds::managed::PLACE,
             ..service.clone()
         };
-        addresses.sql = format!("127.0.0.1,{}", tds::start(service, scenario, p.sql).await?);
+        let sql = tds::start(service, scenario, p.sql).await?;
+        addresses.sql = format!("127.0.0.1,{sql}");
         let port = tds::start(managed, tds::managed::spec(), p.sql_managed).await?;
         addresses.sql_managed = format!("127.0.0.1,{port}");
         addresses.sql_browser = tds::browse(gate.clone(), p.sql_browser, stop.clone()).await?;
-        if let Some(named) = world.lock().begin_defects()? {
+        let (listens, named) = world.lock().begin_defects()?;
+        if let Some(named) = named {
             addresses.sql = format!(r"127.0.0.1\{named}");
+        }
+        if !listens {
+            tds::closed(sql).await;
         }
         let mut servers: Vec<_> = services
             .into_iter()

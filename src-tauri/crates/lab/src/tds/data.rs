@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::watch;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::statements::Session;
@@ -211,8 +211,8 @@ pub struct Instance {
     pub port: u16,
     /// Ends all connections that there are.
     pub cut: CancellationToken,
-    /// Its port is open.
-    pub(super) open: watch::Sender<bool>,
+    /// Tells the one who listens with what, or that the port is closed; none = nobody ever listens.
+    pub(super) listener: Option<mpsc::UnboundedSender<Option<std::net::TcpListener>>>,
     /// How many were opened so far.
     pub sessions: u16,
     context: Arc<Mutex<Session>>,
@@ -271,7 +271,7 @@ impl Instance {
             engine,
             port: 0,
             cut: CancellationToken::new(),
-            open: watch::Sender::new(true),
+            listener: None,
             sessions: 0,
             context: Arc::default(),
             tables: BTreeMap::new(),
@@ -297,7 +297,7 @@ impl Instance {
     /// Another one takes its place at the same address; its connections are cut.
     pub(crate) fn become_other(&mut self, mut other: Instance) {
         other.port = self.port;
-        std::mem::swap(&mut other.open, &mut self.open);
+        other.listener = self.listener.take();
         std::mem::replace(self, other).cut.cancel();
     }
 

@@ -50,15 +50,16 @@ pub(crate) enum Defect {
 }
 
 impl World {
-    /// The defects of the fault script begin to stand, unless somebody has cured them. Returns the instance's name when the
-    /// scenario's own must be asked for by it.
-    pub(crate) fn begin_defects(&mut self) -> Result<Option<String>, LabError> {
+    /// The defects of the fault script begin to stand, unless somebody has cured them. Returns whether the scenario's own
+    /// instance listens, and its name when it must be asked for by it.
+    pub(crate) fn begin_defects(&mut self) -> Result<(bool, Option<String>), LabError> {
         let all = self.trouble.begin_defects();
         for defect in &all {
             self.defect(*defect, true)?;
         }
+        let listens = !all.iter().any(|d| matches!(d, Defect::PortClosed | Defect::NoTcp));
         let instance = &self.onprem.instances[0].spec.instance;
-        Ok((!instance.is_empty()).then(|| instance.clone()))
+        Ok((listens, (!instance.is_empty()).then(|| instance.clone())))
     }
 
     /// A defect begins to stand, or is cured.
@@ -98,9 +99,8 @@ impl World {
                 return Ok(());
             }
             Defect::PortClosed => {
-                source.open.send_replace(!on);
                 source.cut();
-                return Ok(());
+                return source.listen(!on);
             }
             Defect::Unchecked | Defect::Stranger | Defect::MovedAway => {
                 if on {
@@ -111,11 +111,13 @@ impl World {
                 return Ok(());
             }
         }
-        let listens = spec.tcp;
+        let (listened, listens) = (source.spec.tcp, spec.tcp);
         let new = Instance::new(spec, now)?;
         let source = &mut self.onprem.instances[0];
         source.become_other(new);
-        source.open.send_replace(listens);
+        if listened != listens {
+            source.listen(listens)?;
+        }
         Ok(())
     }
 
@@ -146,6 +148,25 @@ impl World {
 }
 
 impl Instance {
+    /// Opens its port, at once, or closes it, soon.
+    fn listen(&mut self, on: bool) -> Result<(), LabError> {
+        let port = self.port;
+        let bind = |source| LabError::Bind {
+            service: "SQL Server",
+            port,
+            source,
+        };
+        let tcp = match on {
+            true => Some(super::bound(port).map_err(bind)?),
+            false => None,
+        };
+        if let Some(listener) = &self.listener {
+            // It is gone with the lab.
+            let _ = listener.send(tcp);
+        }
+        Ok(())
+    }
+
     /// Its connections end; new ones are taken.
     pub(crate) fn cut(&mut self) {
         std::mem::take(&mut self.cut).cancel();

@@ -18,6 +18,7 @@ use std::{io, sync::Arc};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream, UdpSocket},
+    sync::mpsc,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -58,27 +59,39 @@ async fn listen(service: Service, port: u16) -> Result<u16, LabError> {
         port,
         source,
     };
-    let tcp = TcpListener::bind(("127.0.0.1", port)).await.map_err(bind)?;
+    let tcp = bound(port).map_err(bind)?;
     let port = tcp.local_addr().map_err(bind)?.port();
-    let mut open = service.with(|i| i.open.subscribe());
+    let mut tcp = Some(TcpListener::from_std(tcp).map_err(bind)?);
+    let (to, mut told) = mpsc::unbounded_channel();
+    service.with(|i| i.listener = Some(to));
     tokio::spawn(async move {
-        let mut tcp = Some(tcp);
         loop {
-            tokio::select! {
-                () = accept(&service, tcp.as_ref()) => {}
-                changed = open.changed() => if changed.is_err() {
-                    return;
-                },
-                () = service.stop.cancelled() => return,
-            }
-            if !*open.borrow_and_update() {
-                tcp = None;
-            } else if tcp.is_none() {
-                tcp = TcpListener::bind(("127.0.0.1", port)).await.ok();
+            let new = tokio::select! {
+                () = accept(&service, tcp.as_ref()) => None,
+                new = told.recv() => new,
+                () = service.stop.cancelled() => None,
+            };
+            match new {
+                Some(new) => tcp = new.and_then(|n| TcpListener::from_std(n).ok()),
+                None => return,
             }
         }
     });
     Ok(port)
+}
+
+/// From now on connections to this port wait to be taken.
+fn bound(port: u16) -> io::Result<std::net::TcpListener> {
+    let tcp = std::net::TcpListener::bind(("127.0.0.1", port))?;
+    tcp.set_nonblocking(true)?;
+    Ok(tcp)
+}
+
+/// Returns when nobody listens at this port.
+pub(crate) async fn closed(port: u16) {
+    while TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Takes connections for ever; without a listener none.
