@@ -325,9 +325,9 @@ pub struct SqlServer {
     pub logged: u64,
     /// Bytes left on the share; none = enough.
     pub share_free: Option<u64>,
-    /// SQL Server's service account may not open anything on the share.
+    /// SQL Server's service account may not write to the share.
     pub share_denied: bool,
-    /// What Windows says when the share is opened, `53(The network path was not found.)`; none = it is there.
+    /// What Windows says when anything on the share is opened, `53(The network path was not found.)`; none = it opens.
     pub share_gone: Option<&'static str>,
 }
 

@@ -95,7 +95,7 @@ impl World {
                 return Ok(());
             }
             Defect::ShareDenied => {
-                sql.share_denied = on;
+                sql.share_gone = on.then_some("5(Access is denied.)");
                 return Ok(());
             }
             Defect::PortClosed => {
