@@ -132,10 +132,10 @@ function MethodOf({ part, value, fixed, more, onChange }: MethodProps) {
               </Option>
             ))}
           </Dropdown>
-          {more}
         </span>
       )}
       <p className={s.text}>{t(`methods.text.${value}`)}</p>
+      {more ? <div className={s.mores}>{more}</div> : null}
     </div>
   );
 }
