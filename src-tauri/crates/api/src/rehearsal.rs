@@ -539,6 +539,7 @@ fn connections(lab: &Addresses) -> Connections {
             arm_url: lab.arm.clone(),
             authority_url: lab.authority.clone(),
             blob_url: lab.blob.clone(),
+            sql_suffix: lab.sql_suffix.clone(),
             price_url: lab.prices.clone(),
             tenant_id: lab.tenant_id.clone(),
             client_id: lab.client_id.clone(),

@@ -15,6 +15,7 @@ mod checks;
 mod database;
 mod dms;
 mod ledger;
+pub mod managed;
 mod replication;
 mod run_command;
 mod service;

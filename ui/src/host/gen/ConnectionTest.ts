@@ -5,7 +5,7 @@ import type { ConnectionStep } from "./ConnectionStep";
 /**
  * Result of the Test button: the steps in order, up to and including the first that failed.
  */
-export type ConnectionTest = { ok: boolean, steps: Array<ConnectionStep>, 
+export type ConnectionTest = { ok: boolean, notYet: boolean, steps: Array<ConnectionStep>, 
 /**
  * Present when the person must decide whether to trust the server.
  */

@@ -14,7 +14,7 @@ azureSecretStored: boolean, azureProxyPasswordStored: boolean,
 /**
  * Password of [`plan::design::SqlConnection::user`].
  */
-sqlPasswordStored: boolean, 
+sqlPasswordStored: boolean, managedPasswordStored: boolean, 
 /**
  * Password of [`plan::DmsDesign::sql_user`].
  */
