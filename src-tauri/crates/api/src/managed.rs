@@ -47,9 +47,14 @@ async fn steps(app: &App, open: &Open, test: &mut ConnectionTest) -> Result<(), 
     let admin = project.design.mi.admin_login.as_str();
     let id = plan::graph::managed_instance(&project.design, &project.connections.azure.subscription_id);
     let ask = format!("Ask Azure for {}", id.name());
-    let arm = arm(app, open).await.map_err(|e| failed(&ask, format!("{}. {}", e.title, e.detail), e.hint))?;
+    let arm = arm(app, open)
+        .await
+        .map_err(|e| failed(&ask, format!("{}. {}", e.title, e.detail), e.hint))?;
     let now = arm.get_opt(&id).await.map_err(|e| by_azure(&ask, &e))?;
-    let state = now.as_ref().and_then(|n| n.pointer("/properties/state")).and_then(Value::as_str);
+    let state = now
+        .as_ref()
+        .and_then(|n| n.pointer("/properties/state"))
+        .and_then(Value::as_str);
     let now = match (&now, state) {
         (Some(now), None | Some("Ready" | "Updating")) => now,
         (found, _) => {
@@ -72,7 +77,8 @@ async fn steps(app: &App, open: &Open, test: &mut ConnectionTest) -> Result<(), 
         }
     };
     let address = managed::address(connection, &id, now).map_err(|f| by_run(&ask, f))?;
-    test.steps.push(sql::passed(&ask, &format!("It is there, and is reached at {address}.")));
+    test.steps
+        .push(sql::passed(&ask, &format!("It is there, and is reached at {address}.")));
     let login = match connection.sign_in {
         ManagedSignIn::Entra => Login::Token(arm.sql_token().await.map_err(|e| by_azure("Sign in to Entra", &e))?),
         ManagedSignIn::Administrator => Login::Sql {
@@ -104,7 +110,10 @@ async fn password(
     if let Some(other) = known.filter(|k| !k.eq_ignore_ascii_case(admin)) {
         return Err(failed(
             "Read the connection",
-            format!("The administrator of {} is {other}; the design says {admin}.", id.name()),
+            format!(
+                "The administrator of {} is {other}; the design says {admin}.",
+                id.name()
+            ),
             "Name the administrator in the design as Azure does, or sign in as the Entra administrator.",
         ));
     }
@@ -126,7 +135,11 @@ async fn password(
 
 async fn arm(app: &App, open: &Open) -> Result<Arm, UiError> {
     let session = sign_in::session(app, open).await?;
-    Ok(Arm::through(session.network(), session.connection(), session.credential())?)
+    Ok(Arm::through(
+        session.network(),
+        session.connection(),
+        session.credential(),
+    )?)
 }
 
 fn by_azure(title: &str, e: &AzureError) -> ConnectionStep {
@@ -137,7 +150,11 @@ fn by_azure(title: &str, e: &AzureError) -> ConnectionStep {
 
 /// The run's own words.
 fn by_run(title: &str, f: Failure) -> ConnectionStep {
-    failed(title, format!("{}. {}", f.title, f.detail), f.hint.replace("Then choose Retry.", "Then test again."))
+    failed(
+        title,
+        format!("{}. {}", f.title, f.detail),
+        f.hint.replace("Then choose Retry.", "Then test again."),
+    )
 }
 
 /// Who the server is, and whether what stands beside the database can be made there.
@@ -146,14 +163,20 @@ fn seen(about: &SqlInstance) -> [ConnectionStep; 2] {
     [
         sql::passed(
             "Sign in",
-            &format!("{} {}, {}. Signed in as {}.", about.name, about.version, about.edition, about.login),
+            &format!(
+                "{} {}, {}. Signed in as {}.",
+                about.name, about.version, about.edition, about.login
+            ),
         ),
         if about.sysadmin == Some(true) {
             sql::passed(rights, "It is a member of sysadmin.")
         } else {
             failed(
                 rights,
-                format!("{} is no member of sysadmin: it can't make logins and jobs.", about.login),
+                format!(
+                    "{} is no member of sysadmin: it can't make logins and jobs.",
+                    about.login
+                ),
                 format!(
                     "An administrator of the managed instance runs: ALTER SERVER ROLE sysadmin ADD MEMBER {}",
                     quote::identifier(&about.login).unwrap_or_default()

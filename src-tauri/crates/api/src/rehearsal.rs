@@ -489,7 +489,8 @@ async fn inside(
 /// Points the project at the lab: connections, secrets, inventory.
 async fn enter(app: &Arc<App>, open: &Open, world: World) -> Result<(), UiError> {
     let addresses = world.addresses.clone();
-    let connections = connections(&addresses);
+    let mut connections = connections(&addresses);
+    connections.managed.sign_in = open.project().connections.managed.sign_in;
     if open.project().connections != connections {
         open.change(|p| p.connections = connections.clone())?;
     }

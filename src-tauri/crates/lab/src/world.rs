@@ -60,8 +60,7 @@ pub struct World {
 impl World {
     /// Puts a resource there that is older than the lab, as its `id` says.
     pub fn place(&mut self, resource: serde_json::Value) {
-        let id = resource["id"].as_str().unwrap_or_default().to_lowercase();
-        self.cloud.resources.insert(id, resource);
+        self.cloud.store(resource);
     }
 
     pub fn new(seed: u64, start: Timestamp, people: bool) -> World {

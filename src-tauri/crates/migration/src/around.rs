@@ -41,7 +41,9 @@ impl Links {
                 password,
             },
             (ManagedSignIn::Administrator, None) => {
-                return Err(words::sql(&SqlError::Config(format!("No password of {admin} is stored."))));
+                return Err(words::sql(&SqlError::Config(format!(
+                    "No password of {admin} is stored."
+                ))));
             }
         };
         self.managed(ctx, instance, login).await
@@ -112,7 +114,13 @@ impl Look for Prove {
                         ),
                     ));
                 }
-                let all = around::compare(&here, &there.with_database(database), database, design, self.0.by_entra());
+                let all = around::compare(
+                    &here,
+                    &there.with_database(database),
+                    database,
+                    design,
+                    self.0.by_entra(),
+                );
                 let wanted = all.iter().filter(|o| around::chosen(design, o) && !o.there);
                 for o in wanted {
                     if let Some(why) = &o.why_not {

@@ -37,6 +37,8 @@ fn made(b: &Bench, state: &str) {
                 "fullyQualifiedDomainName": "contoso-sqlmi.0123456789ab.example", "publicDataEndpointEnabled": false,
             },
         });
+        let group = plan::ResourceId::group(&b.connections.azure.subscription_id, &design.target_group).to_string();
+        w.place(json!({ "id": group, "name": design.target_group, "type": "Microsoft.Resources/resourceGroups", "location": design.location }));
         w.place(instance);
     });
 }
@@ -49,7 +51,10 @@ async fn an_instance_that_the_run_will_make_is_no_error() {
     assert!(last(&test).detail.contains("the run makes it in step 1"), "{test:?}");
     made(&b, "Creating");
     let test = b.test("managed").await;
-    assert!(test.ok && test.not_yet && last(&test).detail.contains("Creating"), "{test:?}");
+    assert!(
+        test.ok && test.not_yet && last(&test).detail.contains("Creating"),
+        "{test:?}"
+    );
 }
 
 #[tokio::test]
@@ -59,7 +64,10 @@ async fn an_instance_is_reached_trusted_and_signed_in_to_in_both_ways() {
     made(&b, "Ready");
     let unknown = b.test("managed").await;
     assert!(!unknown.ok && !unknown.not_yet);
-    assert!(last(&unknown).hint.contains("az sql mi update --name contoso-sqlmi"), "{unknown:?}");
+    assert!(
+        last(&unknown).hint.contains("az sql mi update --name contoso-sqlmi"),
+        "{unknown:?}"
+    );
     let saved = b.save("managed", json!(PASSWORD)).await.unwrap();
     assert!(saved.managed_password_stored && !saved.sql_password_stored);
 
@@ -71,7 +79,11 @@ async fn an_instance_is_reached_trusted_and_signed_in_to_in_both_ways() {
     b.connections.managed = trusted.connections.managed;
     let test = b.test("managed").await;
     assert!(test.ok && !test.not_yet, "{:#?}", test.steps);
-    assert!(test.steps[2].detail.contains("Signed in as contosoadmin"), "{:#?}", test.steps);
+    assert!(
+        test.steps[2].detail.contains("Signed in as contosoadmin"),
+        "{:#?}",
+        test.steps
+    );
 
     b.save("managed", json!("Wrong-password-Canary-1")).await.unwrap();
     let refused = b.test("managed").await;
@@ -113,7 +125,8 @@ async fn a_wrong_way_to_the_instance_has_words() {
     assert_eq!(moved.connections.managed.thumbprint, "", "another server");
     let closed = b.test("managed").await;
     assert!(
-        last(&closed).hint.contains("--public-data-endpoint-enabled true") && last(&closed).hint.ends_with("Then test again."),
+        last(&closed).hint.contains("--public-data-endpoint-enabled true")
+            && last(&closed).hint.ends_with("Then test again."),
         "{closed:?}"
     );
     b.connections.managed.address = "np:MI".into();
@@ -123,5 +136,8 @@ async fn a_wrong_way_to_the_instance_has_words() {
     b.connections.managed.address = String::new();
     b.save("azure", json!("")).await.unwrap();
     let blind = b.test("managed").await;
-    assert!(!blind.ok && !blind.not_yet && last(&blind).title == "Ask Azure for contoso-sqlmi", "{blind:?}");
+    assert!(
+        !blind.ok && !blind.not_yet && last(&blind).title == "Ask Azure for contoso-sqlmi",
+        "{blind:?}"
+    );
 }
