@@ -14,7 +14,11 @@ azureSecretStored: boolean, azureProxyPasswordStored: boolean,
 /**
  * Password of [`plan::design::SqlConnection::user`].
  */
-sqlPasswordStored: boolean, managedPasswordStored: boolean, 
+sqlPasswordStored: boolean, 
+/**
+ * Password of [`plan::design::ManagedInstanceDesign::admin_login`], entered or made by Rehost.
+ */
+managedPasswordStored: boolean, 
 /**
  * Password of [`plan::DmsDesign::sql_user`].
  */
