@@ -31,18 +31,18 @@ async fn nothing_is_left(methods: &[&str], around: bool) {
     let arguments = [&["--report", report.to_str().unwrap()], methods].concat();
     if around {
         around_and_proved(&home.path("p.rehost"));
-        around_and_proved(&home.path("inside.rehost"));
     }
     let mut command = lab.run(&home, &home.path("p.rehost"), &arguments);
     let ended = Ended::of(command.env("REHOST_LOG", "trace")).await;
     ended.must_end_with(0);
 
     // The same with the lab inside, which has the same seed and so the same secrets, and keeps a diary beside the project.
-    let inside = home.path("inside.rehost");
-    let verb = if around { "run" } else { "rehearse" };
-    home.run(&[&[verb, "--project", inside.to_str().unwrap()], methods].concat())
-        .await
-        .must_end_with(0);
+    if !around {
+        let inside = home.path("inside.rehost");
+        home.run(&[&["rehearse", "--project", inside.to_str().unwrap()], methods].concat())
+            .await
+            .must_end_with(0);
+    }
 
     let secrets = secrets(&lab).await;
     // Client secret, vCenter's password, the instance's administrator, two storage keys, tokens: or the search is blind.
@@ -65,9 +65,7 @@ async fn nothing_is_left(methods: &[&str], around: bool) {
         "the log must hold something"
     );
     for (name, bytes) in &places {
-        // The lab's own diary repeats what was sent to it, to be that lab again: its SAS and hashes open nothing but the lab.
-        let diary = name.ends_with(".rehost-lab");
-        for (what, secret) in secrets.iter().filter(|(what, _)| !diary || what != "hash") {
+        for (what, secret) in &secrets {
             for form in forms(secret) {
                 assert!(
                     !bytes.windows(form.len()).any(|w| w == form.as_bytes()),
@@ -75,7 +73,8 @@ async fn nothing_is_left(methods: &[&str], around: bool) {
                 );
             }
         }
-        if diary {
+        // The lab's own diary repeats what was sent to it, to be that lab again; its SAS opens nothing but the lab.
+        if name.ends_with(".rehost-lab") {
             continue;
         }
         let text = String::from_utf8_lossy(bytes);
