@@ -29,6 +29,7 @@ const STALE: Partial<Record<Command, string[]>> = {
   methods_set: ["project", "plan", "costs"],
   dms_save: ["project", "plan", "costs"],
   around_save: ["project", "plan", "costs"],
+  backups_save: ["project", "plan", "costs"],
   connection_save: ["project", "costs"],
   inventory_import: ["inventory", "project", "plan", "costs"],
   appliance_deploy: ["appliance", "project", "plan"],

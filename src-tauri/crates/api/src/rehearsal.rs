@@ -20,6 +20,7 @@ use lab::{Addresses, Lab, LabError, Options, Ports, faults::With};
 use plan::{
     BackupSource, Connections, DatabaseMethod, Project, ReplicationMethod,
     around::ProveDesign,
+    backup::BackupDesign,
     design::{AzureConnection, Cloud, ManagedConnection, SqlConnection, VCenterConnection},
     exchange::NoTrace,
     smarthotel,
@@ -87,6 +88,7 @@ impl Default for RehearsalOptions {
             replication: ReplicationMethod::default(),
             database_method: DatabaseMethod::default(),
             backups: BackupSource::default(),
+            by_rehost: false,
             fault: None,
         }
     }
@@ -101,6 +103,7 @@ pub struct LabOptions {
     /// First of five ports in a row; none = any free ones.
     pub port_base: Option<u16>,
     pub people: bool,
+    pub dba_backs_up: bool,
     /// Name of the fault script; none = nothing goes wrong.
     pub fault: Option<String>,
     /// Where the certificate authority is written; none = a file in the temporary folder.
@@ -261,6 +264,7 @@ pub async fn rehearse(app: &Arc<App>, rehearsal: Rehearsal) -> Result<ProjectVie
     let mut project = smarthotel::project(&id, Connections::default(), options.speed, rehearsal.seed);
     (project.design.replication, project.design.database_method) = (options.replication, options.database_method);
     project.design.dms.source = options.backups;
+    project.design.backups = options.by_rehost.then(BackupDesign::default);
     let proved = lab::faults::SCRIPTS
         .iter()
         .any(|s| Some(&s.id) == options.fault.as_ref() && s.with == With::Proof);
@@ -328,6 +332,7 @@ pub async fn serve_lab(options: LabOptions) -> Result<ServedLab, UiError> {
         seed: options.seed,
         speed: options.speed,
         people: options.people,
+        dba_backs_up: options.dba_backs_up,
         ports: options.port_base.map(Ports::from_base).unwrap_or_default(),
         record: options.record,
         fault: options.fault,
@@ -474,6 +479,7 @@ async fn inside(
         skip_idle_over: Some(skip_idle_over),
         fault: project.rehearsal_fault.clone(),
         diary: Some(diary),
+        dba_backs_up: project.design.backups.is_none(),
         resume_at,
         ..Options::default()
     })

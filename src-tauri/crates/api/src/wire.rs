@@ -101,6 +101,9 @@ pub struct RehearsalOptions {
     pub database_method: DatabaseMethod,
     /// Where Database Migration Service takes the backups from.
     pub backups: BackupSource,
+    /// Rehost takes the backups; otherwise the rehearsal's database administrator does.
+    #[serde(default)]
+    pub by_rehost: bool,
     /// Id of the [`FaultScript`] to play; none = nothing goes wrong.
     pub fault: Option<String>,
 }

@@ -11,6 +11,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -143,6 +144,13 @@ impl Gate {
         }
     }
 
+    /// Keeps a statement on a SQL Server of the datacenter that had its effect at this time.
+    pub fn keep_on_premises(&self, at: Timestamp, place: usize, sql: String) {
+        if let Some(diary) = &self.diary {
+            diary.backed_up(&crate::diary::OnPremises { at, place, sql });
+        }
+    }
+
     /// Notes in the diary how the fault script goes.
     fn note(&self, world: &World) {
         if let Some(diary) = &self.diary {
@@ -215,7 +223,13 @@ async fn pass(gate: Arc<Gate>, service: Service, request: Request, next: Next) -
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-    let change = change(service, &method, &path, &bytes);
+    // Each block of a blob is a thing of its own.
+    let block = parts
+        .uri
+        .query()
+        .and_then(|q| q.split('&').find(|p| p.starts_with("blockid=")));
+    let object = block.map_or_else(|| path.clone(), |b| format!("{path}?{b}"));
+    let change = change(service, &method, &object, &bytes);
     let verb = match service {
         Service::VCenter => soap(&bytes).map(|(method, _)| method).unwrap_or_default(),
         _ => method.to_string(),

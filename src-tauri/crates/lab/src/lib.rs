@@ -60,6 +60,8 @@ pub struct Options {
     pub skip_idle_over: Option<Duration>,
     /// Whether the lab plays the people: vCenter admin, DBA, VM admin.
     pub people: bool,
+    /// Whether the DBA takes the backups; otherwise Rehost does.
+    pub dba_backs_up: bool,
     /// Lab time at the start; by default Saturday, 21 November 2026, 19:00 UTC.
     pub start: Option<Timestamp>,
     pub ports: Ports,
@@ -73,6 +75,8 @@ pub struct Options {
     pub resume_at: Option<Timestamp>,
     /// Whose time sign-ins live in.
     pub token_time: entra::TokenTime,
+    /// A folder of this computer into which the source SQL Server can back up, by the same path; none = there is none.
+    pub sql_folder: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -82,6 +86,7 @@ impl Default for Options {
             speed: 1,
             skip_idle_over: None,
             people: true,
+            dba_backs_up: true,
             start: None,
             ports: Ports::default(),
             record: false,
@@ -89,6 +94,7 @@ impl Default for Options {
             diary: None,
             resume_at: None,
             token_time: entra::TokenTime::Real,
+            sql_folder: None,
         }
     }
 }
@@ -238,6 +244,7 @@ impl Lab {
         // While the diary is repeated, time must not run ahead of it.
         let clock = Arc::new(LabClock::new(start, 1, options.skip_idle_over));
         let mut world = World::new(options.seed, start, options.people);
+        world.people.backs_up = options.dba_backs_up;
         if let Some(script) = script {
             world.trouble = faults::Trouble::of(script);
         }
@@ -263,6 +270,7 @@ impl Lab {
             let mut w = world.lock();
             let (identity, identity_principal) = w.cloud.reader_identity(options.seed);
             w.entra.time = options.token_time;
+            w.onprem.sql.folder = options.sql_folder.clone().unwrap_or_default();
             w.cloud.arm_url = url(&arm);
             w.cloud.authority_url = url(&entra);
             w.cloud.blob_url = url(&blob);
@@ -457,6 +465,13 @@ impl Lab {
     pub fn cut_sql(&self, instance: usize) {
         let cut = &mut self.world.lock().onprem.instances[instance].cut;
         std::mem::take(cut).cancel();
+    }
+
+    /// Somebody copies a backup from the source's own disk to where the others are.
+    pub fn copy_backup(&self, name: &str) {
+        let mut world = self.gate.world();
+        tds::backups::copy(&mut world, name);
+        world.touch();
     }
 
     /// Changes the world by hand, for tests.

@@ -40,6 +40,8 @@ const INSTALL: i64 = 12;
 #[derive(Debug, Default)]
 pub(crate) struct People {
     on: bool,
+    /// The DBA takes the backups.
+    pub backs_up: bool,
     /// The VM admin runs the plan's readiness script soon, or has done so.
     readiness: bool,
     /// The vCenter admin was asked for the account.
@@ -78,6 +80,7 @@ impl People {
     pub fn new(on: bool) -> People {
         People {
             on,
+            backs_up: true,
             ..People::default()
         }
     }
@@ -99,7 +102,9 @@ pub(crate) fn look(world: &mut World) {
     vcenter_admin(world);
     site_recovery_admin(world);
     windows_admin(world);
-    dba(world);
+    if world.people.backs_up {
+        dba(world);
+    }
 }
 
 /// The application writes to its database as long as it runs: a unit of log a second.

@@ -11,7 +11,9 @@
 
 mod arm;
 mod around;
+mod backup;
 mod checks;
+mod cutover;
 mod database;
 mod dms;
 mod ledger;
@@ -82,6 +84,11 @@ impl Links {
         Ok(traced)
     }
 
+    /// Whether there is a connection to the source SQL Server.
+    pub(crate) fn has_sql(&self) -> bool {
+        !self.sql.server.trim().is_empty()
+    }
+
     /// Opens a connection to the source SQL Server.
     pub(crate) async fn sql(&self) -> Result<sqlserver::Client, engine::Failure> {
         let password = (self.secrets)(plan::design::SQL_DIRECT_SECRET);
@@ -137,6 +144,8 @@ impl Runner for Migration {
             Action::StartLogReplay { .. } | Action::FollowLogReplay { .. } | Action::CompleteLogReplay { .. } => {
                 Arc::new(database::LogReplay(links))
             }
+            Action::BackUp { .. } => Arc::new(backup::BackUp::new(links)),
+            Action::UploadBackup { .. } => Arc::new(backup::Upload(links)),
             Action::StartDms { .. } => Arc::new(dms::Start(links)),
             Action::CutOverDms { .. } => Arc::new(dms::CutOver(links)),
             Action::RemoveRuntime { .. } => Arc::new(dms::RemoveRuntime(links)),

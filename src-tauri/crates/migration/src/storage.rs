@@ -281,6 +281,20 @@ pub(crate) fn note_key(ctx: &Ctx, account: &ResourceId, name: &str, key: &Secret
     }
 }
 
+/// A SAS for Rehost's own use. One that uploads lasts as long as a large file on a slow line may.
+pub(crate) async fn own_sas(
+    links: &Links,
+    ctx: &Ctx,
+    account: &ResourceId,
+    container: &str,
+    permissions: &str,
+) -> Result<Secret<String>, Failure> {
+    let key = key(links, ctx, account, "key1").await?;
+    note_key(ctx, account, "key1", &key);
+    let hours = if permissions.contains('w') { 24 * 7 } else { 1 };
+    signed(ctx, account, container, &key, permissions, hours)
+}
+
 /// A SAS to read and list, for Rehost's own looks.
 fn for_an_hour(
     ctx: &Ctx,
@@ -288,16 +302,20 @@ fn for_an_hour(
     container: &str,
     key: &Secret<String>,
 ) -> Result<Secret<String>, Failure> {
+    signed(ctx, account, container, key, "rl", 1)
+}
+
+fn signed(
+    ctx: &Ctx,
+    account: &ResourceId,
+    container: &str,
+    key: &Secret<String>,
+    permissions: &str,
+    hours: i64,
+) -> Result<Secret<String>, Failure> {
     let now = ctx.clock.now();
-    azure::sas::service_sas(
-        account.name(),
-        container,
-        key,
-        "rl",
-        second(now - SKEW),
-        second(now + SignedDuration::from_hours(1)),
-    )
-    .map_err(words::azure)
+    let (start, end) = (second(now - SKEW), second(now + SignedDuration::from_hours(hours)));
+    azure::sas::service_sas(account.name(), container, key, permissions, start, end).map_err(words::azure)
 }
 
 pub(crate) async fn key(links: &Links, ctx: &Ctx, account: &ResourceId, name: &str) -> Result<Secret<String>, Failure> {

@@ -1,6 +1,9 @@
 //! What the admin wants: target names, addresses, sizes, methods. One project is one file.
 
-use crate::around::{AroundDesign, ProveDesign};
+use crate::{
+    around::{AroundDesign, ProveDesign},
+    backup::BackupDesign,
+};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
@@ -358,6 +361,9 @@ pub struct Design {
     pub database_method: DatabaseMethod,
     #[serde(default)]
     pub dms: DmsDesign,
+    /// How Rehost backs the source up, through [`Connections::sql`]; none = a person does, with scripts.
+    #[serde(default)]
+    pub backups: Option<BackupDesign>,
     /// What Rehost moves beside the database, through [`Connections::sql`]; none = nothing.
     #[serde(default)]
     pub around: Option<AroundDesign>,
@@ -430,6 +436,12 @@ impl Design {
         self.uses_dms() && self.dms.source == BackupSource::Share
     }
 
+    /// Whether Rehost itself brings the backups from a folder into the container.
+    pub fn uploads_backups(&self) -> bool {
+        let folder = self.backups.as_ref().map(|b| b.folder.trim());
+        !self.from_share() && folder.is_some_and(|f| !f.is_empty())
+    }
+
     /// Id of the identity that reads the container instead of the account's key.
     pub fn reading_identity(&self) -> Option<&str> {
         Some(self.dms.identity.as_str()).filter(|i| self.uses_dms() && !self.from_share() && !i.is_empty())
@@ -476,7 +488,7 @@ impl Project {
     pub fn planned(&self) -> Design {
         let mut design = self.design.clone();
         if self.connections.sql.server.trim().is_empty() {
-            (design.around, design.prove) = (None, None);
+            (design.backups, design.around, design.prove) = (None, None, None);
         }
         design
     }

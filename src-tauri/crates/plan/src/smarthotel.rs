@@ -70,6 +70,7 @@ pub fn design() -> Design {
         migrate_location: "Central US".into(),
         replication: Default::default(),
         database_method: Default::default(),
+        backups: None,
         around: None,
         prove: None,
         dms: DmsDesign {

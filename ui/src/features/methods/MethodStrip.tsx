@@ -9,6 +9,7 @@ import { ErrorCard } from "../../design/ErrorCard";
 import { useCommand } from "../../host";
 import type { ProjectView } from "../../host/gen/ProjectView";
 import { AroundDialog } from "./AroundDialog";
+import { BackupsDialog } from "./BackupsDialog";
 import { DmsDialog } from "./DmsDialog";
 import { METHODS, type Method, type Methods, type Part, PARTS } from "./methods";
 import s from "./methods.module.css";
@@ -21,7 +22,7 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
   const fixed = project.run !== null || project.live;
   const { replication, databaseMethod } = project.design;
   const now: Methods = set.isPending ? set.variables : { replication, databaseMethod };
-  const [settings, setSettings] = useState<"dms" | "around" | null>(null);
+  const [settings, setSettings] = useState<"dms" | "backups" | "around" | null>(null);
   const busy = set.isPending || computing;
   return (
     <section className={s.strip} aria-label={t("methods.title")} data-testid="methods" data-fixed={fixed || undefined}>
@@ -46,6 +47,15 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
                       {t("dms.settings")}
                     </Button>
                   )}
+                  <Button
+                    size="small"
+                    appearance="subtle"
+                    className={s.more}
+                    data-testid="backups-settings"
+                    onClick={() => setSettings("backups")}
+                  >
+                    {t("backups.settings")}
+                  </Button>
                   <Button
                     size="small"
                     appearance="subtle"
@@ -77,6 +87,7 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
         </p>
       </div>
       {settings === "dms" ? <DmsDialog project={project} onClose={() => setSettings(null)} /> : null}
+      {settings === "backups" ? <BackupsDialog project={project} onClose={() => setSettings(null)} /> : null}
       {settings === "around" ? (
         <AroundDialog project={project} onClose={() => setSettings(null)} onConnect={() => go("connect")} />
       ) : null}

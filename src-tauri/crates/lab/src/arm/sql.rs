@@ -784,18 +784,31 @@ fn files<'a>(world: &'a World, r: &Restore) -> Vec<(&'a str, Timestamp)> {
     } else {
         format!("{}/", r.folder)
     };
-    let mut files: Vec<(&str, Timestamp)> = blobs
+    let mut files: Vec<(&str, Timestamp, u64)> = blobs
         .iter()
-        .filter_map(|(n, b)| Some((n.strip_prefix(&prefix)?, b.modified)))
-        .filter(|(n, _)| {
+        .filter_map(|(n, b)| Some((n.strip_prefix(&prefix)?, b.modified, b.log.1)))
+        .filter(|(n, ..)| {
             !n.contains('/')
                 && [".bak", ".trn", ".dif", ".diff"]
                     .iter()
                     .any(|e| n.to_lowercase().ends_with(e))
         })
         .collect();
-    files.sort_by_key(|(n, t)| (!full(n), *t));
-    files
+    // The log's order is the order, whatever the names.
+    files.sort_by_key(|(n, t, end)| (!full(n), *end, *t));
+    files.into_iter().map(|(n, t, _)| (n, t)).collect()
+}
+
+/// Where a file of the container begins in the log.
+fn begins(world: &World, r: &Restore, file: &str) -> u64 {
+    let path = if r.folder.is_empty() {
+        file.to_owned()
+    } else {
+        format!("{}/{file}", r.folder)
+    };
+    let account = world.cloud.accounts.get(&r.account);
+    let blob = account.and_then(|a| a.containers.get(&r.container)?.get(&path));
+    blob.map_or(0, |b| b.log.0)
 }
 
 fn full(name: &str) -> bool {
@@ -855,6 +868,14 @@ fn next_file(world: &mut World, key: &str) {
             "FullBackupNotFound: the container has log backups but no full backup.",
         );
     }
+    // What lies behind a gap waits for the file that is missing.
+    let reached = world.cloud.positions.get(key).copied();
+    if !full(&file) && reached.is_some_and(|p| begins(world, &r, &file) > p) {
+        if let Some(r) = world.cloud.restores.get_mut(key) {
+            r.state = Replay::Waiting;
+        }
+        return;
+    }
     let secs = if full(&file) { FULL_SECS } else { LOG_SECS };
     let from = world.now();
     let to = plus(from, world.about(secs, &file));
@@ -886,7 +907,9 @@ fn next_file(world: &mut World, key: &str) {
             .get(&account)
             .and_then(|a| a.containers.get(&container));
         if let Some(log) = blobs.and_then(|b| b.get(&path)).map(|b| b.log.1) {
-            w.cloud.positions.insert(k.clone(), log);
+            // One that lies before what is restored adds nothing.
+            let reached = w.cloud.positions.entry(k.clone()).or_default();
+            *reached = log.max(*reached);
         }
         next_file(w, &k);
     });

@@ -230,6 +230,8 @@ pub struct Instance {
     pub(super) container_keys: BTreeMap<String, String>,
     /// Databases that one session has for itself.
     pub(super) single: BTreeSet<String>,
+    /// Databases whose tail was backed up and that can be read.
+    pub(super) standby: BTreeSet<String>,
     /// Backups on the server's own disk, by lower-case paths.
     pub disk: BTreeMap<String, crate::cloud::Blob>,
     /// Devices whose backup is damaged.
@@ -279,6 +281,7 @@ impl Instance {
             requests: vec![],
             container_keys: BTreeMap::new(),
             single: BTreeSet::new(),
+            standby: BTreeSet::new(),
             disk: BTreeMap::new(),
             bad_media: BTreeSet::new(),
             logged: 0,
@@ -707,6 +710,7 @@ impl Instance {
                     int(i64::from(d.compatibility)),
                     text(d.collation),
                     int(i64::from(d.read_only)),
+                    int(0),
                     int(state),
                     text(word),
                     int(recovery),
@@ -731,6 +735,7 @@ impl Instance {
                 ("compatibility_level", "tinyint", 0),
                 ("collation_name", "sysname", 0),
                 ("is_read_only", "bit", 0),
+                ("is_in_standby", "bit", 0),
                 ("state", "tinyint", 0),
                 ("state_desc", "nvarchar(60)", 0),
                 ("recovery_model", "tinyint", 0),

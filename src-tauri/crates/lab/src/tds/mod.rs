@@ -555,9 +555,18 @@ impl<'a> Connection<'a> {
 
     async fn back_up(&mut self, statement: &[security::Part]) -> io::Result<Backed> {
         let place = self.service.instance;
+        let gate = self.service.gate.clone();
+        let keep = |at| {
+            if let Some(sql) = backups::kept(statement) {
+                gate.keep_on_premises(at, place, sql);
+            }
+        };
         let begun = {
             let mut world = self.service.gate.world();
             let begun = backups::begin(&mut world, place, &self.session, statement);
+            if matches!(begun, Ok(backups::Step::Now)) {
+                keep(world.now());
+            }
             world.touch();
             begun
         };
@@ -580,7 +589,14 @@ impl<'a> Connection<'a> {
             Waited::Out => {}
         }
         let mut world = self.service.gate.world();
+        if work.breaks {
+            world.onprem.sql.cut_backups -= 1;
+            return Ok(Backed::Gone);
+        }
         let ended = backups::finish(&mut world, place, work);
+        if ended.is_ok() {
+            keep(world.now());
+        }
         world.touch();
         Ok(match ended {
             Ok(()) => Backed::Done,
@@ -615,7 +631,7 @@ impl<'a> Connection<'a> {
                         tokens.done(End::Batch, done::ATTENTION, None);
                         return self.reply(&tokens).await;
                     }
-                    Backed::Gone => return Ok(()),
+                    Backed::Gone => return Err(io::ErrorKind::ConnectionReset.into()),
                 }
             }
             tokens.done(End::Batch, 0, None);

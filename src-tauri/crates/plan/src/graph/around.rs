@@ -29,7 +29,9 @@ impl Builder<'_> {
         let mut new = vec![];
         if let Some(measure) = self.measure() {
             let measure = measure.0;
-            wait(six, &Address::new(6, "person", "tail-backup"), &measure.address);
+            for (kind, name) in [("person", "tail-backup"), ("backup", "tail")] {
+                wait(six, &Address::new(6, kind, name), &measure.address);
+            }
             let prove = self.prove(&measure.address, &online).0;
             wait(seven, &switch, &prove.address);
             six.tasks.push(measure);
