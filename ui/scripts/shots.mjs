@@ -69,27 +69,6 @@ const shots = [
       await p.locator('[data-testid="sql-card"]').evaluate((e) => e.scrollIntoView());
     },
   },
-  {
-    name: "connect-managed",
-    query: "empty",
-    screen: on("connect"),
-    act: async (p) => {
-      await click("managed-test")(p);
-      await p.waitForTimeout(300);
-      await p.locator('[data-testid="managed-card"]').evaluate((e) => e.scrollIntoView());
-    },
-  },
-  {
-    name: "connect-managed-there",
-    query: "empty&managed",
-    screen: on("connect"),
-    act: async (p) => {
-      await p.fill('[data-testid="managed-address"]', "127.0.0.1,14330");
-      await click("managed-test")(p);
-      await p.waitForTimeout(300);
-      await p.locator('[data-testid="managed-card"]').evaluate((e) => e.scrollIntoView());
-    },
-  },
   { name: "databases-none", query: "nosql", screen: on("inventory"), act: click("inventory-databases") },
   { name: "databases-empty", screen: on("inventory"), act: click("inventory-databases") },
   {
@@ -425,17 +404,6 @@ const shots = [
       await click("plan-costs")(p);
       await click("costs-currency")(p);
       await click("currency-EUR")(p);
-    },
-  },
-  {
-    name: "plan-around-missing",
-    query: "empty&nosql",
-    screen: on("plan"),
-    act: async (p) => {
-      await click("methods-databaseMethod")(p);
-      await p.click("text=Beside the database…");
-      await p.waitForSelector('[data-testid="around-dialog"]');
-      await p.waitForTimeout(300);
     },
   },
   {
