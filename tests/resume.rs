@@ -3,7 +3,7 @@
 //! The lab holds one chosen changing request, before it is carried out or after it but unanswered; exactly then the
 //! process is killed with SIGKILL, which it can't notice.
 
-use crate::support::{Ended, Home, LabProcess, together, until};
+use crate::support::{Ended, Home, LabProcess, around_and_proved, together, until};
 use serde_json::{Value, json};
 use std::process::Stdio;
 
@@ -20,10 +20,9 @@ async fn lab(home: &Home) -> LabProcess {
     LabProcess::start(home, &["--seed", "11"]).await
 }
 
-async fn unbroken() -> Unbroken {
-    let home = Home::new();
-    let lab = lab(&home).await;
-    Ended::of(&mut lab.run(&home, &home.path("p.rehost"), &[]))
+async fn unbroken(home: &Home) -> Unbroken {
+    let lab = lab(home).await;
+    Ended::of(&mut lab.run(home, &home.path("p.rehost"), &[]))
         .await
         .must_end_with(0);
     Unbroken {
@@ -68,8 +67,8 @@ fn moments(seed: u64, of: u64) -> Vec<Moment> {
 }
 
 /// Runs until the moment has come and kills the process. False when the run ended before.
-async fn killed_at(lab: &LabProcess, home: &Home, (after, phase): Moment) -> bool {
-    lab.post("trap", &json!({"afterMutations": after, "phase": phase}))
+async fn killed_at(lab: &LabProcess, home: &Home, (after, phase): Moment, only: &str) -> bool {
+    lab.post("trap", &json!({"afterMutations": after, "phase": phase, "only": only}))
         .await;
     let mut child = lab
         .run(home, &home.path("p.rehost"), &[])
@@ -131,30 +130,55 @@ fn difference(a: &Value, b: &Value, at: String) -> String {
 #[tokio::test]
 async fn a_run_killed_at_any_of_twenty_moments_goes_on_to_the_same_end() {
     let _machine = together().await;
-    let whole = unbroken().await;
+    let whole = unbroken(&Home::new()).await;
     println!("an unbroken run makes {} changing requests", whole.mutations);
     for moment in moments(2018, whole.mutations) {
         let home = Home::new();
         let lab = lab(&home).await;
         assert!(
-            killed_at(&lab, &home, moment).await,
+            killed_at(&lab, &home, moment, "").await,
             "the run ended before {moment:?} came"
         );
         must_equal(&lab, &home, &whole, &format!("killed at {moment:?}")).await;
     }
 }
 
+/// What stands around the database is made by statements, not by requests: none of them is repeated, either.
+#[tokio::test]
+async fn a_run_that_moves_what_stands_around_and_proves_goes_on_to_the_same_end() {
+    let _machine = together().await;
+    let chosen = || {
+        let home = Home::new();
+        around_and_proved(&home.path("p.rehost"));
+        home
+    };
+    let whole = unbroken(&chosen()).await;
+    let home = chosen();
+    let lab = lab(&home).await;
+    // Each statement is held twice: before it is carried out, and when it is sent again, after it.
+    let mut kills = 0;
+    for phase in ["before", "after"].into_iter().cycle() {
+        if !killed_at(&lab, &home, (1, phase), "TDS").await {
+            break;
+        }
+        kills += 1;
+    }
+    println!("killed {kills} times");
+    assert!(kills >= 6, "only {kills}: two logins and a role are made");
+    must_equal(&lab, &home, &whole, "killed at each statement").await;
+}
+
 #[tokio::test]
 async fn a_run_killed_twenty_times_goes_on_to_the_same_end() {
     let _machine = together().await;
-    let whole = unbroken().await;
+    let whole = unbroken(&Home::new()).await;
     let home = Home::new();
     let lab = lab(&home).await;
     let mut kills = 0;
     // Not the very last requests: the trap counts from where the run is, and that may be one short of it.
     for (at, phase) in moments(4711, whole.mutations - 4) {
         let distance = at.saturating_sub(changes(&lab).await).max(1);
-        kills += u64::from(killed_at(&lab, &home, (distance, phase)).await);
+        kills += u64::from(killed_at(&lab, &home, (distance, phase), "").await);
     }
     println!("killed {kills} times");
     assert_eq!(kills, MOMENTS, "the run ended too early");

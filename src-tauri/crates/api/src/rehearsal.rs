@@ -496,7 +496,8 @@ async fn inside(
 /// Points the project at the lab: connections, secrets, inventory.
 async fn enter(app: &Arc<App>, open: &Open, world: World) -> Result<(), UiError> {
     let addresses = world.addresses.clone();
-    let connections = connections(&addresses);
+    let mut connections = connections(&addresses);
+    connections.managed.sign_in = open.project().connections.managed.sign_in;
     if open.project().connections != connections {
         open.change(|p| p.connections = connections.clone())?;
     }
@@ -546,6 +547,7 @@ fn connections(lab: &Addresses) -> Connections {
             arm_url: lab.arm.clone(),
             authority_url: lab.authority.clone(),
             blob_url: lab.blob.clone(),
+            sql_suffix: lab.sql_suffix.clone(),
             price_url: lab.prices.clone(),
             tenant_id: lab.tenant_id.clone(),
             client_id: lab.client_id.clone(),

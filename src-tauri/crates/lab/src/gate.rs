@@ -49,6 +49,9 @@ pub(crate) enum Phase {
 pub(crate) struct Trap {
     pub after_mutations: u64,
     pub phase: Phase,
+    /// Only requests that begin so count: `TDS` = statements on the managed instance.
+    #[serde(default)]
+    pub only: String,
     #[serde(skip_deserializing, default)]
     pub held: Option<String>,
 }
@@ -164,9 +167,13 @@ impl Gate {
     }
 
     /// Counts a changing request against the trap; true when this is the one.
-    fn trips(&self, label: &str, phase: Phase) -> bool {
+    pub fn trips(&self, label: &str, phase: Phase) -> bool {
         let mut t = self.traffic();
-        let Some(trap) = t.trap.as_mut().filter(|t| t.phase == phase && t.held.is_none()) else {
+        let Some(trap) = t
+            .trap
+            .as_mut()
+            .filter(|t| t.phase == phase && t.held.is_none() && label.starts_with(&t.only))
+        else {
             return false;
         };
         trap.after_mutations = trap.after_mutations.saturating_sub(1);
@@ -177,13 +184,18 @@ impl Gate {
         true
     }
 
-    /// Waits until the trap is released or the lab stops, then the answer goes nowhere.
-    async fn hold(&self, conn: &Conn) -> Response {
+    /// Waits until the trap is released or the lab stops.
+    pub async fn held(&self) {
         let mut released = self.release.subscribe();
         tokio::select! {
             _ = released.changed() => {}
             () = self.stop.cancelled() => {}
         }
+    }
+
+    /// The same, then the answer goes nowhere.
+    async fn hold(&self, conn: &Conn) -> Response {
+        self.held().await;
         conn.cut();
         StatusCode::SERVICE_UNAVAILABLE.into_response()
     }

@@ -176,6 +176,8 @@ pub struct Addresses {
     pub sql_browser: u16,
     /// Where the managed instance answers once there is one, `127.0.0.1,PORT`.
     pub sql_managed: String,
+    /// End of the host names of SQL servers, for whose cloud a token must be.
+    pub sql_suffix: String,
     /// SHA-256 of the SQL Servers' certificate.
     pub sql_thumbprint: String,
     /// Accounts of the guests' own systems.
@@ -297,6 +299,7 @@ impl Lab {
                 sql: String::new(),
                 sql_browser: 0,
                 sql_managed: String::new(),
+                sql_suffix: "database.windows.net".into(),
                 sql_thumbprint: sql_identity.thumbprint.clone(),
                 fault: options.fault.clone(),
                 clock: clock.anchor(),

@@ -17,6 +17,7 @@ mod cutover;
 mod database;
 mod dms;
 mod ledger;
+pub mod managed;
 mod replication;
 mod run_command;
 mod service;

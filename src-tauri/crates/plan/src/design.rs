@@ -66,6 +66,8 @@ pub enum BackupSource {
 pub const SQL_SECRET: &str = "sql-source";
 /// Under this name the password of [`SqlConnection::user`] lies in the secret store.
 pub const SQL_DIRECT_SECRET: &str = "sql";
+/// Under this name the password of [`ManagedInstanceDesign::admin_login`] lies in the secret store.
+pub const MI_SECRET: &str = "mi-admin";
 /// Under this name the password of [`DmsDesign::share_user`] lies in the secret store.
 pub const SHARE_SECRET: &str = "backup-share";
 
@@ -127,16 +129,30 @@ pub struct SqlConnection {
     pub browser_port: u16,
 }
 
-/// How Rehost itself reaches the managed instance, as its administrator.
+/// How Rehost itself reaches the managed instance that the design names, as its administrator.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
 #[serde(rename_all = "camelCase", default)]
 #[ts(export)]
 pub struct ManagedConnection {
+    pub sign_in: ManagedSignIn,
     pub reach: ManagedReach,
     /// `HOST,PORT` in place of what Azure says, for a tunnel or a forwarded port; empty = as Azure says.
     pub address: String,
     /// SHA-256 of the one certificate that is trusted; empty = the platform's trust.
     pub thumbprint: String,
+}
+
+/// As whom Rehost signs in to the managed instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum ManagedSignIn {
+    /// [`ManagedInstanceDesign::admin_login`]. Its password is made by Rehost with the instance; of one that was there
+    /// before, a person enters it.
+    #[default]
+    Administrator,
+    /// Whoever is signed in to Azure, who must be the instance's Entra administrator. Only he can make Entra logins.
+    Entra,
 }
 
 /// Which of its addresses a managed instance is reached by.
@@ -457,6 +473,9 @@ pub struct Project {
     /// The same of the source SQL Server.
     #[serde(default)]
     pub sql_certificate: Option<PinnedCertificate>,
+    /// The same of the managed instance.
+    #[serde(default)]
+    pub managed_certificate: Option<PinnedCertificate>,
     pub design: Design,
     /// The appliance, when Rehost deploys it.
     #[serde(default)]

@@ -101,6 +101,7 @@ pub fn project(id: &str, connections: Connections, speed: u32, seed: u64) -> Pro
         connections,
         vcenter_certificate: None,
         sql_certificate: None,
+        managed_certificate: None,
         design,
         appliance: None,
     }

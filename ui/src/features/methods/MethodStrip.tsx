@@ -4,6 +4,7 @@ import { Button, Dropdown, Option, Spinner } from "@fluentui/react-components";
 import { LockClosedRegular } from "@fluentui/react-icons";
 import { useId, useState } from "react";
 import { useTranslation } from "react-i18next";
+import { useProject } from "../../app/project";
 import { ErrorCard } from "../../design/ErrorCard";
 import { useCommand } from "../../host";
 import type { ProjectView } from "../../host/gen/ProjectView";
@@ -16,6 +17,7 @@ import s from "./methods.module.css";
 /** `computing`: the plan that follows from the methods is on its way. */
 export function MethodStrip({ project, computing }: { project: ProjectView; computing: boolean }) {
   const { t } = useTranslation();
+  const { go } = useProject();
   const set = useCommand("methods_set");
   const fixed = project.run !== null || project.live;
   const { replication, databaseMethod } = project.design;
@@ -86,7 +88,9 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
       </div>
       {settings === "dms" ? <DmsDialog project={project} onClose={() => setSettings(null)} /> : null}
       {settings === "backups" ? <BackupsDialog project={project} onClose={() => setSettings(null)} /> : null}
-      {settings === "around" ? <AroundDialog project={project} onClose={() => setSettings(null)} /> : null}
+      {settings === "around" ? (
+        <AroundDialog project={project} onClose={() => setSettings(null)} onConnect={() => go("connect")} />
+      ) : null}
       {set.error ? <ErrorCard error={set.error} /> : null}
     </section>
   );
@@ -132,10 +136,10 @@ function MethodOf({ part, value, fixed, more, onChange }: MethodProps) {
               </Option>
             ))}
           </Dropdown>
-          {more}
         </span>
       )}
       <p className={s.text}>{t(`methods.text.${value}`)}</p>
+      {more ? <div className={s.mores}>{more}</div> : null}
     </div>
   );
 }

@@ -23,7 +23,11 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::{LabError, gate::Gate, tls::SqlIdentity};
+use crate::{
+    LabError,
+    gate::{Gate, Phase},
+    tls::SqlIdentity,
+};
 use data::Encryption;
 use statements::{Outcome, Session};
 use wire::{Call, Encrypt, End, Handshake, Login, Message, Pipe, Prelogin, Tokens, Value, done, kind};
@@ -664,7 +668,25 @@ impl<'a> Connection<'a> {
             tokens.done(End::Batch, 0, None);
             return self.reply(&tokens).await;
         }
+        let gate = &self.service.gate;
+        let changes = self.service.instance == managed::PLACE && security::changes(batch);
+        let label = format!("TDS {batch}");
+        if changes && gate.trips(&label, Phase::Before) {
+            gate.held().await;
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         if let Some(outcome) = self.administer(batch) {
+            if changes && !matches!(outcome, Outcome::Refused(_)) {
+                {
+                    let mut world = gate.world();
+                    world.counters.mutation("TDS", batch);
+                    world.touch();
+                }
+                if gate.trips(&label, Phase::After) {
+                    gate.held().await;
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+            }
             match outcome {
                 Outcome::Refused(m) => {
                     tokens.message(&self.server, &m);

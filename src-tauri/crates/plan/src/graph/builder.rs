@@ -222,7 +222,7 @@ impl<'a> Builder<'a> {
         self.networking.resource(NETWORK, name)
     }
     pub(super) fn mi(&self) -> ResourceId {
-        self.target.resource("Microsoft.Sql/managedInstances", &self.d.mi.name)
+        super::managed_instance(self.d, self.subscription)
     }
     pub(super) fn database(&self) -> ResourceId {
         self.mi().child("databases", &self.d.database)

@@ -65,6 +65,11 @@ pub enum PlanError {
     Twice(Address),
 }
 
+/// The managed instance of a design.
+pub fn managed_instance(design: &Design, subscription: &str) -> ResourceId {
+    ResourceId::group(subscription, &design.target_group).resource("Microsoft.Sql/managedInstances", &design.mi.name)
+}
+
 /// Computes the plan for a design. `subscription` is the target's id; `inventory` is what discovery found.
 ///
 /// # Errors
