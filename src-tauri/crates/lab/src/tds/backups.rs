@@ -44,6 +44,16 @@ pub(super) struct Work {
     then: Then,
 }
 
+impl Work {
+    /// What tells a backup from all others: its database and description.
+    pub(super) fn backup(&self) -> Option<String> {
+        match &self.then {
+            Then::Backup(b) => Some(format!("{} {}", b.database, b.description)),
+            Then::Nothing => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Then {
     Backup(Backup),

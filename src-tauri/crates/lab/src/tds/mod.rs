@@ -611,6 +611,12 @@ impl<'a> Connection<'a> {
             Err(refused) => return Ok(Backed::Refused(refused)),
             Ok(backups::Step::Later(work)) => work,
         };
+        let taken = work.backup().map(|b| format!("BACKUP {b}"));
+        let label = taken.as_ref().map(|t| format!("TDS {t}"));
+        if label.as_ref().is_some_and(|l| gate.trips(l, Phase::Before)) {
+            gate.held().await;
+            return Ok(Backed::Gone);
+        }
         let until = backups::enter(&mut self.service.gate.world(), place, &self.session, &work);
         // It is no longer seen when the connection is cut, either.
         let _seen = Seen(self.service, self.session.id);
@@ -619,16 +625,26 @@ impl<'a> Connection<'a> {
             Waited::Gone => return Ok(Backed::Gone),
             Waited::Out => {}
         }
-        let mut world = self.service.gate.world();
-        if work.breaks {
-            world.onprem.sql.cut_backups -= 1;
+        let ended = {
+            let mut world = self.service.gate.world();
+            if work.breaks {
+                world.onprem.sql.cut_backups -= 1;
+                return Ok(Backed::Gone);
+            }
+            let ended = backups::finish(&mut world, place, work);
+            if ended.is_ok() {
+                keep(world.now());
+                if let Some(taken) = &taken {
+                    world.counters.mutation("TDS", taken);
+                }
+            }
+            world.touch();
+            ended
+        };
+        if ended.is_ok() && label.is_some_and(|l| gate.trips(&l, Phase::After)) {
+            gate.held().await;
             return Ok(Backed::Gone);
         }
-        let ended = backups::finish(&mut world, place, work);
-        if ended.is_ok() {
-            keep(world.now());
-        }
-        world.touch();
         Ok(match ended {
             Ok(()) => Backed::Done,
             Err(refused) => Backed::Refused(refused),
