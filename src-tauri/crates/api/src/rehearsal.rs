@@ -217,11 +217,12 @@ pub fn scripts() -> Vec<FaultScript> {
         replication: match s.with {
             With::InMageRcm => Some(ReplicationMethod::InMageRcm),
             With::VMwareCbt => Some(ReplicationMethod::VMwareCbt),
-            With::All | With::LogReplay | With::DmsOnline | With::DmsFromShare | With::Proof => None,
+            With::All | With::LogReplay | With::DmsOnline | With::DmsOffline | With::DmsFromShare | With::Proof => None,
         },
         database_methods: match s.with {
             With::LogReplay | With::Proof => vec![DatabaseMethod::LogReplay],
             With::DmsOnline | With::DmsFromShare => vec![DatabaseMethod::DmsOnline],
+            With::DmsOffline => vec![DatabaseMethod::DmsOffline],
             With::All | With::InMageRcm | With::VMwareCbt => vec![],
         },
         backups: (s.with == With::DmsFromShare).then_some(BackupSource::Share),

@@ -352,10 +352,18 @@ impl Lab {
             instance: tds::managed::PLACE,
             ..service.clone()
         };
-        addresses.sql = format!("127.0.0.1,{}", tds::start(service, scenario, p.sql).await?);
+        let sql = tds::start(service, scenario, p.sql).await?;
+        addresses.sql = format!("127.0.0.1,{sql}");
         let port = tds::start(managed, tds::managed::spec(), p.sql_managed).await?;
         addresses.sql_managed = format!("127.0.0.1,{port}");
         addresses.sql_browser = tds::browse(gate.clone(), p.sql_browser, stop.clone()).await?;
+        let (listens, named) = world.lock().begin_defects()?;
+        if let Some(named) = named {
+            addresses.sql = format!(r"127.0.0.1\{named}");
+        }
+        if !listens {
+            tds::closed(sql).await;
+        }
         let mut servers: Vec<_> = services
             .into_iter()
             .map(|(listener, router, service)| {
@@ -454,10 +462,8 @@ impl Lab {
     /// A SQL Server comes back as another one at the same address: repaired, updated, or broken. Its connections are cut.
     pub fn replace_sql(&self, instance: usize, spec: Spec) -> Result<(), LabError> {
         let mut world = self.gate.world();
-        let mut new = tds::data::Instance::new(spec, world.now())?;
-        let old = &mut world.onprem.instances[instance];
-        new.port = old.port;
-        std::mem::replace(old, new).cut.cancel();
+        let new = tds::data::Instance::new(spec, world.now())?;
+        world.onprem.instances[instance].become_other(new);
         Ok(())
     }
 

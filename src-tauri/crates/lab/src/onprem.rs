@@ -335,6 +335,8 @@ pub struct SqlServer {
     pub nightly_log: bool,
     /// A folder of this computer into which SQL Server writes; empty = none.
     pub folder: std::path::PathBuf,
+    /// What Windows says when anything on the share is opened, `53(The network path was not found.)`; none = it opens.
+    pub share_gone: Option<&'static str>,
 }
 
 impl SqlServer {
@@ -358,6 +360,7 @@ impl SqlServer {
             cut_backups: 0,
             nightly_log: false,
             folder: std::path::PathBuf::new(),
+            share_gone: None,
         }
     }
 

@@ -33,7 +33,7 @@ impl Links {
     }
 
     /// Signs in to the managed instance as its administrator, or as its Entra administrator.
-    async fn target(&self, ctx: &Ctx, instance: &ResourceId, admin: &str) -> Result<Client, Failure> {
+    pub(crate) async fn target(&self, ctx: &Ctx, instance: &ResourceId, admin: &str) -> Result<Client, Failure> {
         let login = match (self.managed.sign_in, (self.secrets)(MI_SECRET)) {
             (ManagedSignIn::Entra, _) => Login::Token(self.arm(ctx).sql_token().await.map_err(words::azure)?),
             (ManagedSignIn::Administrator, Some(password)) => Login::Sql {

@@ -21,6 +21,7 @@ pub mod managed;
 mod replication;
 mod run_command;
 mod service;
+mod source;
 mod storage;
 mod template;
 mod vcenter;
@@ -91,9 +92,13 @@ impl Links {
 
     /// Opens a connection to the source SQL Server.
     pub(crate) async fn sql(&self) -> Result<sqlserver::Client, engine::Failure> {
+        self.connect().await.map_err(|e| words::sql(&e))
+    }
+
+    pub(crate) async fn connect(&self) -> Result<sqlserver::Client, sqlserver::SqlError> {
         let password = (self.secrets)(plan::design::SQL_DIRECT_SECRET);
-        let options = sqlserver::Options::of(&self.sql, password).map_err(|e| words::sql(&e))?;
-        sqlserver::Client::connect(&options).await.map_err(|e| words::sql(&e))
+        let options = sqlserver::Options::of(&self.sql, password)?;
+        sqlserver::Client::connect(&options).await
     }
 
     pub(crate) fn arm(&self, ctx: &engine::Ctx) -> Arm {
@@ -163,6 +168,7 @@ impl Runner for Migration {
             Action::CheckServers { .. } | Action::MeasureDatabase { .. } | Action::ProveDatabase { .. } => {
                 Arc::new(checks::Check(around::Prove(links)))
             }
+            Action::CheckSource { .. } => Arc::new(checks::Check(source::Source(links))),
             Action::MoveAround { .. } => Arc::new(around::Move(links)),
             Action::CheckReplication { .. } => Arc::new(checks::Check(replication::Health(links))),
             Action::EnsureRole { .. }

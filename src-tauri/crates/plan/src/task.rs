@@ -4,7 +4,7 @@ use crate::{
     address::{Address, ResourceId},
     around::{AroundDesign, AroundKind, ProveDesign},
     backup::{BackupKind, BackupPlace, SourceAfter},
-    design::ReplicationMethod,
+    design::{DatabaseMethod, ReplicationMethod},
     privileges::RightNeed,
 };
 use serde::{Deserialize, Serialize};
@@ -517,6 +517,25 @@ pub enum Action {
         admin: String,
         database: String,
         around: Option<AroundDesign>,
+    },
+    /// Reads source, way and target anew and judges them by the rules of the pack; what blocks needs a person. Without
+    /// [`crate::design::Connections::sql`] only what Azure tells is judged. Changes nothing.
+    CheckSource {
+        instance: ResourceId,
+        admin: String,
+        /// What the instance will have while it is not there yet.
+        storage_gib: u32,
+        account: ResourceId,
+        container: String,
+        /// The managed instance's, which the account's firewall must admit.
+        subnet: ResourceId,
+        /// `\\SERVER\share\folder`; empty = the backups go into the container.
+        share: String,
+        database: String,
+        method: DatabaseMethod,
+        pack: String,
+        /// The backups that are there are judged as well, and the SAS by which Log Replay Service reads them.
+        backups: bool,
     },
     /// Makes on the managed instance, as its administrator, what of one kind stands around the database on the source. On
     /// the source it only reads.

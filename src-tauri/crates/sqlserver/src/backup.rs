@@ -11,6 +11,7 @@
 //! * No statement has a time-out. Progress is read on another connection.
 
 use crate::{Client, SqlError, cells::Cells, quote};
+use plan::sql::{SqlBackup, SqlBackupKind};
 use secrets::Secret;
 use std::fmt::Write;
 use tokio_util::sync::CancellationToken;
@@ -484,6 +485,56 @@ pub struct Header {
     pub first: String,
     pub last: String,
     pub checksum: bool,
+}
+
+/// What msdb remembers of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    pub database: String,
+    /// As the statement named it.
+    pub device: String,
+    pub backup: SqlBackup,
+}
+
+/// Looks in msdb for everything that was backed up into this place (a container's address or a folder), oldest first,
+/// whatever the database. A striped backup comes once for each of its files.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn remembered(client: &mut Client, place: &str) -> Result<Vec<Remembered>, SqlError> {
+    let sql = format!(
+        "SELECT s.database_name, s.type, s.first_lsn, s.last_lsn, s.has_backup_checksums, s.is_damaged, s.backup_size, \
+         s.backup_finish_date, m.physical_device_name \
+         FROM msdb.dbo.backupset AS s JOIN msdb.dbo.backupmediafamily AS m ON m.media_set_id = s.media_set_id \
+         WHERE SUBSTRING(m.physical_device_name, 1, {}) = @P1 ORDER BY s.backup_set_id, m.family_sequence_number",
+        place.encode_utf16().count()
+    );
+    let rows = client.query_with(&sql, &[place]).await?;
+    let kind = |c: &Cells| match c.word("type").as_str() {
+        "D" => Some(SqlBackupKind::Full),
+        "I" => Some(SqlBackupKind::Differential),
+        "L" => Some(SqlBackupKind::Log),
+        _ => None,
+    };
+    let all = rows.iter().map(Cells).filter_map(|c| {
+        Some(Remembered {
+            database: c.word("database_name"),
+            device: c.word("physical_device_name"),
+            backup: SqlBackup {
+                kind: kind(&c)?,
+                finished: c.word("backup_finish_date"),
+                first: c.word("first_lsn"),
+                last: c.word("last_lsn"),
+                checksum: c.flag("has_backup_checksums").unwrap_or_default(),
+                damaged: c.flag("is_damaged").unwrap_or_default(),
+                bytes: c
+                    .number("backup_size")
+                    .and_then(|n| n.try_into().ok())
+                    .unwrap_or_default(),
+            },
+        })
+    });
+    Ok(all.collect())
 }
 
 /// Reads the header of a backup, and with `whole` all of it with its checksums.

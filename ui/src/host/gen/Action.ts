@@ -4,6 +4,7 @@ import type { AroundDesign } from "./AroundDesign";
 import type { AroundKind } from "./AroundKind";
 import type { BackupKind } from "./BackupKind";
 import type { BackupPlace } from "./BackupPlace";
+import type { DatabaseMethod } from "./DatabaseMethod";
 import type { DmsUntil } from "./DmsUntil";
 import type { Expect } from "./Expect";
 import type { Fact } from "./Fact";
@@ -66,4 +67,20 @@ madeFor: ResourceId | null, } | { "do": "checkBoot", vm: ResourceId, } | { "do":
 /**
  * The POST action that removes it; none = DELETE.
  */
-verb: string | null, body: unknown, madeFor: ResourceId, follow: Follow, } | { "do": "checkRetired", vm: string, } | { "do": "checkReplication", item: ResourceId, vault: ResourceId, } | { "do": "measureDatabase", database: string, prove: ProveDesign, } | { "do": "proveDatabase", instance: ResourceId, admin: string, database: string, prove: ProveDesign, } | { "do": "checkServers", instance: ResourceId, admin: string, database: string, around: AroundDesign | null, } | { "do": "moveAround", kind: AroundKind, instance: ResourceId, admin: string, database: string, around: AroundDesign, } | { "do": "listGroup", group: ResourceId, };
+verb: string | null, body: unknown, madeFor: ResourceId, follow: Follow, } | { "do": "checkRetired", vm: string, } | { "do": "checkReplication", item: ResourceId, vault: ResourceId, } | { "do": "measureDatabase", database: string, prove: ProveDesign, } | { "do": "proveDatabase", instance: ResourceId, admin: string, database: string, prove: ProveDesign, } | { "do": "checkServers", instance: ResourceId, admin: string, database: string, around: AroundDesign | null, } | { "do": "checkSource", instance: ResourceId, admin: string, 
+/**
+ * What the instance will have while it is not there yet.
+ */
+storageGib: number, account: ResourceId, container: string, 
+/**
+ * The managed instance's, which the account's firewall must admit.
+ */
+subnet: ResourceId, 
+/**
+ * `\\SERVER\share\folder`; empty = the backups go into the container.
+ */
+share: string, database: string, method: DatabaseMethod, pack: string, 
+/**
+ * The backups that are there are judged as well, and the SAS by which Log Replay Service reads them.
+ */
+backups: boolean, } | { "do": "moveAround", kind: AroundKind, instance: ResourceId, admin: string, database: string, around: AroundDesign, } | { "do": "listGroup", group: ResourceId, };

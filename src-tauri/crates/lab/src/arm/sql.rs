@@ -465,6 +465,7 @@ fn put_instance(world: &mut World, req: &Req) -> Answer {
             "provisioningState": "Creating", "state": "Creating",
             "fullyQualifiedDomainName": format!("{name}.{zone}.database.windows.net"), "dnsZone": zone,
             "administratorLogin": p["administratorLogin"], "subnetId": subnet, "vCores": p["vCores"], "storageSizeInGB": p["storageSizeInGB"],
+            "databaseFormat": p["databaseFormat"].as_str().unwrap_or("SQLServer2022"),
             "licenseType": or("licenseType", "LicenseIncluded"), "collation": or("collation", "SQL_Latin1_General_CP1_CI_AS"),
             "publicDataEndpointEnabled": p["publicDataEndpointEnabled"].as_bool().unwrap_or(false),
             "proxyOverride": or("proxyOverride", "Default"), "timezoneId": or("timezoneId", "UTC"), "minimalTlsVersion": or("minimalTlsVersion", "1.2"),
@@ -761,6 +762,21 @@ fn container_of(world: &World, uri: &str) -> Option<(String, String, String)> {
     }
     let mut it = path.into_iter();
     Some((it.next()?, it.next()?, it.collect::<Vec<_>>().join("/")))
+}
+
+/// Somebody changes the update policy of the managed instances.
+pub(crate) fn set_update_policy(world: &mut World, format: &str) {
+    let scope = format!("/subscriptions/{}", world.cloud.subscription);
+    let ids: Vec<String> = world
+        .cloud
+        .of_type(&scope, KIND)
+        .filter_map(|v| v["id"].as_str().map(str::to_owned))
+        .collect();
+    for id in ids {
+        if let Some(v) = world.cloud.get_mut(&id) {
+            v["properties"]["databaseFormat"] = format.into();
+        }
+    }
 }
 
 fn set_status(world: &mut World, id: &str, status: &str) {

@@ -261,7 +261,12 @@ impl Device {
                 }
                 Ok(())
             }
-            Place::Share(_) if world.onprem.sql.share_denied => Err(cannot_open(&self.name, "5(Access is denied.)")),
+            Place::Share(_) if world.onprem.sql.share_gone.is_some() => {
+                Err(cannot_open(&self.name, world.onprem.sql.share_gone.unwrap_or_default()))
+            }
+            Place::Share(_) if need == 'w' && world.onprem.sql.share_denied => {
+                Err(cannot_open(&self.name, "5(Access is denied.)"))
+            }
             Place::Share(_) | Place::Disk => Ok(()),
         }
     }

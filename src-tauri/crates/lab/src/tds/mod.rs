@@ -6,6 +6,7 @@
 pub(crate) mod backups;
 mod catalog;
 pub mod data;
+pub(crate) mod defects;
 pub mod managed;
 mod ntlm;
 mod security;
@@ -17,6 +18,7 @@ use std::{io, sync::Arc};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream, UdpSocket},
+    sync::mpsc,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -61,35 +63,64 @@ async fn listen(service: Service, port: u16) -> Result<u16, LabError> {
         port,
         source,
     };
-    let tcp = TcpListener::bind(("127.0.0.1", port)).await.map_err(bind)?;
+    let tcp = bound(port).map_err(bind)?;
     let port = tcp.local_addr().map_err(bind)?.port();
+    let mut tcp = Some(TcpListener::from_std(tcp).map_err(bind)?);
+    let (to, mut told) = mpsc::unbounded_channel();
+    service.with(|i| i.listener = Some(to));
     tokio::spawn(async move {
-        let accepting = async {
-            loop {
-                let Ok((stream, _)) = tcp.accept().await else {
-                    continue;
-                };
-                let one = service.clone();
-                tokio::spawn(async move {
-                    // A connection ends when the lab does, or when somebody cuts all of this instance.
-                    let cut = one.gate.world().onprem.instances[one.instance].cut.clone();
-                    let served = serve(&one, stream);
-                    tokio::select! {
-                        ended = served => if let Err(e) = ended {
-                            tracing::debug!(error = %e, "a connection to SQL Server ended");
-                        },
-                        () = cut.cancelled() => {}
-                        () = one.stop.cancelled() => {}
-                    }
-                });
+        loop {
+            let new = tokio::select! {
+                () = accept(&service, tcp.as_ref()) => None,
+                new = told.recv() => new,
+                () = service.stop.cancelled() => None,
+            };
+            match new {
+                Some(new) => tcp = new.and_then(|n| TcpListener::from_std(n).ok()),
+                None => return,
             }
-        };
-        tokio::select! {
-            () = accepting => {}
-            () = service.stop.cancelled() => {}
         }
     });
     Ok(port)
+}
+
+/// From now on connections to this port wait to be taken.
+fn bound(port: u16) -> io::Result<std::net::TcpListener> {
+    let tcp = std::net::TcpListener::bind(("127.0.0.1", port))?;
+    tcp.set_nonblocking(true)?;
+    Ok(tcp)
+}
+
+/// Returns when nobody listens at this port.
+pub(crate) async fn closed(port: u16) {
+    while TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Takes connections for ever; without a listener none.
+async fn accept(service: &Service, tcp: Option<&TcpListener>) {
+    let Some(tcp) = tcp else {
+        return std::future::pending().await;
+    };
+    loop {
+        let Ok((stream, _)) = tcp.accept().await else {
+            continue;
+        };
+        let one = service.clone();
+        tokio::spawn(async move {
+            // A connection ends when the lab does, or when somebody cuts all of this instance.
+            let cut = one.gate.world().onprem.instances[one.instance].cut.clone();
+            let served = serve(&one, stream);
+            tokio::select! {
+                ended = served => if let Err(e) = ended {
+                    tracing::debug!(error = %e, "a connection to SQL Server ended");
+                },
+                () = cut.cancelled() => {}
+                () = one.stop.cancelled() => {}
+            }
+        });
+    }
 }
 
 /// SQL Browser: tells the port of an instance by its name, on UDP.

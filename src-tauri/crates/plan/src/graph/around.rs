@@ -202,7 +202,8 @@ impl Builder<'_> {
 }
 
 /// Lets a task, when it is in the step, wait for another.
-fn wait(step: &mut Step, who: &Address, on: &Address) {
+/// Lets a task wait for another one, if it is there.
+pub(super) fn wait(step: &mut Step, who: &Address, on: &Address) {
     if let Some(t) = step.tasks.iter_mut().find(|t| t.address == *who) {
         t.after.push(on.clone());
     }

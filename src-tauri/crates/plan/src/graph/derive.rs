@@ -274,6 +274,27 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             calls.push("SELECT (source and managed instance)".into());
             (rights, calls)
         }
+        Action::CheckSource {
+            instance,
+            account,
+            backups,
+            ..
+        } => {
+            let mut rights = vec![];
+            let mut calls = vec![];
+            for id in [instance, account] {
+                rights.push(format!("azure:{}/read", kind(id)));
+                calls.push(format!("GET {}{}", kind(id), name(id)));
+            }
+            rights.push(format!("azure:{}/databases/read", kind(instance)));
+            calls.push(format!("GET {}{}/databases", kind(instance), name(instance)));
+            if *backups {
+                rights.push(format!("azure:{}/listKeys/action", kind(account)));
+                calls.push(format!("POST {}{}/listKeys", kind(account), name(account)));
+            }
+            calls.push("SELECT (source and managed instance)".into());
+            (rights, calls)
+        }
         Action::MoveAround { instance, kind: of, .. } => {
             let (rights, mut calls) = one(
                 format!("{}/read", kind(instance)),

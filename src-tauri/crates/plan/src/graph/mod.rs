@@ -21,6 +21,7 @@ mod derive;
 mod migrate;
 mod migrated;
 mod picture;
+mod source;
 mod step1;
 mod step2;
 mod step3;
@@ -99,6 +100,7 @@ pub fn plan(design: &Design, subscription: &str, inventory: &Inventory) -> Resul
         findings: findings(design, pack, inventory),
     };
     b.around(&mut plan.steps);
+    b.source(&mut plan.steps);
     look_first(&mut plan, design);
     check(&plan)?;
     Ok(plan)
