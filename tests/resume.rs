@@ -3,7 +3,7 @@
 //! The lab holds one chosen changing request, before it is carried out or after it but unanswered; exactly then the
 //! process is killed with SIGKILL, which it can't notice.
 
-use crate::support::{Ended, Home, LabProcess, together, until};
+use crate::support::{Ended, Home, LabProcess, around_and_proved, backed_up, together, until};
 use serde_json::{Value, json};
 use std::process::Stdio;
 
@@ -20,16 +20,39 @@ async fn lab(home: &Home) -> LabProcess {
     LabProcess::start(home, &["--seed", "11"]).await
 }
 
-async fn unbroken() -> Unbroken {
-    let home = Home::new();
-    let lab = lab(&home).await;
-    Ended::of(&mut lab.run(&home, &home.path("p.rehost"), &[]))
+/// One whose database administrator takes no backups.
+async fn lab_without_dba(home: &Home) -> LabProcess {
+    LabProcess::start(home, &["--seed", "11", "--no-dba"]).await
+}
+
+async fn unbroken(home: &Home) -> Unbroken {
+    unbroken_at(home, lab(home).await).await
+}
+
+async fn unbroken_at(home: &Home, lab: LabProcess) -> Unbroken {
+    Ended::of(&mut lab.run(home, &home.path("p.rehost"), &[]))
         .await
         .must_end_with(0);
     Unbroken {
-        state: lab.get("state").await,
+        state: timeless(&lab.get("state").await),
         repeated: lab.get("stats").await["repeated"].clone(),
         mutations: changes(&lab).await,
+    }
+}
+
+/// A state without the times in files' names (14 digits): a run that was killed ends later.
+fn timeless(state: &Value) -> Value {
+    match state {
+        Value::String(text) => {
+            let parts = text.split('_').map(|p| match p.split_once('.').unwrap_or((p, "")) {
+                (name, end) if name.len() == 14 && name.bytes().all(|b| b.is_ascii_digit()) => format!("TIME.{end}"),
+                _ => p.to_owned(),
+            });
+            Value::from(parts.collect::<Vec<_>>().join("_"))
+        }
+        Value::Array(all) => all.iter().map(timeless).collect(),
+        Value::Object(all) => all.iter().map(|(k, v)| (k.clone(), timeless(v))).collect(),
+        other => other.clone(),
     }
 }
 
@@ -68,8 +91,8 @@ fn moments(seed: u64, of: u64) -> Vec<Moment> {
 }
 
 /// Runs until the moment has come and kills the process. False when the run ended before.
-async fn killed_at(lab: &LabProcess, home: &Home, (after, phase): Moment) -> bool {
-    lab.post("trap", &json!({"afterMutations": after, "phase": phase}))
+async fn killed_at(lab: &LabProcess, home: &Home, (after, phase): Moment, only: &str) -> bool {
+    lab.post("trap", &json!({"afterMutations": after, "phase": phase, "only": only}))
         .await;
     let mut child = lab
         .run(home, &home.path("p.rehost"), &[])
@@ -93,7 +116,7 @@ async fn must_equal(lab: &LabProcess, home: &Home, whole: &Unbroken, how: &str) 
     let ended = Ended::of(&mut lab.run(home, &home.path("p.rehost"), &[])).await;
     ended.must_end_with(0);
     assert_eq!(ended.json["outcome"], "done", "{how}: {}", ended.stdout);
-    let state = lab.get("state").await;
+    let state = timeless(&lab.get("state").await);
     assert!(
         state == whole.state,
         "{how}: the lab ends in another state:\n{}",
@@ -131,30 +154,83 @@ fn difference(a: &Value, b: &Value, at: String) -> String {
 #[tokio::test]
 async fn a_run_killed_at_any_of_twenty_moments_goes_on_to_the_same_end() {
     let _machine = together().await;
-    let whole = unbroken().await;
+    let whole = unbroken(&Home::new()).await;
     println!("an unbroken run makes {} changing requests", whole.mutations);
     for moment in moments(2018, whole.mutations) {
         let home = Home::new();
         let lab = lab(&home).await;
         assert!(
-            killed_at(&lab, &home, moment).await,
+            killed_at(&lab, &home, moment, "").await,
             "the run ended before {moment:?} came"
         );
         must_equal(&lab, &home, &whole, &format!("killed at {moment:?}")).await;
     }
 }
 
+/// What stands around the database is made by statements, not by requests: none of them is repeated, either.
+#[tokio::test]
+async fn a_run_that_moves_what_stands_around_and_proves_goes_on_to_the_same_end() {
+    let _machine = together().await;
+    let chosen = || {
+        let home = Home::new();
+        around_and_proved(&home.path("p.rehost"));
+        home
+    };
+    let whole = unbroken(&chosen()).await;
+    let home = chosen();
+    let lab = lab(&home).await;
+    // Each statement is held twice: before it is carried out, and when it is sent again, after it.
+    let mut kills = 0;
+    for phase in ["before", "after"].into_iter().cycle() {
+        if !killed_at(&lab, &home, (1, phase), "TDS").await {
+            break;
+        }
+        kills += 1;
+    }
+    println!("killed {kills} times");
+    assert!(kills >= 6, "only {kills}: two logins and a role are made");
+    must_equal(&lab, &home, &whole, "killed at each statement").await;
+}
+
+/// A backup that a kill has cut off is taken again, and one that was taken is not, whether Rehost has heard of it or not.
+#[tokio::test]
+async fn a_run_that_backs_up_goes_on_to_the_same_end() {
+    let _machine = together().await;
+    let chosen = || {
+        let home = Home::new();
+        backed_up(&home.path("p.rehost"));
+        home
+    };
+    let home = chosen();
+    let whole = unbroken_at(&home, lab_without_dba(&home).await).await;
+    let home = chosen();
+    let lab = lab_without_dba(&home).await;
+    let mut kills = 0;
+    for phase in ["before", "after"].into_iter().cycle() {
+        if !killed_at(&lab, &home, (1, phase), "TDS BACKUP").await {
+            break;
+        }
+        kills += 1;
+    }
+    println!("killed {kills} times");
+    assert!(
+        kills >= 10,
+        "only {kills}: full, differential, two logs and the tail are taken"
+    );
+    must_equal(&lab, &home, &whole, "killed at each backup").await;
+}
+
 #[tokio::test]
 async fn a_run_killed_twenty_times_goes_on_to_the_same_end() {
     let _machine = together().await;
-    let whole = unbroken().await;
+    let whole = unbroken(&Home::new()).await;
     let home = Home::new();
     let lab = lab(&home).await;
     let mut kills = 0;
     // Not the very last requests: the trap counts from where the run is, and that may be one short of it.
     for (at, phase) in moments(4711, whole.mutations - 4) {
         let distance = at.saturating_sub(changes(&lab).await).max(1);
-        kills += u64::from(killed_at(&lab, &home, (distance, phase)).await);
+        kills += u64::from(killed_at(&lab, &home, (distance, phase), "").await);
     }
     println!("killed {kills} times");
     assert_eq!(kills, MOMENTS, "the run ended too early");

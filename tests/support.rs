@@ -285,6 +285,29 @@ impl LabProcess {
     }
 }
 
+/// A rehearsal's project in which everything that Rehost can do around the database is chosen, and its proof.
+pub fn around_and_proved(path: &Path) {
+    let mut project = plan::smarthotel::project("around", plan::Connections::default(), 10_000, 2018);
+    project.design.around = Some(plan::around::AroundDesign::default());
+    project.design.prove = Some(plan::around::ProveDesign {
+        checksums: vec!["dbo.Hotels".into(), "dbo.Bookings".into()],
+        checkdb: true,
+        ..Default::default()
+    });
+    drop(engine::ProjectFile::create(path, &project).unwrap());
+}
+
+/// A rehearsal's project in which Rehost backs the source up.
+pub fn backed_up(path: &Path) {
+    let mut project = plan::smarthotel::project("backups", plan::Connections::default(), 10_000, 2018);
+    project.design.backups = Some(plan::backup::BackupDesign {
+        files: 2,
+        differential: true,
+        ..Default::default()
+    });
+    drop(engine::ProjectFile::create(path, &project).unwrap());
+}
+
 /// A development host of the window's commands.
 pub struct Harness {
     _child: Child,

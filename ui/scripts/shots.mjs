@@ -419,6 +419,15 @@ const shots = [
       await p.waitForTimeout(500);
     },
   },
+  {
+    name: "plan-backups",
+    query: "empty",
+    screen: on("plan"),
+    act: async (p) => {
+      await click("backups-settings")(p);
+      await click("backups-by-rehost")(p);
+    },
+  },
   { name: "plan-methods", query: "empty", screen: on("plan"), act: click("methods-databaseMethod") },
   {
     name: "plan-dms",

@@ -122,13 +122,14 @@ export const connections: ConnectionsView = {
       thumbprint: "",
       browserPort: 0,
     },
-    managed: { reach: "private", address: "", thumbprint: "" },
+    managed: { signIn: "administrator", reach: "private", address: "", thumbprint: "" },
   },
   vcenterPasswordStored: true,
   vcenterProxyPasswordStored: false,
   azureSecretStored: method === "clientSecret",
   azureProxyPasswordStored: has("proxy"),
   sqlPasswordStored: !has("nosql"),
+  managedPasswordStored: false,
   dmsPasswordStored: false,
   sharePasswordStored: false,
   azureCertificate: method === "clientCertificate" && has("account") ? CERTIFICATE : null,
@@ -263,6 +264,7 @@ const vcenterTest = (): ConnectionTest =>
   has("changed")
     ? {
         ok: false,
+        notYet: false,
         steps: [
           step("Reach vcenter.contoso.com:443", "TLS 1.3, 18 ms"),
           step("Check the certificate", "The server shows another certificate than the trusted one.", {
@@ -281,6 +283,7 @@ const vcenterTest = (): ConnectionTest =>
       }
     : {
         ok: true,
+        notYet: false,
         steps: [
           step("Reach vcenter.contoso.com:443", "TLS 1.3, 18 ms"),
           step("Check the certificate", "It is the one that was trusted."),
@@ -309,10 +312,11 @@ function azureTest(): ConnectionTest {
     step("Find the subscription Contoso production", "Enabled", { hop: "subscription" }),
     step("Read the rights", "Owner", { hop: "rights" }),
   ];
-  if (has("works")) return { ok: true, steps: good, certificate: null };
+  if (has("works")) return { ok: true, notYet: false, steps: good, certificate: null };
   if (query.get("hop") === "proxy") {
     return {
       ok: false,
+      notYet: false,
       certificate: null,
       steps: [
         ...good.slice(0, 1),
@@ -326,6 +330,7 @@ function azureTest(): ConnectionTest {
   }
   return {
     ok: false,
+    notYet: false,
     certificate: null,
     steps: [
       step("Reach management.azure.com:443", "41 ms", { hop: "tcp" }),
@@ -342,6 +347,7 @@ const sqlTest = (): ConnectionTest =>
   has("works")
     ? {
         ok: true,
+        notYet: false,
         certificate: null,
         steps: [
           step("Reach SQLVM.contoso.com", "Connected to SQLVM.contoso.com,1433."),
@@ -351,6 +357,7 @@ const sqlTest = (): ConnectionTest =>
       }
     : {
         ok: false,
+        notYet: false,
         certificate: null,
         steps: [
           step("Reach SQLVM.contoso.com", "SQL Server can't be reached. No answer came within 15 s.", {
@@ -359,6 +366,35 @@ const sqlTest = (): ConnectionTest =>
           }),
         ],
       };
+
+/** As before the run, unless `&managed`: then the instance is there. */
+const managedTest = (): ConnectionTest => {
+  const ask = "Ask Azure for contoso-sqlmi";
+  if (!has("managed")) {
+    return {
+      ok: true,
+      notYet: true,
+      certificate: null,
+      steps: [
+        step(ask, "contoso-sqlmi does not exist yet: the run makes it in step 1.", {
+          hint: "Nothing is to be done. Test again when it is there; the run does so by itself, before the change window.",
+        }),
+      ],
+    };
+  }
+  const host = "contoso-sqlmi.8c0d9f1e2a3b.database.windows.net,1433";
+  return {
+    ok: true,
+    notYet: false,
+    certificate: null,
+    steps: [
+      step(ask, `It is there, and is reached at ${host}.`),
+      step(`Reach ${host}`, `Connected to ${host}.`),
+      step("Sign in", "contoso-sqlmi 12.0.2000.8, SQL Azure. Signed in as contosoadmin."),
+      step("Rights of the login", "It is a member of sysadmin."),
+    ],
+  };
+};
 
 type Names =
   | "connection_save"
@@ -376,12 +412,14 @@ export const connectionHandlers: { [C in Names]: (args: Commands[C][0]) => Comma
     connections.connections = c;
     if (secret && kind === "vcenter") connections.vcenterPasswordStored = true;
     if (secret && kind === "sql") connections.sqlPasswordStored = true;
+    if (secret && kind === "managed") connections.managedPasswordStored = true;
     if (secret && kind === "azure") connections.azureSecretStored = true;
     if (proxyPassword && kind === "azure") connections.azureProxyPasswordStored = true;
     if (proxyPassword && kind === "vcenter") connections.vcenterProxyPasswordStored = true;
     return connections;
   },
-  connection_test: ({ kind }) => (kind === "vcenter" ? vcenterTest() : kind === "sql" ? sqlTest() : azureTest()),
+  connection_test: ({ kind }) =>
+    ({ vcenter: vcenterTest, azure: azureTest, sql: sqlTest, managed: managedTest })[kind](),
   certificate_trust: ({ kind, sha256 }) => {
     if (kind !== "azure") connections.connections[kind].thumbprint = sha256;
     return connections;

@@ -463,6 +463,7 @@ const handlers: Handlers = {
     design.replication = options.replication;
     design.databaseMethod = options.databaseMethod;
     design.dms.source = options.backups;
+    design.backups = options.byRehost ? { files: 1, differential: false, folder: "", sourceAfter: "restoring" } : null;
     return project();
   },
   methods_set: ({ replication, databaseMethod }) => {
@@ -492,6 +493,10 @@ const handlers: Handlers = {
     })),
   application_save: ({ webConfig, connectionStringName, siteText }) => {
     Object.assign(design, { webConfig, connectionStringName, siteText });
+    return project();
+  },
+  backups_save: ({ backups }) => {
+    design.backups = backups;
     return project();
   },
   around_save: ({ around, prove }) => {

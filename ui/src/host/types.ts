@@ -1,6 +1,7 @@
 // The seam between the window and whatever executes its commands: Tauri, the development harness, or recorded data.
 // Nothing outside src/host knows which of them it talks to.
 import type { AroundDesign } from "./gen/AroundDesign";
+import type { BackupDesign } from "./gen/BackupDesign";
 import type { AroundObject } from "./gen/AroundObject";
 import type { AccountScope } from "./gen/AccountScope";
 import type { AppInfo } from "./gen/AppInfo";
@@ -75,6 +76,7 @@ export type Commands = {
     InProject & { webConfig: string; connectionStringName: string; siteText: string },
     ProjectView,
   ];
+  backups_save: [InProject & { backups: BackupDesign | null }, ProjectView];
   around_save: [InProject & { around: AroundDesign | null; prove: ProveDesign | null }, ProjectView];
   connection_save: [
     InProject & {

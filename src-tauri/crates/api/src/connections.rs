@@ -3,7 +3,7 @@
 use crate::{
     App, Open, Typed,
     app::lock,
-    rights, sign_in, sql,
+    managed, rights, sign_in, sql,
     wire::{CertificateView, ConnectionKind, ConnectionStep, ConnectionTest, ConnectionsView, Hop, UiError},
 };
 use plan::{
@@ -30,7 +30,7 @@ pub(crate) enum SecretName {
     AzureAccount,
     /// Of an explicit proxy.
     AzureProxy,
-    /// Password of the managed instance's administrator; made by Rehost.
+    /// Password of the managed instance's administrator; made by Rehost, or entered for an instance that is there.
     MiAdmin,
     /// Of the login with which Rehost itself looks at the source SQL Server.
     Sql,
@@ -50,7 +50,7 @@ impl SecretName {
             Self::AzureCertificate => "azure-certificate",
             Self::AzureAccount => "azure-account",
             Self::AzureProxy => "azure-proxy",
-            Self::MiAdmin => "mi-admin",
+            Self::MiAdmin => plan::design::MI_SECRET,
             Self::Sql => plan::design::SQL_DIRECT_SECRET,
             Self::SqlSource => plan::design::SQL_SECRET,
             Self::BackupShare => plan::design::SHARE_SECRET,
@@ -65,11 +65,12 @@ impl From<ConnectionKind> for SecretName {
             ConnectionKind::Vcenter => Self::Vcenter,
             ConnectionKind::Azure => Self::Azure,
             ConnectionKind::Sql => Self::Sql,
+            ConnectionKind::Managed => Self::MiAdmin,
         }
     }
 }
 
-/// Saves one kind of connection. The other kind stays as it is. `secret` (vCenter's password, the client secret) and
+/// Saves one kind of connection. The other kinds stay as they are. `secret` (a password, the client secret) and
 /// `proxy_password`: none = leave as stored, empty = forget.
 ///
 /// # Errors
@@ -88,6 +89,7 @@ pub async fn connection_save(
         ConnectionKind::Vcenter => check_vcenter(connections),
         ConnectionKind::Azure => check_azure(connections),
         ConnectionKind::Sql => sql::check(connections),
+        ConnectionKind::Managed => managed::check(connections),
     }?;
     open.change(|p| match kind {
         ConnectionKind::Vcenter => {
@@ -106,12 +108,20 @@ pub async fn connection_save(
                 now.thumbprint.clear();
             }
         }
+        ConnectionKind::Managed => {
+            let before = std::mem::replace(&mut p.connections.managed, checked.managed);
+            let now = &mut p.connections.managed;
+            let moved = now.address != before.address || now.reach != before.reach;
+            if moved && now.thumbprint == before.thumbprint {
+                now.thumbprint.clear();
+            }
+        }
     })?;
     let proxy = match kind {
         ConnectionKind::Vcenter => Some(SecretName::VcenterProxy),
         ConnectionKind::Azure => Some(SecretName::AzureProxy),
         // TDS goes through no proxy.
-        ConnectionKind::Sql => None,
+        ConnectionKind::Sql | ConnectionKind::Managed => None,
     };
     for (name, typed) in [(Some(SecretName::from(kind)), secret), (proxy, proxy_password)] {
         let Some((name, Typed(secret))) = name.zip(typed) else {
@@ -143,10 +153,11 @@ pub async fn connection_test(app: &Arc<App>, project: String, kind: ConnectionKi
         }
         ConnectionKind::Azure => Ok(test_azure(app, &open).await),
         ConnectionKind::Sql => Ok(sql::test(app, &open).await),
+        ConnectionKind::Managed => Ok(managed::test(app, &open).await),
     }
 }
 
-/// Trusts the vCenter or SQL Server whose certificate has this SHA-256. The person has compared it. What the last test saw of
+/// Trusts the vCenter, SQL Server or managed instance whose certificate has this SHA-256. The person has compared it. What the last test saw of
 /// that certificate is kept with it, so that a changed one can be compared.
 ///
 /// # Errors
@@ -178,6 +189,10 @@ pub async fn certificate_trust(
             p.connections.sql.thumbprint = thumbprint;
             p.sql_certificate = seen;
         })?,
+        ConnectionKind::Managed => open.change(|p| {
+            p.connections.managed.thumbprint = thumbprint;
+            p.managed_certificate = seen;
+        })?,
         ConnectionKind::Azure => {
             return Err(UiError::invalid(
                 "Certificates of Azure aren't trusted one by one",
@@ -198,6 +213,7 @@ pub(crate) async fn view(app: &App, open: &Open) -> Result<ConnectionsView, UiEr
         azure_secret_stored: stored(SecretName::Azure).await,
         azure_proxy_password_stored: stored(SecretName::AzureProxy).await,
         sql_password_stored: stored(SecretName::Sql).await,
+        managed_password_stored: stored(SecretName::MiAdmin).await,
         dms_password_stored: stored(SecretName::SqlSource).await,
         share_password_stored: stored(SecretName::BackupShare).await,
         azure_certificate: sign_in::certificate(app.secret(open, SecretName::AzureCertificate).await),
@@ -297,11 +313,7 @@ pub(crate) fn need(stored: Stored, what: &str, field: &str) -> Result<Secret<Str
 async fn test_vcenter(open: &Open, stored: Stored, proxy_password: Option<Secret<String>>) -> ConnectionTest {
     let project = open.project();
     let connection = &project.connections.vcenter;
-    let mut test = ConnectionTest {
-        ok: false,
-        steps: vec![],
-        certificate: None,
-    };
+    let mut test = ConnectionTest::default();
     if connection.url.is_empty() || connection.user.is_empty() {
         test.steps.push(failed(
             "Read the connection",
@@ -426,11 +438,7 @@ pub(crate) fn pinnable(c: &vsphere::Certificate) -> PinnedCertificate {
 
 async fn test_azure(app: &App, open: &Open) -> ConnectionTest {
     let connection = open.project().connections.azure;
-    let mut test = ConnectionTest {
-        ok: false,
-        steps: vec![],
-        certificate: None,
-    };
+    let mut test = ConnectionTest::default();
     let application = matches!(connection.sign_in, SignIn::ClientSecret | SignIn::ClientCertificate);
     let c = azure::clouds::complete(&connection);
     let empty: Vec<&str> = [

@@ -17,6 +17,7 @@ pub mod guest;
 pub mod host;
 pub mod import;
 pub mod inventory;
+mod managed;
 pub mod projects;
 pub mod redact;
 pub mod rehearsal;

@@ -10,6 +10,7 @@ use engine::ProjectFile;
 use plan::{
     Connections, DatabaseMethod, DmsDesign, Project, ReplicationMethod,
     around::{AroundDesign, ProveDesign},
+    backup::BackupDesign,
     smarthotel,
 };
 use serde::Serialize;
@@ -245,6 +246,47 @@ pub async fn application_save(
         p.design.connection_string_name = connection_string_name;
         p.design.site_text = site_text;
     })?;
+    view(app, &open).await
+}
+
+/// Saves how Rehost backs the source up; none = a person does.
+///
+/// # Errors
+/// Fails when it changes after a run of this project was started, when a value can't be, and when the file refuses.
+pub async fn backups_save(
+    app: &Arc<App>,
+    project: String,
+    backups: Option<BackupDesign>,
+) -> Result<ProjectView, UiError> {
+    let open = app.opened(&project)?;
+    let mut backups = backups;
+    if let Some(b) = &mut backups {
+        b.folder = b.folder.trim().to_owned();
+        let whole =
+            b.folder.starts_with(r"\\") || Path::new(&b.folder).is_absolute() || b.folder.get(1..3) == Some(r":\");
+        if !b.folder.is_empty() && !whole {
+            return Err(UiError::invalid(
+                "The folder can't be used",
+                format!("{} does not begin with a share or a drive.", b.folder),
+                r"Enter it like \\SERVER\share\folder: SQL Server writes there, and this computer reads.",
+            ));
+        }
+        if !(1..=64).contains(&b.files) {
+            return Err(UiError::invalid(
+                "The number of files can't be used",
+                "SQL Server stripes a backup over 1 to 64 files.",
+                "Enter a number from 1 to 64.",
+            ));
+        }
+    }
+    if open.project().design.backups != backups && !open.file.runs()?.is_empty() {
+        return Err(UiError::state(
+            "These settings can't be changed any more",
+            "A run was started with them; its backups belong to them.",
+            "Choose New in Projects, and the settings before its first run.",
+        ));
+    }
+    open.change(|p| p.design.backups = backups)?;
     view(app, &open).await
 }
 

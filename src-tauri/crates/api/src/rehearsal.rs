@@ -20,6 +20,7 @@ use lab::{Addresses, Lab, LabError, Options, Ports, faults::With};
 use plan::{
     BackupSource, Connections, DatabaseMethod, Project, ReplicationMethod,
     around::ProveDesign,
+    backup::BackupDesign,
     design::{AzureConnection, Cloud, ManagedConnection, SqlConnection, VCenterConnection},
     exchange::NoTrace,
     smarthotel,
@@ -87,6 +88,7 @@ impl Default for RehearsalOptions {
             replication: ReplicationMethod::default(),
             database_method: DatabaseMethod::default(),
             backups: BackupSource::default(),
+            by_rehost: false,
             fault: None,
         }
     }
@@ -101,6 +103,7 @@ pub struct LabOptions {
     /// First of five ports in a row; none = any free ones.
     pub port_base: Option<u16>,
     pub people: bool,
+    pub dba_backs_up: bool,
     /// Name of the fault script; none = nothing goes wrong.
     pub fault: Option<String>,
     /// Where the certificate authority is written; none = a file in the temporary folder.
@@ -214,11 +217,12 @@ pub fn scripts() -> Vec<FaultScript> {
         replication: match s.with {
             With::InMageRcm => Some(ReplicationMethod::InMageRcm),
             With::VMwareCbt => Some(ReplicationMethod::VMwareCbt),
-            With::All | With::LogReplay | With::DmsOnline | With::DmsFromShare | With::Proof => None,
+            With::All | With::LogReplay | With::DmsOnline | With::DmsOffline | With::DmsFromShare | With::Proof => None,
         },
         database_methods: match s.with {
             With::LogReplay | With::Proof => vec![DatabaseMethod::LogReplay],
             With::DmsOnline | With::DmsFromShare => vec![DatabaseMethod::DmsOnline],
+            With::DmsOffline => vec![DatabaseMethod::DmsOffline],
             With::All | With::InMageRcm | With::VMwareCbt => vec![],
         },
         backups: (s.with == With::DmsFromShare).then_some(BackupSource::Share),
@@ -261,6 +265,7 @@ pub async fn rehearse(app: &Arc<App>, rehearsal: Rehearsal) -> Result<ProjectVie
     let mut project = smarthotel::project(&id, Connections::default(), options.speed, rehearsal.seed);
     (project.design.replication, project.design.database_method) = (options.replication, options.database_method);
     project.design.dms.source = options.backups;
+    project.design.backups = options.by_rehost.then(BackupDesign::default);
     let proved = lab::faults::SCRIPTS
         .iter()
         .any(|s| Some(&s.id) == options.fault.as_ref() && s.with == With::Proof);
@@ -328,6 +333,7 @@ pub async fn serve_lab(options: LabOptions) -> Result<ServedLab, UiError> {
         seed: options.seed,
         speed: options.speed,
         people: options.people,
+        dba_backs_up: options.dba_backs_up,
         ports: options.port_base.map(Ports::from_base).unwrap_or_default(),
         record: options.record,
         fault: options.fault,
@@ -474,6 +480,7 @@ async fn inside(
         skip_idle_over: Some(skip_idle_over),
         fault: project.rehearsal_fault.clone(),
         diary: Some(diary),
+        dba_backs_up: project.design.backups.is_none(),
         resume_at,
         ..Options::default()
     })
@@ -489,7 +496,8 @@ async fn inside(
 /// Points the project at the lab: connections, secrets, inventory.
 async fn enter(app: &Arc<App>, open: &Open, world: World) -> Result<(), UiError> {
     let addresses = world.addresses.clone();
-    let connections = connections(&addresses);
+    let mut connections = connections(&addresses);
+    connections.managed.sign_in = open.project().connections.managed.sign_in;
     if open.project().connections != connections {
         open.change(|p| p.connections = connections.clone())?;
     }
@@ -539,6 +547,7 @@ fn connections(lab: &Addresses) -> Connections {
             arm_url: lab.arm.clone(),
             authority_url: lab.authority.clone(),
             blob_url: lab.blob.clone(),
+            sql_suffix: lab.sql_suffix.clone(),
             price_url: lab.prices.clone(),
             tenant_id: lab.tenant_id.clone(),
             client_id: lab.client_id.clone(),

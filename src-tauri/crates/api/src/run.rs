@@ -197,7 +197,7 @@ async fn go(
     let mut known: HashMap<String, Secret<String>> = HashMap::new();
     for name in migration::secret_names(&view.plan) {
         let secret = match name.as_str() {
-            "mi-admin" => mi_admin(&*store, &key(SecretName::MiAdmin)).await?,
+            plan::design::MI_SECRET => mi_admin(&*store, &key(SecretName::MiAdmin)).await?,
             plan::design::SQL_SECRET => need(SecretName::SqlSource, "password for the source SQL Server").await?,
             plan::design::SHARE_SECRET => need(SecretName::BackupShare, "password for the backup share").await?,
             _ => continue,

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use plan::{
     Connections, Finding,
     around::{AroundDesign, AroundObject},
-    design::SqlSignIn,
+    design::{ManagedSignIn, PinnedCertificate, SqlSignIn},
     rules,
     sql::{SqlInstance, SqlRead},
 };
@@ -90,7 +90,9 @@ pub async fn sql_read(app: &Arc<App>, project: String, sink: Sink<SqlMessage>) -
 /// Fails when the project isn't open, and when the source can't be read.
 pub async fn around_look(app: &Arc<App>, project: String, around: AroundDesign) -> Result<Vec<AroundObject>, UiError> {
     let open = app.opened(&project)?;
-    let database = open.project().design.database;
+    let project = open.project();
+    let database = project.design.database;
+    let by_entra = project.connections.managed.sign_in == ManagedSignIn::Entra;
     let mut source = Client::connect(&options(app, &open).await?).await?;
     let here = around::read(&mut source, &database).await?;
     // The database arrives with its users.
@@ -98,7 +100,7 @@ pub async fn around_look(app: &Arc<App>, project: String, around: AroundDesign) 
         users: here.users.clone(),
         ..Around::default()
     };
-    let all = around::compare(&here, &arrived.with_database(&database), &database, &around, false);
+    let all = around::compare(&here, &arrived.with_database(&database), &database, &around, by_entra);
     Ok(all.iter().map(|o| o.view(&around)).collect())
 }
 
@@ -159,11 +161,7 @@ pub(crate) fn check(mut connections: Connections) -> Result<Connections, UiError
 
 /// Tests the connection as saved: reach it, trust it, sign in, be allowed to see.
 pub(crate) async fn test(app: &App, open: &Open) -> ConnectionTest {
-    let mut test = ConnectionTest {
-        ok: false,
-        steps: vec![],
-        certificate: None,
-    };
+    let mut test = ConnectionTest::default();
     let project = open.project();
     let connection = &project.connections.sql;
     if connection.server.is_empty() {
@@ -188,20 +186,39 @@ pub(crate) async fn test(app: &App, open: &Open) -> ConnectionTest {
             }
         },
     };
-    let reach = format!("Reach {}", connection.server);
-    let bad = |title: &str, e: &SqlError| {
-        let advice = e.advice();
-        let detail = format!("{}. {}.", advice.title, advice.detail.trim_end_matches('.'));
-        failed(title, detail, advice.hint)
-    };
     let options = match Options::of(connection, password) {
         Ok(options) => options,
         Err(e) => {
-            test.steps.push(bad("Read the connection", &e));
+            test.steps.push(refused("Read the connection", &e));
             return test;
         }
     };
-    let mut client = match Client::connect(&options).await {
+    let trusted = (connection.thumbprint.as_str(), project.sql_certificate.clone());
+    if let Some(about) = look(open, &mut test, &connection.server, &options, trusted).await {
+        test.steps.extend(seen(&about));
+    }
+    test.ok = test.steps.iter().all(|s| s.ok);
+    test
+}
+
+/// A step that SQL Server, or the way to it, refused.
+pub(crate) fn refused(title: &str, e: &SqlError) -> ConnectionStep {
+    let advice = e.advice();
+    let detail = format!("{}. {}.", advice.title, advice.detail.trim_end_matches('.'));
+    failed(title, detail, advice.hint)
+}
+
+/// Reaches a server, trusts it and signs in; what became of each goes into the test. Returns who the server is, if it got so
+/// far. `trusted` = the pin and the certificate behind it.
+pub(crate) async fn look(
+    open: &Open,
+    test: &mut ConnectionTest,
+    server: &str,
+    options: &Options,
+    trusted: (&str, Option<PinnedCertificate>),
+) -> Option<SqlInstance> {
+    let reach = format!("Reach {server}");
+    let mut client = match Client::connect(options).await {
         Ok(client) => client,
         Err(e) => {
             let title = match &e {
@@ -209,8 +226,7 @@ pub(crate) async fn test(app: &App, open: &Open) -> ConnectionTest {
                     test.steps.push(passed(&reach, "It answers."));
                     let presented = connections::pinnable(presented);
                     *lock(&open.presented) = Some(presented.clone());
-                    let kept = project.sql_certificate.clone();
-                    test.certificate = Some(connections::question(presented, &connection.thumbprint, kept));
+                    test.certificate = Some(connections::question(presented, trusted.0, trusted.1));
                     "Check the certificate"
                 }
                 SqlError::Login { .. } => {
@@ -219,24 +235,22 @@ pub(crate) async fn test(app: &App, open: &Open) -> ConnectionTest {
                 }
                 _ => &reach,
             };
-            test.steps.push(bad(title, &e));
-            return test;
+            test.steps.push(refused(title, &e));
+            return None;
         }
     };
     test.steps
         .push(passed(&reach, &format!("Connected to {}.", client.server())));
-    match facts::about(&mut client).await {
-        Ok(about) => test.steps.extend(seen(&about)),
-        Err(e) => test.steps.push(bad("Sign in", &e)),
-    }
+    let about = facts::about(&mut client)
+        .await
+        .map_err(|e| test.steps.push(refused("Sign in", &e)));
     if let Err(e) = client.close().await {
         tracing::debug!(error = %e, "the connection could not be closed");
     }
-    test.ok = test.steps.iter().all(|s| s.ok);
-    test
+    about.ok()
 }
 
-fn passed(title: &str, detail: &str) -> ConnectionStep {
+pub(crate) fn passed(title: &str, detail: &str) -> ConnectionStep {
     ConnectionStep {
         ok: true,
         ..failed(title, detail, "")

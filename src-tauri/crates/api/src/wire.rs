@@ -101,6 +101,9 @@ pub struct RehearsalOptions {
     pub database_method: DatabaseMethod,
     /// Where Database Migration Service takes the backups from.
     pub backups: BackupSource,
+    /// Rehost takes the backups; otherwise the rehearsal's database administrator does.
+    #[serde(default)]
+    pub by_rehost: bool,
     /// Id of the [`FaultScript`] to play; none = nothing goes wrong.
     pub fault: Option<String>,
 }
@@ -205,6 +208,8 @@ pub struct ConnectionsView {
     pub azure_proxy_password_stored: bool,
     /// Password of [`plan::design::SqlConnection::user`].
     pub sql_password_stored: bool,
+    /// Password of [`plan::design::ManagedInstanceDesign::admin_login`], entered or made by Rehost.
+    pub managed_password_stored: bool,
     /// Password of [`plan::DmsDesign::sql_user`].
     pub dms_password_stored: bool,
     /// Password of [`plan::DmsDesign::share_user`].
@@ -322,14 +327,18 @@ pub enum ConnectionKind {
     Azure,
     /// The source SQL Server; optional.
     Sql,
+    /// The managed instance; needed only for what Rehost moves beside the database, and for the proof.
+    Managed,
 }
 
 /// Result of the Test button: the steps in order, up to and including the first that failed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ts_rs::TS)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ts_rs::TS)]
 #[serde(rename_all = "camelCase")]
 #[ts(export)]
 pub struct ConnectionTest {
     pub ok: bool,
+    /// What is to be reached is made by the run and isn't there yet: nothing is wrong, and nothing is proved.
+    pub not_yet: bool,
     pub steps: Vec<ConnectionStep>,
     /// Present when the person must decide whether to trust the server.
     pub certificate: Option<CertificateView>,

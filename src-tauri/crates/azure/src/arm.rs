@@ -482,6 +482,27 @@ impl Arm {
         call
     }
 
+    /// Gets a token for the SQL servers of this cloud, from the same sign-in.
+    ///
+    /// # Errors
+    /// Fails when Entra gives none, or nobody is signed in.
+    pub async fn sql_token(&self) -> Result<Secret<String>, AzureError> {
+        let context = auth::Context {
+            trace: self.trace.clone(),
+            refused: None,
+            demanded: None,
+        };
+        let scope = clouds::sql_scope(&self.shared.connection);
+        let scopes = [scope.as_str()];
+        let token = auth::CONTEXT
+            .scope(context, self.shared.credential.get_token(&scopes, None))
+            .await;
+        let token = token.map_err(|e| auth::explained(&e, &self.shared.known))?;
+        let token = Secret::from(token.token.secret());
+        self.shared.known.learn(token.expose());
+        Ok(token)
+    }
+
     /// Gets a token. `refused`: the one that Azure has just refused, and what it demanded then.
     pub(crate) async fn token(
         &self,

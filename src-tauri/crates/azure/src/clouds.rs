@@ -232,6 +232,11 @@ pub fn scope(c: &AzureConnection) -> String {
     }
 }
 
+/// What a token for the cloud's SQL servers is asked for.
+pub(crate) fn sql_scope(c: &AzureConnection) -> String {
+    format!("https://{}/.default", complete(c).sql_suffix)
+}
+
 /// Reads one of the connection's addresses.
 ///
 /// # Errors

@@ -12,7 +12,7 @@
 
 use crate::{AzureError, Blobs, blobs::refusal};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream};
 use md5::{Digest, Md5};
 use reqwest::Method;
@@ -23,6 +23,7 @@ use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::SystemTime,
 };
 
@@ -145,9 +146,9 @@ fn block_size(length: u64) -> u64 {
 }
 
 /// Reads a block, and names it by its place and its content. All names have the same length, as the service demands.
-fn read(path: &Path, place: u64, size: u64, length: u64) -> io::Result<(Bytes, Block, String)> {
+fn read(path: &Path, place: u64, size: u64, length: u64, mut bytes: BytesMut) -> io::Result<(Bytes, Block, String)> {
     let start = place * size;
-    let mut bytes = vec![0; usize::try_from(size.min(length - start)).map_err(io::Error::other)?];
+    bytes.resize(usize::try_from(size.min(length - start)).map_err(io::Error::other)?, 0);
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(start))?;
     file.read_exact(&mut bytes)?;
@@ -157,7 +158,7 @@ fn read(path: &Path, place: u64, size: u64, length: u64) -> io::Result<(Bytes, B
         name: STANDARD.encode([&place.to_be_bytes()[..], &digest].concat()),
         size: bytes.len() as u64,
     };
-    Ok((bytes.into(), block, STANDARD.encode(digest)))
+    Ok((bytes.freeze(), block, STANDARD.encode(digest)))
 }
 
 impl Blobs {
@@ -183,12 +184,17 @@ impl Blobs {
             kept: 0,
         };
         told(progress);
+        // Memory is taken once for each block under way and goes from one to the next: given back and taken anew by changing
+        // threads, the allocator would keep several times as much.
+        let spare = Mutex::new(Vec::<BytesMut>::new());
+        let spare = || spare.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sending = stream::iter(0..before.length.div_ceil(size))
             .map(|place| {
-                let (path, waiting) = (path.to_owned(), &waiting);
+                let (path, waiting, spare) = (path.to_owned(), &waiting, &spare);
                 async move {
                     let file = path.clone();
-                    let read = tokio::task::spawn_blocking(move || read(&file, place, size, before.length));
+                    let memory = spare().pop().unwrap_or_default();
+                    let read = tokio::task::spawn_blocking(move || read(&file, place, size, before.length, memory));
                     let read = read.await.unwrap_or_else(|e| Err(io::Error::other(e)));
                     // A file that has become shorter was changed.
                     let (bytes, block, md5) = match read {
@@ -197,7 +203,10 @@ impl Blobs {
                     }?;
                     let kept = finished.is_some() || waiting.contains(&block);
                     if !kept {
-                        self.put_block(to, &block, &md5, bytes).await?;
+                        self.put_block(to, &block, &md5, bytes.clone()).await?;
+                    }
+                    if let Ok(memory) = bytes.try_into_mut() {
+                        spare().push(memory);
                     }
                     Ok::<_, UploadError>((block, kept))
                 }

@@ -57,6 +57,17 @@ struct Methods {
     /// Where Database Migration Service takes the backups from [default: container].
     #[arg(long, value_enum, value_name = "SOURCE")]
     backups: Option<Backups>,
+    /// Who takes the backups [default: person].
+    #[arg(long, value_enum, value_name = "WHO")]
+    backups_by: Option<BackupsBy>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BackupsBy {
+    /// The database administrator, with the plan's scripts.
+    Person,
+    /// Rehost itself, through the connection to SQL Server.
+    Rehost,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -193,6 +204,9 @@ enum Command {
         /// Nobody plays the people: a script or a foreign client does their part.
         #[arg(long)]
         no_people: bool,
+        /// The lab's database administrator takes no backups: Rehost does.
+        #[arg(long)]
+        no_dba: bool,
         /// Let something go wrong; `rehost-cli faults` lists what.
         #[arg(long, value_name = "NAME")]
         fault: Option<String>,
@@ -312,6 +326,7 @@ async fn act(command: Command, say: Say) -> Result<End, UiError> {
                     replication,
                     database_method,
                     backups,
+                    by_rehost: methods.backups_by == Some(BackupsBy::Rehost),
                     fault,
                 },
                 seed,
@@ -338,6 +353,10 @@ async fn act(command: Command, say: Say) -> Result<End, UiError> {
                 dms.source = backups;
                 api::projects::dms_save(&app, view.path.clone(), dms, None, None).await?;
             }
+            if let Some(by) = methods.backups_by {
+                let backups = (by == BackupsBy::Rehost).then(|| view.design.backups.clone().unwrap_or_default());
+                api::projects::backups_save(&app, view.path.clone(), backups).await?;
+            }
             let view = api::projects::methods_set(&app, view.path, replication, database).await?;
             let gates = gates.unwrap_or(if view.rehearsal { Gates::Accept } else { Gates::Ask });
             api::run::start_or_resume(&app, &view.path, gates == Gates::Accept).await?;
@@ -349,6 +368,7 @@ async fn act(command: Command, say: Say) -> Result<End, UiError> {
             record,
             port_base,
             no_people,
+            no_dba,
             fault,
             ca_file,
         } => {
@@ -358,6 +378,7 @@ async fn act(command: Command, say: Say) -> Result<End, UiError> {
                 record,
                 port_base,
                 people: !no_people,
+                dba_backs_up: !no_dba,
                 fault,
                 ca_file,
             };

@@ -164,6 +164,11 @@ impl Ctx {
         self.stop.is_cancelled()
     }
 
+    /// Ends when the run is being cancelled or the process ends, for waits that aren't the clock's.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
     /// Returns a fact recorded by an earlier task, or by this one in an earlier attempt.
     pub fn fact(&self, name: &str) -> Option<&Value> {
         self.facts.get(name)

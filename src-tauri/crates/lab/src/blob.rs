@@ -16,7 +16,7 @@ use sha2::Sha256;
 use std::collections::BTreeMap;
 
 use crate::{
-    cloud::Blob,
+    cloud::{Account, Blob},
     world::{Shared, World},
 };
 
@@ -356,6 +356,15 @@ fn serve(
         ));
     }
     let now = world.now();
+    let comp = params.get("comp").map(String::as_str);
+    if let (Some(name), Some("block" | "blocklist"), true) = (
+        blob,
+        comp,
+        world.cloud.accounts[account].containers.contains_key(container),
+    ) && let Some(account) = world.cloud.accounts.get_mut(account)
+    {
+        return blocks(account, (container, name), method, &params, headers, body, now);
+    }
     let missing = || {
         Wrong(
             404,
@@ -419,6 +428,95 @@ fn serve(
             "InvalidUri",
             "The requested URI does not represent any resource on the server.".into(),
         )),
+    }
+}
+
+/// Put Block, Put Block List, Get Block List.
+fn blocks(
+    account: &mut Account,
+    (container, name): (&str, &str),
+    method: &Method,
+    params: &BTreeMap<String, String>,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Served, Wrong> {
+    let there = account.containers.get(container).is_some_and(|c| c.contains_key(name));
+    let key = (container.to_owned(), name.to_owned());
+    let put = *method == Method::PUT;
+    if put && let Some(id) = params.get("blockid") {
+        let of = account.blocks.entry(key).or_default();
+        of.waiting.insert(id.clone(), body.to_vec());
+        return Ok((StatusCode::CREATED, None, vec![], vec![]));
+    }
+    if !put {
+        let Some(of) = account.blocks.get(&key) else {
+            return Err(Wrong(404, "BlobNotFound", "The specified blob does not exist.".into()));
+        };
+        let one = |id: &str, size: usize| format!("<Block><Name>{id}</Name><Size>{size}</Size></Block>");
+        let committed: String = of.committed.iter().map(|(id, n)| one(id, *n)).collect();
+        let waiting: String = of.waiting.iter().map(|(id, b)| one(id, b.len())).collect();
+        let xml = format!(
+            "<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList><CommittedBlocks>{committed}</CommittedBlocks><UncommittedBlocks>{waiting}</UncommittedBlocks></BlockList>"
+        );
+        return Ok((StatusCode::OK, Some("application/xml"), vec![], xml.into_bytes()));
+    }
+    if there && headers.get("if-none-match").is_some_and(|v| v == "*") {
+        return Err(Wrong(
+            409,
+            "BlobAlreadyExists",
+            "The specified blob already exists.".into(),
+        ));
+    }
+    let of = account.blocks.entry(key).or_default();
+    let wanted = String::from_utf8_lossy(body);
+    let (mut bytes, mut made) = (vec![], vec![]);
+    for part in wanted.split("<Uncommitted>").skip(1) {
+        let id = part.split('<').next().unwrap_or_default();
+        let Some(block) = of.waiting.get(id) else {
+            return Err(Wrong(
+                400,
+                "InvalidBlockList",
+                "The specified block list is invalid.".into(),
+            ));
+        };
+        bytes.extend_from_slice(block);
+        made.push((id.to_owned(), block.len()));
+    }
+    of.committed = made;
+    of.waiting.clear();
+    let b = arrived(bytes, now);
+    let extra = vec![("etag", etag(&b)), ("last-modified", http_date(now))];
+    if let Some(blobs) = account.containers.get_mut(container) {
+        blobs.insert(name.to_owned(), b);
+    }
+    Ok((StatusCode::CREATED, None, extra, vec![]))
+}
+
+/// First line of a backup file of the lab.
+const BACKUP: &str = "REHOST LAB BACKUP";
+
+/// What SQL Server writes into a folder of this computer: where the backup begins and ends in the log, and some bytes more,
+/// so that there is something to upload.
+pub(crate) fn backup_file((from, to): (u64, u64)) -> Vec<u8> {
+    let mut bytes = format!("{BACKUP}\n{from} {to}\n").into_bytes();
+    bytes.resize(64 << 10, b'.');
+    bytes
+}
+
+/// A blob that a client has put; a backup file is known by its first lines.
+fn arrived(bytes: Vec<u8>, modified: Timestamp) -> Blob {
+    let size = bytes.len() as u64;
+    let log = bytes
+        .strip_prefix(BACKUP.as_bytes())
+        .and_then(|rest| std::str::from_utf8(rest.get(1..64)?).ok())
+        .and_then(|rest| rest.lines().next()?.split_once(' '))
+        .and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    Blob {
+        size,
+        modified,
+        log: log.unwrap_or_default(),
+        bytes: if log.is_some() { vec![] } else { bytes },
     }
 }
 

@@ -47,12 +47,22 @@ pub struct Blob {
     pub bytes: Vec<u8>,
 }
 
+/// Blocks of which a blob was made, and those that wait to be.
+#[derive(Debug, Default)]
+pub(crate) struct Blocks {
+    /// Name and length.
+    pub committed: Vec<(String, usize)>,
+    pub waiting: BTreeMap<String, Vec<u8>>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Account {
     /// How often each of the two keys was regenerated.
     pub generations: [u32; 2],
     /// Containers with their blobs.
     pub containers: BTreeMap<String, BTreeMap<String, Blob>>,
+    /// By container and blob.
+    pub blocks: BTreeMap<(String, String), Blocks>,
 }
 
 /// What the lab's virtual machine in Azure is like inside.

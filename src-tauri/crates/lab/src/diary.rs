@@ -10,6 +10,7 @@ use crate::{
     faults::Progress,
     gate::{Gate, Service, Struck},
     onprem::LabSession,
+    tds::backups,
 };
 use axum::{
     Router,
@@ -69,12 +70,23 @@ pub(crate) struct Statement {
     pub batch: String,
 }
 
+/// A statement that backed up a database of the datacenter, or changed who may use it, when it had its effect.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct OnPremises {
+    pub at: Timestamp,
+    /// Which of the SQL Servers.
+    pub place: usize,
+    /// Without the SAS of a credential.
+    pub sql: String,
+}
+
 /// One line after the first.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Line {
     Change(Box<Entry>),
     Statement(Statement),
+    OnPremises(OnPremises),
     /// How the fault script goes.
     Trouble(Progress),
 }
@@ -224,9 +236,13 @@ impl Diary {
                     let Ok(mut line) = serde_json::from_str::<Line>(line) else {
                         break;
                     };
-                    if let Line::Change(entry) = &mut line {
-                        for (old, new) in head.bases.iter().zip(&bases) {
-                            entry.text = entry.text.take().map(|t| t.replace(old.as_str(), new));
+                    for (old, new) in head.bases.iter().zip(&bases) {
+                        match &mut line {
+                            Line::Change(entry) => {
+                                entry.text = entry.text.take().map(|t| t.replace(old.as_str(), new));
+                            }
+                            Line::OnPremises(s) => s.sql = s.sql.replace(old.as_str(), new),
+                            Line::Statement(_) | Line::Trouble(_) => {}
                         }
                     }
                     entries.push(line);
@@ -270,6 +286,11 @@ impl Diary {
         self.line(statement);
     }
 
+    /// Writes down a statement on a SQL Server of the datacenter.
+    pub fn backed_up(&self, statement: &OnPremises) {
+        self.line(statement);
+    }
+
     /// Writes down how the fault script goes.
     pub fn note(&self, progress: &Progress) {
         self.line(progress);
@@ -305,6 +326,11 @@ pub(crate) async fn replay(
             Line::Statement(s) => {
                 let s = (s.login.clone(), s.database.clone(), s.batch.clone());
                 gate.world().managed.later.push(s);
+                continue;
+            }
+            Line::OnPremises(s) => {
+                gate.clock.advance_to(s.at);
+                backups::repeat(&mut gate.world(), s.place, &s.sql);
                 continue;
             }
             Line::Trouble(p) => {

@@ -19,6 +19,7 @@ use crate::{
     arm::{Refusal, app_config::File, datamigration, last, migration_items, protected::Item, set_state},
     gate::Service,
     onprem::Power,
+    tds::defects::Defect,
     world::{World, plus},
 };
 
@@ -62,6 +63,7 @@ pub enum With {
     VMwareCbt,
     LogReplay,
     DmsOnline,
+    DmsOffline,
     /// Database Migration Service online, with backups from a share and the integration runtime that reads it.
     DmsFromShare,
     /// Log Replay Service, and the proof that the database arrived.
@@ -118,6 +120,8 @@ enum Ends {
     Hits(u32),
     /// So many lab minutes after a rule of the script that ends so was first met.
     Minutes(i64),
+    /// When somebody removes the cause: it stands from the start.
+    Cured,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -186,6 +190,8 @@ pub(crate) enum Effect {
     EditConfig { find: String, put: String },
     /// The connection strings in `web.config` of the machines in Azure are encrypted.
     EncryptConfig,
+    /// Something is wrong in the datacenter from the start.
+    Defect(Defect),
     /// The last row of this table, `dbo.Bookings`, does not arrive on the managed instance.
     LoseRow { table: String },
 }
@@ -257,6 +263,27 @@ impl Trouble {
             .collect()
     }
 
+    fn defects(&self) -> Vec<Defect> {
+        let of = |r: &Rule| match r.effect {
+            Effect::Defect(defect) => Some(defect),
+            _ => None,
+        };
+        self.rules.iter().filter_map(of).collect()
+    }
+
+    /// The defects that stand from now on.
+    pub fn begin_defects(&mut self) -> Vec<Defect> {
+        if self.progress.cured {
+            return vec![];
+        }
+        for (rule, struck) in self.rules.iter().zip(&mut self.progress.struck) {
+            if matches!(rule.effect, Effect::Defect(_)) {
+                *struck = 1;
+            }
+        }
+        self.defects()
+    }
+
     pub fn effect(&self, rule: usize) -> Option<&Effect> {
         self.rules.get(rule).map(|r| &r.effect)
     }
@@ -264,6 +291,7 @@ impl Trouble {
     fn fits(&self, rule: usize, service: Service, method: &str, path: &str) -> bool {
         let r = &self.rules[rule];
         r.service == service
+            && !matches!(r.effect, Effect::Defect(_))
             && r.method
                 .as_deref()
                 .is_none_or(|m| m.split('|').any(|m| m.eq_ignore_ascii_case(method)))
@@ -294,7 +322,7 @@ impl World {
         if let Some(first) = self.trouble.progress.first {
             let over = self.trouble.rules.iter().any(|r| match r.ends {
                 Ends::Minutes(m) => plus(first, SignedDuration::from_mins(m)) <= now,
-                Ends::Hits(_) => false,
+                Ends::Hits(_) | Ends::Cured => false,
             });
             if over {
                 self.cure_timed();
@@ -363,6 +391,11 @@ impl World {
             return false;
         }
         self.cure_timed();
+        for defect in self.trouble.defects() {
+            if let Err(e) = self.defect(defect, false) {
+                tracing::error!(error = %e, "a defect can't be cured");
+            }
+        }
         self.trouble.progress.cured = true;
         true
     }
@@ -559,7 +592,7 @@ mod tests {
                 assert!(text.ends_with('.'), "{}: {text}", s.id);
             }
             assert!(!s.title.ends_with('.'), "{}", s.id);
-            let cured = s.rules.iter().any(|r| matches!(r.ends, Ends::Minutes(_)));
+            let cured = s.rules.iter().any(|r| matches!(r.ends, Ends::Minutes(_) | Ends::Cured));
             assert!(
                 cured || !matches!(s.end, End::Person { .. }) || s.rules.iter().all(|r| r.ends == Ends::Hits(1)),
                 "{}",

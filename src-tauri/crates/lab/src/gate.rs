@@ -11,6 +11,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,6 +49,9 @@ pub(crate) enum Phase {
 pub(crate) struct Trap {
     pub after_mutations: u64,
     pub phase: Phase,
+    /// Only requests that begin so count: `TDS` = statements on the managed instance.
+    #[serde(default)]
+    pub only: String,
     #[serde(skip_deserializing, default)]
     pub held: Option<String>,
 }
@@ -140,6 +144,13 @@ impl Gate {
         }
     }
 
+    /// Keeps a statement on a SQL Server of the datacenter that had its effect at this time.
+    pub fn keep_on_premises(&self, at: Timestamp, place: usize, sql: String) {
+        if let Some(diary) = &self.diary {
+            diary.backed_up(&crate::diary::OnPremises { at, place, sql });
+        }
+    }
+
     /// Notes in the diary how the fault script goes.
     fn note(&self, world: &World) {
         if let Some(diary) = &self.diary {
@@ -156,9 +167,13 @@ impl Gate {
     }
 
     /// Counts a changing request against the trap; true when this is the one.
-    fn trips(&self, label: &str, phase: Phase) -> bool {
+    pub fn trips(&self, label: &str, phase: Phase) -> bool {
         let mut t = self.traffic();
-        let Some(trap) = t.trap.as_mut().filter(|t| t.phase == phase && t.held.is_none()) else {
+        let Some(trap) = t
+            .trap
+            .as_mut()
+            .filter(|t| t.phase == phase && t.held.is_none() && label.starts_with(&t.only))
+        else {
             return false;
         };
         trap.after_mutations = trap.after_mutations.saturating_sub(1);
@@ -169,13 +184,18 @@ impl Gate {
         true
     }
 
-    /// Waits until the trap is released or the lab stops, then the answer goes nowhere.
-    async fn hold(&self, conn: &Conn) -> Response {
+    /// Waits until the trap is released or the lab stops.
+    pub async fn held(&self) {
         let mut released = self.release.subscribe();
         tokio::select! {
             _ = released.changed() => {}
             () = self.stop.cancelled() => {}
         }
+    }
+
+    /// The same, then the answer goes nowhere.
+    async fn hold(&self, conn: &Conn) -> Response {
+        self.held().await;
         conn.cut();
         StatusCode::SERVICE_UNAVAILABLE.into_response()
     }
@@ -203,7 +223,13 @@ async fn pass(gate: Arc<Gate>, service: Service, request: Request, next: Next) -
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-    let change = change(service, &method, &path, &bytes);
+    // Each block of a blob is a thing of its own.
+    let block = parts
+        .uri
+        .query()
+        .and_then(|q| q.split('&').find(|p| p.starts_with("blockid=")));
+    let object = block.map_or_else(|| path.clone(), |b| format!("{path}?{b}"));
+    let change = change(service, &method, &object, &bytes);
     let verb = match service {
         Service::VCenter => soap(&bytes).map(|(method, _)| method).unwrap_or_default(),
         _ => method.to_string(),

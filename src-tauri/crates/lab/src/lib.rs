@@ -61,6 +61,8 @@ pub struct Options {
     pub skip_idle_over: Option<Duration>,
     /// Whether the lab plays the people: vCenter admin, DBA, VM admin.
     pub people: bool,
+    /// Whether the DBA takes the backups; otherwise Rehost does.
+    pub dba_backs_up: bool,
     /// Lab time at the start; by default Saturday, 21 November 2026, 19:00 UTC.
     pub start: Option<Timestamp>,
     pub ports: Ports,
@@ -74,6 +76,8 @@ pub struct Options {
     pub resume_at: Option<Timestamp>,
     /// Whose time sign-ins live in.
     pub token_time: entra::TokenTime,
+    /// A folder of this computer into which the source SQL Server can back up, by the same path; none = there is none.
+    pub sql_folder: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -83,6 +87,7 @@ impl Default for Options {
             speed: 1,
             skip_idle_over: None,
             people: true,
+            dba_backs_up: true,
             start: None,
             ports: Ports::default(),
             record: false,
@@ -90,6 +95,7 @@ impl Default for Options {
             diary: None,
             resume_at: None,
             token_time: entra::TokenTime::Real,
+            sql_folder: None,
         }
     }
 }
@@ -171,6 +177,8 @@ pub struct Addresses {
     pub sql_browser: u16,
     /// Where the managed instance answers once there is one, `127.0.0.1,PORT`.
     pub sql_managed: String,
+    /// End of the host names of SQL servers, for whose cloud a token must be.
+    pub sql_suffix: String,
     /// SHA-256 of the SQL Servers' certificate.
     pub sql_thumbprint: String,
     /// Accounts of the guests' own systems.
@@ -237,6 +245,7 @@ impl Lab {
         // While the diary is repeated, time must not run ahead of it.
         let clock = Arc::new(LabClock::new(start, 1, options.skip_idle_over));
         let mut world = World::new(options.seed, start, options.people);
+        world.people.backs_up = options.dba_backs_up;
         if let Some(script) = script {
             world.trouble = faults::Trouble::of(script);
         }
@@ -262,6 +271,7 @@ impl Lab {
             let mut w = world.lock();
             let (identity, identity_principal) = w.cloud.reader_identity(options.seed);
             w.entra.time = options.token_time;
+            w.onprem.sql.folder = options.sql_folder.clone().unwrap_or_default();
             w.cloud.arm_url = url(&arm);
             w.cloud.authority_url = url(&entra);
             w.cloud.blob_url = url(&blob);
@@ -290,6 +300,7 @@ impl Lab {
                 sql: String::new(),
                 sql_browser: 0,
                 sql_managed: String::new(),
+                sql_suffix: "database.windows.net".into(),
                 sql_thumbprint: sql_identity.thumbprint.clone(),
                 fault: options.fault.clone(),
                 clock: clock.anchor(),
@@ -342,10 +353,18 @@ impl Lab {
             instance: tds::managed::PLACE,
             ..service.clone()
         };
-        addresses.sql = format!("127.0.0.1,{}", tds::start(service, scenario, p.sql).await?);
+        let sql = tds::start(service, scenario, p.sql).await?;
+        addresses.sql = format!("127.0.0.1,{sql}");
         let port = tds::start(managed, tds::managed::spec(), p.sql_managed).await?;
         addresses.sql_managed = format!("127.0.0.1,{port}");
         addresses.sql_browser = tds::browse(gate.clone(), p.sql_browser, stop.clone()).await?;
+        let (listens, named) = world.lock().begin_defects()?;
+        if let Some(named) = named {
+            addresses.sql = format!(r"127.0.0.1\{named}");
+        }
+        if !listens {
+            tds::closed(sql).await;
+        }
         let mut servers: Vec<_> = services
             .into_iter()
             .map(|(listener, router, service)| {
@@ -474,10 +493,8 @@ impl Lab {
     /// A SQL Server comes back as another one at the same address: repaired, updated, or broken. Its connections are cut.
     pub fn replace_sql(&self, instance: usize, spec: Spec) -> Result<(), LabError> {
         let mut world = self.gate.world();
-        let mut new = tds::data::Instance::new(spec, world.now())?;
-        let old = &mut world.onprem.instances[instance];
-        new.port = old.port;
-        std::mem::replace(old, new).cut.cancel();
+        let new = tds::data::Instance::new(spec, world.now())?;
+        world.onprem.instances[instance].become_other(new);
         Ok(())
     }
 
@@ -485,6 +502,13 @@ impl Lab {
     pub fn cut_sql(&self, instance: usize) {
         let cut = &mut self.world.lock().onprem.instances[instance].cut;
         std::mem::take(cut).cancel();
+    }
+
+    /// Somebody copies a backup from the source's own disk to where the others are.
+    pub fn copy_backup(&self, name: &str) {
+        let mut world = self.gate.world();
+        tds::backups::copy(&mut world, name);
+        world.touch();
     }
 
     /// Changes the world by hand, for tests.

@@ -327,6 +327,16 @@ pub struct SqlServer {
     pub share_free: Option<u64>,
     /// SQL Server's service account may not write to the share.
     pub share_denied: bool,
+    /// The network between SQL Server and the containers is closed.
+    pub containers_denied: bool,
+    /// The connection breaks in the middle of so many backups.
+    pub cut_backups: u32,
+    /// After a full backup by statements, somebody else's job takes a log backup to the server's own disk.
+    pub nightly_log: bool,
+    /// A folder of this computer into which SQL Server writes; empty = none.
+    pub folder: std::path::PathBuf,
+    /// What Windows says when anything on the share is opened, `53(The network path was not found.)`; none = it opens.
+    pub share_gone: Option<&'static str>,
 }
 
 impl SqlServer {
@@ -346,6 +356,11 @@ impl SqlServer {
             logged: 0,
             share_free: None,
             share_denied: false,
+            containers_denied: false,
+            cut_backups: 0,
+            nightly_log: false,
+            folder: std::path::PathBuf::new(),
+            share_gone: None,
         }
     }
 

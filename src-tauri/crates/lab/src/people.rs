@@ -8,7 +8,10 @@ use crate::{
     arm::{datamigration, migrate, recovery, resources},
     cloud::Blob,
     onprem::{self, Power},
-    tds::backups,
+    tds::{
+        backups,
+        defects::{Defect, STRANGER},
+    },
     world::World,
 };
 
@@ -40,6 +43,8 @@ const INSTALL: i64 = 12;
 #[derive(Debug, Default)]
 pub(crate) struct People {
     on: bool,
+    /// The DBA takes the backups.
+    pub backs_up: bool,
     /// The VM admin runs the plan's readiness script soon, or has done so.
     readiness: bool,
     /// The vCenter admin was asked for the account.
@@ -48,6 +53,10 @@ pub(crate) struct People {
     appliance: Option<(String, Step)>,
     /// Where the DBA backs up to.
     backup: Option<Backup>,
+    /// What they get wrong with their backups.
+    pub(crate) careless: Option<Defect>,
+    /// Backups that were moved away from their place.
+    moved: Vec<(String, Blob)>,
     /// The migration service for which an integration runtime is being installed, or was.
     runtime: Option<String>,
 }
@@ -78,6 +87,7 @@ impl People {
     pub fn new(on: bool) -> People {
         People {
             on,
+            backs_up: true,
             ..People::default()
         }
     }
@@ -99,7 +109,9 @@ pub(crate) fn look(world: &mut World) {
     vcenter_admin(world);
     site_recovery_admin(world);
     windows_admin(world);
-    dba(world);
+    if world.people.backs_up {
+        dba(world);
+    }
 }
 
 /// The application writes to its database as long as it runs: a unit of log a second.
@@ -357,36 +369,80 @@ fn put(world: &mut World, number: u64, name: &str, key: &str, size: u64, note: i
     note(b);
     let place = b.place.clone();
     let log = world.onprem.sql.back_up(key == "full");
+    let file = Blob {
+        size,
+        modified,
+        log,
+        bytes: vec![],
+    };
+    let careless = world.people.careless;
+    let kind = if key == "full" { "D" } else { "L" };
+    note_in_msdb(world, &place, DATABASE, kind, name, &file);
+    if careless == Some(Defect::MovedAway) && name.ends_with("_log_002.trn") {
+        world.people.moved.push((name.to_owned(), file));
+        return;
+    }
+    store(world, &place, name, file.clone());
+    if careless == Some(Defect::Stranger) && key == "full" {
+        note_in_msdb(world, &place, "Payroll", "D", STRANGER, &file);
+        store(world, &place, STRANGER, file);
+    }
+    if place == Place::Share
+        && let Some(vm) = world.onprem.vm_mut(SQL)
+    {
+        let line = vm.extra_config.entry("guestinfo.rehost.readiness".into()).or_default();
+        let others = line
+            .split(';')
+            .filter(|p| !p.is_empty() && p.split('=').next() != Some(key));
+        let mut all: Vec<String> = others.map(str::to_owned).collect();
+        all.push(format!("{key}={}", modified.strftime("%Y%m%d%H%M%S")));
+        *line = all.join(";");
+    }
+}
+
+/// SQL Server remembers what it has backed up.
+fn note_in_msdb(world: &mut World, place: &Place, database: &str, kind: &str, name: &str, file: &Blob) {
+    let device = match place {
+        Place::Share => format!(r"{}\{name}", world.onprem.sql.share_path),
+        Place::Container { account, container } => format!("{}/{account}/{container}/{name}", world.cloud.blob_url),
+    };
+    let checksum = world.people.careless != Some(Defect::Unchecked);
+    // While a diary is repeated there is none yet.
+    if let Some(source) = world.onprem.instances.first_mut() {
+        source.note_backup(database, kind, &device, file.modified, file, checksum);
+    }
+}
+
+/// The files of a place.
+fn files<'a>(world: &'a mut World, place: &Place) -> Option<&'a mut std::collections::BTreeMap<String, Blob>> {
     match place {
-        Place::Share => {
-            world.onprem.sql.put_file(name, size, modified, log);
-            if let Some(vm) = world.onprem.vm_mut(SQL) {
-                let line = vm.extra_config.entry("guestinfo.rehost.readiness".into()).or_default();
-                let others = line
-                    .split(';')
-                    .filter(|p| !p.is_empty() && p.split('=').next() != Some(key));
-                let mut all: Vec<String> = others.map(str::to_owned).collect();
-                all.push(format!("{key}={}", modified.strftime("%Y%m%d%H%M%S")));
-                *line = all.join(";");
-            }
-        }
+        Place::Share => Some(&mut world.onprem.sql.share),
         Place::Container { account, container } => {
-            let blobs = world
-                .cloud
-                .accounts
-                .get_mut(&account)
-                .and_then(|a| a.containers.get_mut(&container));
-            if let Some(blobs) = blobs {
-                blobs.insert(
-                    name.to_owned(),
-                    Blob {
-                        size,
-                        modified,
-                        log,
-                        bytes: vec![],
-                    },
-                );
-            }
+            let account = world.cloud.accounts.get_mut(account)?;
+            account.containers.get_mut(container)
         }
+    }
+}
+
+fn store(world: &mut World, place: &Place, name: &str, file: Blob) {
+    if let Some(files) = files(world, place) {
+        files.insert(name.to_owned(), file);
+    }
+}
+
+/// They make good what they got wrong.
+pub(crate) fn correct(world: &mut World) {
+    world.people.careless = None;
+    if let Some(source) = world.onprem.instances.first_mut() {
+        source.check_backups();
+    }
+    let Some(place) = world.people.backup.as_ref().map(|b| b.place.clone()) else {
+        return;
+    };
+    for (name, file) in std::mem::take(&mut world.people.moved) {
+        store(world, &place, &name, file);
+    }
+    if let Some(files) = files(world, &place) {
+        files.remove(STRANGER);
     }
 }

@@ -12,8 +12,18 @@ use crate::{
 impl World {
     /// The canonical state.
     pub fn final_state(&self) -> Value {
-        json!({"onPrem": onprem(self), "azure": azure(self)})
+        json!({"onPrem": onprem(self), "azure": azure(self), "sql": sql(self)})
     }
+}
+
+/// What stands around the databases of each SQL Server.
+fn sql(world: &World) -> Value {
+    let all = world
+        .onprem
+        .instances
+        .iter()
+        .map(|i| (i.spec.computer.clone(), i.around()));
+    Value::Object(all.collect())
 }
 
 fn onprem(world: &World) -> Value {

@@ -58,6 +58,16 @@ pub struct World {
 }
 
 impl World {
+    /// How many restores were ever asked for and not deleted, whoever carries them out. For tests.
+    pub fn restores(&self) -> usize {
+        self.cloud.restores.len() + self.cloud.database_migrations.len()
+    }
+
+    /// Puts a resource there that is older than the lab, as its `id` says.
+    pub fn place(&mut self, resource: serde_json::Value) {
+        self.cloud.store(resource);
+    }
+
     pub fn new(seed: u64, start: Timestamp, people: bool) -> World {
         let cloud = Cloud::contoso(seed);
         let mut world = World {

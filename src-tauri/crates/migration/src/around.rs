@@ -4,75 +4,54 @@
 //! for before it is made, so that a task that is repeated, after a crash too, makes what is missing and nothing twice; a login
 //! or user that the managed instance refuses stops the task with its name, after the others were made.
 
-use crate::{Links, checks::Look, words};
+use crate::{Links, checks::Look, managed, words};
 use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
 use plan::{
     Action, ResourceId,
     around::{AroundDesign, AroundKind, MEASURE_FACT, Measure, PROOF_FACT, Proof, ProveDesign},
-    design::{ManagedReach, SQL_DIRECT_SECRET, SqlConnection, SqlSignIn},
+    design::{MI_SECRET, ManagedSignIn, SQL_DIRECT_SECRET, SqlSignIn},
 };
-use secrets::Secret;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlserver::{
-    Client, Options, SqlError,
+    Client, Login, SqlError,
     around::{self, Object},
-    prove,
+    facts, prove,
 };
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// Port of a managed instance's public endpoint.
-const PUBLIC_PORT: u16 = 3342;
-
 impl Links {
     /// Signs in to the managed instance.
-    async fn managed(
-        &self,
-        ctx: &Ctx,
-        instance: &ResourceId,
-        user: &str,
-        password: Option<Secret<String>>,
-    ) -> Result<Client, Failure> {
+    async fn managed(&self, ctx: &Ctx, instance: &ResourceId, login: Login) -> Result<Client, Failure> {
         let now = self.arm(ctx).get(instance).await.map_err(words::azure)?;
-        let text = |at: &str| now.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let fqdn = text("/properties/fullyQualifiedDomainName");
-        let own = self.managed.address.trim();
-        let address = match (own.is_empty(), self.managed.reach) {
-            (false, _) => own.to_owned(),
-            (true, ManagedReach::Private) => format!("{fqdn},1433"),
-            (true, ManagedReach::Public) => {
-                if now.pointer("/properties/publicDataEndpointEnabled") != Some(&json!(true)) {
-                    return Err(Failure::of(
-                        FailureClass::NeedsPerson,
-                        "PublicEndpointOff",
-                        format!("{} has no public endpoint", instance.name()),
-                        "Connections say that Rehost reaches it by its public endpoint, which is not enabled.",
-                        format!(
-                            "The Azure administrator enables it: az sql mi update --name {0} --resource-group {1} --public-data-endpoint-enabled true, and lets this computer's address in on port {PUBLIC_PORT} of the subnet's network security group; or choose the private address in Connections and run Rehost in a connected network. Then choose Retry.",
-                            instance.name(),
-                            instance.part("resourceGroups").unwrap_or_default()
-                        ),
-                    ));
-                }
-                match fqdn.split_once('.') {
-                    Some((name, zone)) => format!("{name}.public.{zone},{PUBLIC_PORT}"),
-                    None => format!("{fqdn},{PUBLIC_PORT}"),
-                }
-            }
-        };
-        let connection = SqlConnection {
-            server: address,
-            user: user.to_owned(),
-            thumbprint: self.managed.thumbprint.clone(),
-            ..SqlConnection::default()
-        };
-        let options = Options::of(&connection, password).map_err(|e| words::sql(&e))?;
-        Client::connect(&options).await.map_err(|e| words::sql(&e))
+        let address = managed::address(&self.managed, instance, &now)?;
+        let options = managed::options(&self.managed, address, login).map_err(|e| words::sql(&e))?;
+        let mut client = Client::connect(&options).await.map_err(|e| words::sql(&e))?;
+        let about = facts::about(&mut client).await.map_err(|e| words::sql(&e))?;
+        managed::must_be_managed(&about, instance)?;
+        Ok(client)
     }
 
-    /// Signs in to the managed instance as its administrator.
-    async fn target(&self, ctx: &Ctx, instance: &ResourceId, admin: &str) -> Result<Client, Failure> {
-        self.managed(ctx, instance, admin, (self.secrets)("mi-admin")).await
+    /// Signs in to the managed instance as its administrator, or as its Entra administrator.
+    pub(crate) async fn target(&self, ctx: &Ctx, instance: &ResourceId, admin: &str) -> Result<Client, Failure> {
+        let login = match (self.managed.sign_in, (self.secrets)(MI_SECRET)) {
+            (ManagedSignIn::Entra, _) => Login::Token(self.arm(ctx).sql_token().await.map_err(words::azure)?),
+            (ManagedSignIn::Administrator, Some(password)) => Login::Sql {
+                user: admin.to_owned(),
+                password,
+            },
+            (ManagedSignIn::Administrator, None) => {
+                return Err(words::sql(&SqlError::Config(format!(
+                    "No password of {admin} is stored."
+                ))));
+            }
+        };
+        self.managed(ctx, instance, login).await
+    }
+
+    /// Only an Entra administrator makes Entra logins.
+    fn by_entra(&self) -> bool {
+        self.managed.sign_in == ManagedSignIn::Entra
     }
 }
 
@@ -113,7 +92,12 @@ impl Look for Prove {
                 ctx.evidence(format!("Signed in to {}.", here.server));
                 let mut target = self.0.target(ctx, instance, admin).await?;
                 let there = around::read(&mut target, database).await.map_err(|e| words::sql(&e))?;
-                ctx.evidence(format!("Signed in to {} as {admin}.", there.server));
+                let who = if self.0.by_entra() {
+                    "the Entra administrator"
+                } else {
+                    admin
+                };
+                ctx.evidence(format!("Signed in to {} as {who}.", there.server));
                 let Some(design) = around else {
                     return Ok(Observed::Matches);
                 };
@@ -130,7 +114,13 @@ impl Look for Prove {
                         ),
                     ));
                 }
-                let all = around::compare(&here, &there.with_database(database), database, design, false);
+                let all = around::compare(
+                    &here,
+                    &there.with_database(database),
+                    database,
+                    design,
+                    self.0.by_entra(),
+                );
                 let wanted = all.iter().filter(|o| around::chosen(design, o) && !o.there);
                 for o in wanted {
                     if let Some(why) = &o.why_not {
@@ -286,7 +276,7 @@ impl Move {
         let there = around::read(&mut target, p.database)
             .await
             .map_err(|e| words::sql(&e))?;
-        let all = around::compare(&here, &there, p.database, p.design, false);
+        let all = around::compare(&here, &there, p.database, p.design, self.0.by_entra());
         Ok((target, all.into_iter().filter(|o| o.kind == p.kind).collect()))
     }
 
@@ -298,7 +288,11 @@ impl Move {
         let Some(password) = (self.0.secrets)(SQL_DIRECT_SECRET).filter(|_| moved) else {
             return Ok(());
         };
-        self.0.managed(ctx, p.instance, user, Some(password)).await?;
+        let login = Login::Sql {
+            user: user.to_owned(),
+            password,
+        };
+        self.0.managed(ctx, p.instance, login).await?;
         ctx.evidence(format!(
             "{user} signs in to the managed instance with the password that it has on the source."
         ));

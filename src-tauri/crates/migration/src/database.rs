@@ -1,10 +1,14 @@
 //! Log Replay Service. Its long operation lasts until the cutover, so it is not followed as one: the restore details
 //! tell what is going on.
 
-use crate::{Links, storage, words};
+use crate::{Links, cutover, storage, words};
 use azure::Operation;
 use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
-use plan::{Action, ResourceId};
+use plan::{
+    Action, ResourceId,
+    backup::restored,
+    cutover::{Application, Cutover},
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -101,21 +105,24 @@ fn fact(ctx: &Ctx, name: &str) -> Result<String, Failure> {
         })
 }
 
-/// Whether `target` is restored when `last` was the newest restored file: full backups end in `.bak` and come first,
-/// logs in `.trn` in the order of their names, the tail last.
-fn restored(last: &str, target: &str) -> bool {
-    let rank = |f: &str| -> (u8, String) {
-        let f = f.rsplit('/').next().unwrap_or(f).to_ascii_lowercase();
-        let kind = if f.ends_with("_tail.trn") {
-            3
-        } else if f.ends_with(".trn") {
-            2
-        } else {
-            1
-        };
-        (kind, f)
+/// What stands between this restore and its cutover.
+fn gate<'a>(last: &'a str, wanted: &'a str, details: &Value, application: Application<'a>) -> Cutover<'a> {
+    let number = |name: &str| details.pointer(&format!("/properties/{name}")).and_then(Value::as_u64);
+    // Newer versions of the interface count; older ones only name the file that is in work.
+    let counted = [number("numberOfFilesQueued"), number("numberOfFilesRestoring")];
+    let pending = if counted.iter().any(Option::is_some) {
+        counted.into_iter().flatten().sum()
+    } else {
+        u64::from(!text(details, "currentRestoringFileName").is_empty())
     };
-    !last.is_empty() && rank(last) >= rank(target)
+    Cutover {
+        full_restored: !last.is_empty(),
+        last,
+        wanted,
+        pending,
+        blocked: "",
+        application,
+    }
 }
 
 /// A restore that has stopped, in the service's words. When the database is deleted meanwhile, trying again restores it anew.
@@ -170,7 +177,11 @@ impl TaskKind for LogReplay {
                 )),
             },
             Action::FollowLogReplay { database, until_fact } => self.follow(ctx, database, until_fact).await,
-            Action::CompleteLogReplay { database, .. } => {
+            Action::CompleteLogReplay {
+                database,
+                last_file_fact,
+                application,
+            } => {
                 if self
                     .status(ctx, database)
                     .await?
@@ -178,16 +189,30 @@ impl TaskKind for LogReplay {
                 {
                     return Ok(Observed::Matches);
                 }
-                let details = self.details(ctx, database).await?;
-                if let Some(d) = &details {
-                    broken(d, database)?;
-                    if text(d, "status").eq_ignore_ascii_case("Completed") {
-                        return Ok(Observed::InFlight(Handle(json!({ "completing": true }))));
-                    }
-                } else {
+                let Some(details) = self.details(ctx, database).await? else {
                     self.is_there(ctx, database).await?;
+                    return Ok(Observed::NotYet {
+                        text: "the cutover waits: the restore has not begun".into(),
+                        again_secs: AGAIN_SECS,
+                    });
+                };
+                broken(&details, database)?;
+                let status = text(&details, "status");
+                if ["Completing", "Completed"]
+                    .iter()
+                    .any(|s| s.eq_ignore_ascii_case(&status))
+                {
+                    return Ok(Observed::InFlight(Handle(json!({ "completing": true }))));
                 }
-                Ok(Observed::Absent)
+                let (last, wanted) = (text(&details, "lastRestoredFileName"), fact(ctx, last_file_fact)?);
+                let application = cutover::application(&self.0, ctx, application, database.name()).await?;
+                Ok(match gate(&last, &wanted, &details, application).closed() {
+                    None => Observed::Absent,
+                    Some(text) => Observed::NotYet {
+                        text,
+                        again_secs: AGAIN_SECS,
+                    },
+                })
             }
             _ => Err(words::misplaced(&ctx.task)),
         }
@@ -218,6 +243,7 @@ impl TaskKind for LogReplay {
             Action::CompleteLogReplay {
                 database,
                 last_file_fact,
+                ..
             } => {
                 let body = json!({ "lastBackupName": fact(ctx, last_file_fact)? });
                 match arm.post(database, "completeRestore", Some(&body)).await {
@@ -327,11 +353,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn later_files_imply_earlier_ones() {
-        let (full, log1, log2, tail) = ("db_full_01.bak", "db_log_001.trn", "db_log_002.trn", "db_tail.trn");
-        assert!(restored(full, full) && restored(log1, full) && restored(tail, full) && restored(tail, log2));
-        assert!(restored(log2, log1) && !restored(log1, log2));
-        assert!(!restored("", full) && !restored(full, log1) && !restored(log2, tail));
+    fn the_gate_counts_what_the_interface_tells() {
+        let of = |details: Value| {
+            let details = json!({ "properties": details });
+            let now = gate("db_tail.trn", "db_tail.trn", &details, Application::Stopped);
+            now.pending
+        };
+        assert_eq!(of(json!({})), 0);
+        assert_eq!(of(json!({ "currentRestoringFileName": "x.trn" })), 1);
+        assert_eq!(of(json!({ "numberOfFilesQueued": 2, "numberOfFilesRestoring": 1 })), 3);
+        assert_eq!(
+            of(json!({ "numberOfFilesQueued": 0, "currentRestoringFileName": "x" })),
+            0
+        );
+        assert!(!gate("", "db_tail.trn", &json!({}), Application::Stopped).full_restored);
     }
 
     #[test]

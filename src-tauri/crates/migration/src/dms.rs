@@ -11,11 +11,15 @@
 //!
 //! The keys of the integration runtime are never asked for here: only a person's script holds one, filled on request.
 
-use crate::{Links, checks::Look, storage, template, words};
+use crate::{Links, checks::Look, cutover, storage, template, words};
 use azure::{Operation, Polled, advice};
 use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
 use jiff::{SignedDuration, Timestamp};
-use plan::{Action, DmsUntil, ResourceId, task::lookup};
+use plan::{
+    Action, DmsUntil, ResourceId,
+    cutover::{Application, Cutover},
+    task::lookup,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -113,6 +117,18 @@ impl Record {
             DmsUntil::File { name } => {
                 self.full_restored() && self.pending_logs() == 0 && last.eq_ignore_ascii_case(file_name(name))
             }
+        }
+    }
+
+    /// What stands between this migration and its cutover.
+    fn gate<'a>(&'a self, wanted: &'a str, application: Application<'a>) -> Cutover<'a> {
+        Cutover {
+            full_restored: self.full_restored(),
+            last: self.detail("lastRestoredFilename"),
+            wanted,
+            pending: self.pending_logs(),
+            blocked: self.detail("restoreBlockingReason"),
+            application,
         }
     }
 
@@ -498,9 +514,13 @@ impl TaskKind for Start {
 pub(crate) struct CutOver(pub(crate) Arc<Links>);
 
 impl CutOver {
-    fn migration<'a>(&self, ctx: &'a Ctx) -> Result<(&'a ResourceId, &'a str), Failure> {
+    fn migration<'a>(&self, ctx: &'a Ctx) -> Result<(&'a ResourceId, &'a str, &'a str), Failure> {
         match &ctx.task.action {
-            Action::CutOverDms { migration, last_file } => Ok((migration, last_file)),
+            Action::CutOverDms {
+                migration,
+                last_file,
+                application,
+            } => Ok((migration, last_file, application)),
             _ => Err(words::misplaced(&ctx.task)),
         }
     }
@@ -513,7 +533,7 @@ impl CutOver {
 #[async_trait::async_trait]
 impl TaskKind for CutOver {
     async fn observe(&self, ctx: &Ctx) -> Result<Observed, Failure> {
-        let (migration, last_file) = self.migration(ctx)?;
+        let (migration, last_file, application) = self.migration(ctx)?;
         let now = self.look(ctx).await?;
         if now.is("Succeeded") {
             return Ok(Observed::Matches);
@@ -527,21 +547,25 @@ impl TaskKind for CutOver {
         if let Some(wait) = arriving(ctx) {
             return Ok(wait);
         }
-        let name = template::text(&self.0, ctx, last_file)?;
-        if now.reached(&DmsUntil::File { name }) {
-            return Ok(Observed::Absent);
-        }
         if let Some(why) = now.stopped() {
             return Err(why);
         }
-        Ok(Observed::NotYet {
-            text: format!("waits for the last file; {}", now.progress().0),
-            again_secs: AGAIN_SECS,
+        let wanted = template::text(&self.0, ctx, last_file)?;
+        let gate = now.gate(
+            &wanted,
+            cutover::application(&self.0, ctx, application, migration.name()).await?,
+        );
+        Ok(match gate.closed() {
+            None => Observed::Absent,
+            Some(text) => Observed::NotYet {
+                text,
+                again_secs: AGAIN_SECS,
+            },
         })
     }
 
     async fn apply(&self, ctx: &Ctx) -> Result<Option<Handle>, Failure> {
-        let (migration, _) = self.migration(ctx)?;
+        let (migration, ..) = self.migration(ctx)?;
         let body = json!({ "migrationOperationId": template::text(&self.0, ctx, &format!("${{{OPERATION}}}"))? });
         let started = self
             .0

@@ -11,13 +11,17 @@
 
 mod arm;
 mod around;
+mod backup;
 mod checks;
+mod cutover;
 mod database;
 mod dms;
 mod ledger;
+pub mod managed;
 mod replication;
 mod run_command;
 mod service;
+mod source;
 mod storage;
 mod switch;
 mod template;
@@ -82,11 +86,20 @@ impl Links {
         Ok(traced)
     }
 
+    /// Whether there is a connection to the source SQL Server.
+    pub(crate) fn has_sql(&self) -> bool {
+        !self.sql.server.trim().is_empty()
+    }
+
     /// Opens a connection to the source SQL Server.
     pub(crate) async fn sql(&self) -> Result<sqlserver::Client, engine::Failure> {
+        self.connect().await.map_err(|e| words::sql(&e))
+    }
+
+    pub(crate) async fn connect(&self) -> Result<sqlserver::Client, sqlserver::SqlError> {
         let password = (self.secrets)(plan::design::SQL_DIRECT_SECRET);
-        let options = sqlserver::Options::of(&self.sql, password).map_err(|e| words::sql(&e))?;
-        sqlserver::Client::connect(&options).await.map_err(|e| words::sql(&e))
+        let options = sqlserver::Options::of(&self.sql, password)?;
+        sqlserver::Client::connect(&options).await
     }
 
     pub(crate) fn arm(&self, ctx: &engine::Ctx) -> Arm {
@@ -137,6 +150,8 @@ impl Runner for Migration {
             Action::StartLogReplay { .. } | Action::FollowLogReplay { .. } | Action::CompleteLogReplay { .. } => {
                 Arc::new(database::LogReplay(links))
             }
+            Action::BackUp { .. } => Arc::new(backup::BackUp::new(links)),
+            Action::UploadBackup { .. } => Arc::new(backup::Upload(links)),
             Action::StartDms { .. } => Arc::new(dms::Start(links)),
             Action::CutOverDms { .. } => Arc::new(dms::CutOver(links)),
             Action::RemoveRuntime { .. } => Arc::new(dms::RemoveRuntime(links)),
@@ -155,6 +170,7 @@ impl Runner for Migration {
             Action::CheckServers { .. } | Action::MeasureDatabase { .. } | Action::ProveDatabase { .. } => {
                 Arc::new(checks::Check(around::Prove(links)))
             }
+            Action::CheckSource { .. } => Arc::new(checks::Check(source::Source(links))),
             Action::MoveAround { .. } => Arc::new(around::Move(links)),
             Action::CheckReplication { .. } => Arc::new(checks::Check(replication::Health(links))),
             Action::EnsureRole { .. }

@@ -4,7 +4,7 @@
 //! the same SAS can be signed again whenever it is needed, in this process or a later one. The hash of a key that has
 //! signed a SAS or was handed to a service is kept as well: it must be another one at the end.
 
-use crate::{Links, words};
+use crate::{Links, source, words};
 use azure::Blobs;
 use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
 use jiff::{SignedDuration, Timestamp};
@@ -62,17 +62,9 @@ impl Storage {
         note_key(ctx, account, "key1", &key);
         let sas = made.sign(account, container, &key)?;
         let blobs = Blobs::new(&self.links.arm).traced(ctx.trace());
-        let lacks_list = lacks(blobs.list(account.name(), container, "", &sas).await)?;
-        if lacks_list == permissions.contains('l') {
-            return Err(wrong_sas(name, "list"));
-        }
-        if !permissions.contains('w') && !permissions.contains('c') {
-            let wrote = blobs
-                .try_put(account.name(), container, "rehost-must-not-be-written", vec![], &sas)
-                .await;
-            if !lacks(wrote)? {
-                return Err(wrong_sas(name, "write"));
-            }
+        let granted = granted(&blobs, account.name(), container, permissions, &sas).await?;
+        if granted != *permissions {
+            return Err(wrong_sas(name, permissions, &granted));
         }
         ctx.set_fact(format!("sas.{name}"), made.to_value());
         let can = if permissions == "rl" {
@@ -281,23 +273,41 @@ pub(crate) fn note_key(ctx: &Ctx, account: &ResourceId, name: &str, key: &Secret
     }
 }
 
+/// A SAS for Rehost's own use. One that uploads lasts as long as a large file on a slow line may.
+pub(crate) async fn own_sas(
+    links: &Links,
+    ctx: &Ctx,
+    account: &ResourceId,
+    container: &str,
+    permissions: &str,
+) -> Result<Secret<String>, Failure> {
+    let key = key(links, ctx, account, "key1").await?;
+    note_key(ctx, account, "key1", &key);
+    let hours = if permissions.contains('w') { 24 * 7 } else { 1 };
+    signed(ctx, account, container, &key, permissions, hours)
+}
+
 /// A SAS to read and list, for Rehost's own looks.
-fn for_an_hour(
+pub(crate) fn for_an_hour(
     ctx: &Ctx,
     account: &ResourceId,
     container: &str,
     key: &Secret<String>,
 ) -> Result<Secret<String>, Failure> {
+    signed(ctx, account, container, key, "rl", 1)
+}
+
+fn signed(
+    ctx: &Ctx,
+    account: &ResourceId,
+    container: &str,
+    key: &Secret<String>,
+    permissions: &str,
+    hours: i64,
+) -> Result<Secret<String>, Failure> {
     let now = ctx.clock.now();
-    azure::sas::service_sas(
-        account.name(),
-        container,
-        key,
-        "rl",
-        second(now - SKEW),
-        second(now + SignedDuration::from_hours(1)),
-    )
-    .map_err(words::azure)
+    let (start, end) = (second(now - SKEW), second(now + SignedDuration::from_hours(hours)));
+    azure::sas::service_sas(account.name(), container, key, permissions, start, end).map_err(words::azure)
 }
 
 pub(crate) async fn key(links: &Links, ctx: &Ctx, account: &ResourceId, name: &str) -> Result<Secret<String>, Failure> {
@@ -340,6 +350,47 @@ fn second(t: Timestamp) -> Timestamp {
     Timestamp::from_second(t.as_second()).unwrap_or(t)
 }
 
+/// What a SAS that was signed with these permissions grants in truth: to list and to write are tried.
+async fn granted(
+    blobs: &Blobs,
+    account: &str,
+    container: &str,
+    permissions: &str,
+    sas: &Secret<String>,
+) -> Result<String, Failure> {
+    let mut granted = permissions.replace('l', "");
+    if !lacks(blobs.list(account, container, "", sas).await)? {
+        granted.push('l');
+    }
+    if !permissions.contains(['w', 'c']) {
+        let wrote = blobs
+            .try_put(account, container, "rehost-must-not-be-written", vec![], sas)
+            .await;
+        if !lacks(wrote)? {
+            granted.push('w');
+        }
+    }
+    Ok(granted)
+}
+
+/// The same of the SAS `name` as it was recorded; none before it was issued.
+pub(crate) async fn recorded_rights(
+    links: &Links,
+    ctx: &Ctx,
+    name: &str,
+    account: &ResourceId,
+    container: &str,
+) -> Result<Option<String>, Failure> {
+    let Some(made) = Made::recorded(ctx, name) else {
+        return Ok(None);
+    };
+    let sas = made.sign(account, container, &key(links, ctx, account, "key1").await?)?;
+    let blobs = Blobs::new(&links.arm).traced(ctx.trace());
+    granted(&blobs, account.name(), container, &made.permissions, &sas)
+        .await
+        .map(Some)
+}
+
 /// True when the storage service took the SAS, and refused what it does not permit. A signature that it does not take
 /// at all (a clock that is ahead, a firewall) proves nothing, and stays a failure.
 fn lacks<T>(r: Result<T, azure::AzureError>) -> Result<bool, Failure> {
@@ -359,12 +410,19 @@ fn refused<T>(r: Result<T, azure::AzureError>) -> Result<bool, Failure> {
     }
 }
 
-fn wrong_sas(name: &str, what: &str) -> Failure {
+fn wrong_sas(name: &str, wanted: &str, granted: &str) -> Failure {
+    if wanted == "rl"
+        && let Some(finding) = source::of_sas(granted)
+    {
+        return source::blocked(&[finding]);
+    }
     Failure::of(
         FailureClass::NeedsPerson,
         "SasWrong",
         format!("The SAS `{name}` does not do what it must"),
-        format!("Its right to {what} is not as wanted; the storage account may have a firewall or a policy."),
+        format!(
+            "It was signed with {wanted} and grants {granted}; the storage account may have a firewall or a policy."
+        ),
         "Portal, storage account, Networking: allow this computer and the managed instance; then choose Retry.",
     )
 }

@@ -8,9 +8,10 @@ use lab::{Lab, Options};
 use plan::{
     BackupSource, DatabaseMethod, Design,
     around::{AroundDesign, MEASURE_FACT, PROOF_FACT, Proof, ProveDesign},
+    design::ManagedSignIn,
     smarthotel,
 };
-use support::{end, inventory, lab as start_lab, plan_of, run_whole, runner, start, told};
+use support::{end, inventory, lab as start_lab, plan_of, run_whole, runner, runner_as, start, told};
 
 fn design() -> Design {
     Design {
@@ -34,15 +35,23 @@ async fn new_lab() -> Lab {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn logins_are_moved_and_the_proof_is_equal() {
-    for method in [DatabaseMethod::LogReplay, DatabaseMethod::DmsOffline] {
+    for (method, sign_in) in [
+        (DatabaseMethod::LogReplay, ManagedSignIn::Administrator),
+        (DatabaseMethod::DmsOffline, ManagedSignIn::Entra),
+    ] {
+        let by_entra = sign_in == ManagedSignIn::Entra;
         let lab = new_lab().await;
         let mut design = Design {
             database_method: method,
             ..design()
         };
         design.dms.source = BackupSource::Blob;
+        // Who is known in Entra can be moved there, by an Entra administrator.
+        if let Some(around) = design.around.as_mut().filter(|_| by_entra) {
+            around.domains.insert("CONTOSO".into(), "contoso.com".into());
+        }
         let plan = plan_of(&lab, &design, &inventory(&lab).await);
-        let state = run_whole(&lab, plan, runner(&lab), Vec::new).await;
+        let state = run_whole(&lab, plan, runner_as(&lab, sign_in), Vec::new).await;
 
         let proof: Proof = serde_json::from_value(state.facts[PROOF_FACT].clone()).unwrap();
         assert_eq!(
@@ -65,7 +74,8 @@ async fn logins_are_moved_and_the_proof_is_equal() {
             logins.contains("smarthotel: made.") && logins.contains("svc-dms signs in"),
             "{logins}"
         );
-        assert!(logins.contains(r"CONTOSO\svc-backup is not moved."), "{logins}");
+        let backup = if by_entra { ": made." } else { " is not moved." };
+        assert!(logins.contains(&format!(r"CONTOSO\svc-backup{backup}")), "{logins}");
         let ahead = of("step-6/check-servers/contoso-sqlmi");
         assert!(ahead.contains("Signed in to managed-instance as"), "{ahead}");
         assert!(

@@ -1,6 +1,9 @@
 //! What the admin wants: target names, addresses, sizes, methods. One project is one file.
 
-use crate::around::{AroundDesign, ProveDesign};
+use crate::{
+    around::{AroundDesign, ProveDesign},
+    backup::BackupDesign,
+};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
@@ -63,6 +66,8 @@ pub enum BackupSource {
 pub const SQL_SECRET: &str = "sql-source";
 /// Under this name the password of [`SqlConnection::user`] lies in the secret store.
 pub const SQL_DIRECT_SECRET: &str = "sql";
+/// Under this name the password of [`ManagedInstanceDesign::admin_login`] lies in the secret store.
+pub const MI_SECRET: &str = "mi-admin";
 /// Under this name the password of [`DmsDesign::share_user`] lies in the secret store.
 pub const SHARE_SECRET: &str = "backup-share";
 
@@ -124,16 +129,30 @@ pub struct SqlConnection {
     pub browser_port: u16,
 }
 
-/// How Rehost itself reaches the managed instance, as its administrator.
+/// How Rehost itself reaches the managed instance that the design names, as its administrator.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ts_rs::TS)]
 #[serde(rename_all = "camelCase", default)]
 #[ts(export)]
 pub struct ManagedConnection {
+    pub sign_in: ManagedSignIn,
     pub reach: ManagedReach,
     /// `HOST,PORT` in place of what Azure says, for a tunnel or a forwarded port; empty = as Azure says.
     pub address: String,
     /// SHA-256 of the one certificate that is trusted; empty = the platform's trust.
     pub thumbprint: String,
+}
+
+/// As whom Rehost signs in to the managed instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ts_rs::TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(export)]
+pub enum ManagedSignIn {
+    /// [`ManagedInstanceDesign::admin_login`]. Its password is made by Rehost with the instance; of one that was there
+    /// before, a person enters it.
+    #[default]
+    Administrator,
+    /// Whoever is signed in to Azure, who must be the instance's Entra administrator. Only he can make Entra logins.
+    Entra,
 }
 
 /// Which of its addresses a managed instance is reached by.
@@ -346,6 +365,9 @@ pub struct Design {
     pub database_method: DatabaseMethod,
     #[serde(default)]
     pub dms: DmsDesign,
+    /// How Rehost backs the source up, through [`Connections::sql`]; none = a person does, with scripts.
+    #[serde(default)]
+    pub backups: Option<BackupDesign>,
     /// What Rehost moves beside the database, through [`Connections::sql`]; none = nothing.
     #[serde(default)]
     pub around: Option<AroundDesign>,
@@ -418,6 +440,12 @@ impl Design {
         self.uses_dms() && self.dms.source == BackupSource::Share
     }
 
+    /// Whether Rehost itself brings the backups from a folder into the container.
+    pub fn uploads_backups(&self) -> bool {
+        let folder = self.backups.as_ref().map(|b| b.folder.trim());
+        !self.from_share() && folder.is_some_and(|f| !f.is_empty())
+    }
+
     /// Id of the identity that reads the container instead of the account's key.
     pub fn reading_identity(&self) -> Option<&str> {
         Some(self.dms.identity.as_str()).filter(|i| self.uses_dms() && !self.from_share() && !i.is_empty())
@@ -449,6 +477,9 @@ pub struct Project {
     /// The same of the source SQL Server.
     #[serde(default)]
     pub sql_certificate: Option<PinnedCertificate>,
+    /// The same of the managed instance.
+    #[serde(default)]
+    pub managed_certificate: Option<PinnedCertificate>,
     pub design: Design,
     /// The appliance, when Rehost deploys it.
     #[serde(default)]
@@ -461,7 +492,7 @@ impl Project {
     pub fn planned(&self) -> Design {
         let mut design = self.design.clone();
         if self.connections.sql.server.trim().is_empty() {
-            (design.around, design.prove) = (None, None);
+            (design.backups, design.around, design.prove) = (None, None, None);
         }
         design
     }

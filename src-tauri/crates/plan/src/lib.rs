@@ -8,8 +8,10 @@
 pub mod address;
 pub mod appliance;
 pub mod around;
+pub mod backup;
 pub mod changes;
 pub mod cost;
+pub mod cutover;
 pub mod design;
 pub mod diagram;
 pub mod exchange;

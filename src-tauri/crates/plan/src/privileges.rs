@@ -256,7 +256,9 @@ pub(crate) fn of_action(action: &Action, datacenter: &str) -> Vec<(Place, Vec<St
         | Action::CheckReadiness { vm: name, .. }
         | Action::NoteReports { vm: name }
         | Action::CheckReported { vm: name, .. }
-        | Action::CheckPower { vm: name, .. } => vm(name, "System.Read"),
+        | Action::CheckPower { vm: name, .. }
+        | Action::CutOverDms { application: name, .. }
+        | Action::CompleteLogReplay { application: name, .. } => vm(name, "System.Read"),
         Action::EnsureRole { .. } | Action::RemoveRole { .. } => root("Authorization.ModifyRoles"),
         Action::GrantRole { datacenter, .. } | Action::RevokeRole { datacenter, .. } => {
             let on = datacenter.as_deref().map_or(Place::Root, dc);

@@ -71,6 +71,7 @@ pub fn design() -> Design {
         migrate_location: "Central US".into(),
         replication: Default::default(),
         database_method: Default::default(),
+        backups: None,
         around: None,
         prove: None,
         dms: DmsDesign {
@@ -101,6 +102,7 @@ pub fn project(id: &str, connections: Connections, speed: u32, seed: u64) -> Pro
         connections,
         vcenter_certificate: None,
         sql_certificate: None,
+        managed_certificate: None,
         design,
         appliance: None,
     }

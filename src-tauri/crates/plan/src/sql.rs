@@ -44,6 +44,11 @@ pub struct SqlInstance {
 }
 
 impl SqlInstance {
+    /// Whether it is a managed instance in Azure.
+    pub fn is_managed(&self) -> bool {
+        self.engine_edition == Some(8)
+    }
+
     /// 10 = 2008, 13 = 2016, 17 = 2025; 0 when the version was not read.
     pub fn major(&self) -> u32 {
         let major = self.version.split('.').next().unwrap_or_default();

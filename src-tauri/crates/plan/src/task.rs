@@ -3,7 +3,8 @@
 use crate::{
     address::{Address, ResourceId},
     around::{AroundDesign, AroundKind, ProveDesign},
-    design::ReplicationMethod,
+    backup::{BackupKind, BackupPlace, SourceAfter},
+    design::{DatabaseMethod, ReplicationMethod},
     privileges::RightNeed,
 };
 use serde::{Deserialize, Serialize};
@@ -256,6 +257,24 @@ pub enum Action {
         min: u32,
         fact: String,
     },
+    /// Takes a backup of the source through [`crate::design::Connections::sql`]. Its files get names of their own. `fact`
+    /// gets the name of the last of them, `fact`.files all.
+    BackUp {
+        database: String,
+        kind: BackupKind,
+        to: BackupPlace,
+        files: u8,
+        /// Of the tail alone.
+        source_after: SourceAfter,
+        fact: String,
+    },
+    /// Uploads the files of a backup from the folder into the container.
+    UploadBackup {
+        folder: String,
+        account: ResourceId,
+        container: String,
+        fact: String,
+    },
     /// Starts Log Replay Service in continuous mode on a database that does not exist yet.
     StartLogReplay {
         database: ResourceId,
@@ -269,10 +288,13 @@ pub enum Action {
         database: ResourceId,
         until_fact: String,
     },
-    /// Ends Log Replay Service after the last backup file (named by the fact) was restored.
+    /// Ends Log Replay Service, once nothing is a reason against it (see [`crate::cutover`]): the last backup file (named by
+    /// the fact) is restored, and `application` is off in vCenter or can't write.
     CompleteLogReplay {
         database: ResourceId,
         last_file_fact: String,
+        #[serde(default)]
+        application: String,
     },
     /// Regenerates a storage key that has signed a SAS or was handed to a service; the old one must be refused
     /// afterwards.
@@ -313,10 +335,12 @@ pub enum Action {
         migration: ResourceId,
         until: DmsUntil,
     },
-    /// Cuts over an online migration after `last_file` was restored.
+    /// Cuts over an online migration, once nothing is a reason against it, as [`Action::CompleteLogReplay`].
     CutOverDms {
         migration: ResourceId,
         last_file: String,
+        #[serde(default)]
+        application: String,
     },
     /// vCenter answers, and its version is supported.
     CheckVCenter {
@@ -509,6 +533,25 @@ pub enum Action {
         admin: String,
         database: String,
         around: Option<AroundDesign>,
+    },
+    /// Reads source, way and target anew and judges them by the rules of the pack; what blocks needs a person. Without
+    /// [`crate::design::Connections::sql`] only what Azure tells is judged. Changes nothing.
+    CheckSource {
+        instance: ResourceId,
+        admin: String,
+        /// What the instance will have while it is not there yet.
+        storage_gib: u32,
+        account: ResourceId,
+        container: String,
+        /// The managed instance's, which the account's firewall must admit.
+        subnet: ResourceId,
+        /// `\\SERVER\share\folder`; empty = the backups go into the container.
+        share: String,
+        database: String,
+        method: DatabaseMethod,
+        pack: String,
+        /// The backups that are there are judged as well, and the SAS by which Log Replay Service reads them.
+        backups: bool,
     },
     /// Makes on the managed instance, as its administrator, what of one kind stands around the database on the source. On
     /// the source it only reads.

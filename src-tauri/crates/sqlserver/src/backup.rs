@@ -11,6 +11,7 @@
 //! * No statement has a time-out. Progress is read on another connection.
 
 use crate::{Client, SqlError, cells::Cells, quote};
+use plan::sql::{SqlBackup, SqlBackupKind};
 use secrets::Secret;
 use std::fmt::Write;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,8 @@ pub enum Kind {
     Full,
     Differential,
     Log,
-    /// The last log backup; it leaves the database RESTORING, so that nobody writes to it by mistake.
+    /// The last log backup; it leaves the database RESTORING, so that nobody writes to it by mistake; or, by
+    /// [`Backup::standby`], readable.
     Tail,
 }
 
@@ -39,9 +41,6 @@ pub enum Access {
     Single,
     /// As it was before [`Access::Single`].
     Everybody,
-    /// Nobody writes any more; what others had begun is rolled back.
-    ReadOnly,
-    ReadWrite,
 }
 
 /// One backup.
@@ -51,6 +50,8 @@ pub struct Backup {
     pub kind: Kind,
     /// Addresses of blobs, `https://account/container/name`, or paths; several = striped.
     pub devices: Vec<String>,
+    /// Undo file of a tail-log backup that leaves the database readable, in a folder of the server (see [`undo_file`]).
+    pub standby: Option<String>,
     /// See [`compresses`].
     pub compression: bool,
     /// Printable ASCII, at most 128 bytes, unique in the world.
@@ -113,7 +114,13 @@ impl Backup {
         );
         match self.kind {
             Kind::Differential => sql.push_str(", DIFFERENTIAL"),
-            Kind::Tail => sql.push_str(", NORECOVERY"),
+            Kind::Tail => match &self.standby {
+                Some(file) => {
+                    // Writing into a text can't fail.
+                    let _ = write!(sql, ", STANDBY = {}", quote::literal(file));
+                }
+                None => sql.push_str(", NORECOVERY"),
+            },
             Kind::Full | Kind::Log => {}
         }
         sql.push_str(if self.compression {
@@ -142,6 +149,21 @@ pub fn compresses(version: (u8, u8, u16), edition: &str) -> bool {
     }
 }
 
+/// Asks the server for its edition, see [`compresses`].
+///
+/// # Errors
+/// When the statement fails.
+pub async fn can_compress(client: &mut Client) -> Result<bool, SqlError> {
+    let found = client
+        .query("SELECT CONVERT(nvarchar(128), SERVERPROPERTY('Edition')) AS edition")
+        .await?;
+    let edition = found
+        .first()
+        .and_then(|rows| rows.first())
+        .map(|r| Cells(r).word("edition"));
+    Ok(compresses(client.version(), &edition.unwrap_or_default()))
+}
+
 /// Whether this version writes to a container by a SAS: 2016 and later. Older ones need a share or folder.
 pub fn writes_to_containers(version: (u8, u8, u16)) -> bool {
     version.0 >= 13
@@ -161,8 +183,6 @@ pub fn set_access(database: &str, access: Access) -> Result<String, SqlError> {
     let to = match access {
         Access::Single => "SINGLE_USER WITH ROLLBACK IMMEDIATE",
         Access::Everybody => "MULTI_USER",
-        Access::ReadOnly => "READ_ONLY WITH ROLLBACK IMMEDIATE",
-        Access::ReadWrite => "READ_WRITE WITH ROLLBACK IMMEDIATE",
     };
     Ok(format!("ALTER DATABASE {} SET {to}", name(database)?))
 }
@@ -363,6 +383,52 @@ pub async fn running(client: &mut Client, mark: &str) -> Result<Option<Running>,
     }))
 }
 
+/// What is known of a database before it is backed up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// `ONLINE`, `RESTORING`…
+    pub state: String,
+    pub read_only: bool,
+    /// `FULL`, `BULK_LOGGED` or `SIMPLE`.
+    pub recovery: String,
+    /// Path of its first file.
+    pub file: String,
+}
+
+impl State {
+    /// Whether nobody can write to it.
+    pub fn closed(&self) -> bool {
+        self.read_only || self.state.eq_ignore_ascii_case("RESTORING")
+    }
+}
+
+/// Reads the state of a database; none when there is none of this name.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn state(client: &mut Client, database: &str) -> Result<Option<State>, SqlError> {
+    let sql = "SELECT d.state_desc, d.is_read_only, d.is_in_standby, d.recovery_model_desc, f.physical_name \
+        FROM sys.databases AS d JOIN sys.master_files AS f ON f.database_id = d.database_id \
+        WHERE d.name = @P1 AND f.file_id = 1";
+    let rows = client.query_with(sql, &[database]).await?;
+    Ok(rows.first().map(|row| {
+        let c = Cells(row);
+        State {
+            state: c.word("state_desc"),
+            read_only: c.flag("is_read_only").unwrap_or_default() || c.flag("is_in_standby").unwrap_or_default(),
+            recovery: c.word("recovery_model_desc"),
+            file: c.word("physical_name"),
+        }
+    }))
+}
+
+/// A path beside the database's own file for the undo file of [`Backup::standby`].
+pub fn undo_file(state: &State, database: &str) -> Option<String> {
+    let (folder, _) = state.file.rsplit_once(['\\', '/'])?;
+    let slash = if state.file.contains('\\') { '\\' } else { '/' };
+    Some(format!("{folder}{slash}{}_rehost_standby.tuf", stem(database)))
+}
+
 /// Takes the backup, for as long as it lasts. A tail-log backup first gets the database for itself, and gives it back
 /// when it fails.
 ///
@@ -384,14 +450,15 @@ pub async fn take(client: &mut Client, backup: &Backup, cancel: &CancellationTok
     ended.map(drop)
 }
 
-/// Makes the container's credential, or renews it.
+/// Makes the container's credential, or renews it; true when it was not there.
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn ensure_credential(client: &mut Client, container: &str, sas: &Secret<String>) -> Result<(), SqlError> {
+pub async fn ensure_credential(client: &mut Client, container: &str, sas: &Secret<String>) -> Result<bool, SqlError> {
     let there = has_credential(client, container).await?;
     let statement = credential(container, sas, there)?;
-    client.query(statement.expose()).await.map(drop)
+    client.query(statement.expose()).await?;
+    Ok(!there)
 }
 
 /// Drops the container's credential, if it is there.
@@ -418,6 +485,56 @@ pub struct Header {
     pub first: String,
     pub last: String,
     pub checksum: bool,
+}
+
+/// What msdb remembers of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    pub database: String,
+    /// As the statement named it.
+    pub device: String,
+    pub backup: SqlBackup,
+}
+
+/// Looks in msdb for everything that was backed up into this place (a container's address or a folder), oldest first,
+/// whatever the database. A striped backup comes once for each of its files.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn remembered(client: &mut Client, place: &str) -> Result<Vec<Remembered>, SqlError> {
+    let sql = format!(
+        "SELECT s.database_name, s.type, s.first_lsn, s.last_lsn, s.has_backup_checksums, s.is_damaged, s.backup_size, \
+         s.backup_finish_date, m.physical_device_name \
+         FROM msdb.dbo.backupset AS s JOIN msdb.dbo.backupmediafamily AS m ON m.media_set_id = s.media_set_id \
+         WHERE SUBSTRING(m.physical_device_name, 1, {}) = @P1 ORDER BY s.backup_set_id, m.family_sequence_number",
+        place.encode_utf16().count()
+    );
+    let rows = client.query_with(&sql, &[place]).await?;
+    let kind = |c: &Cells| match c.word("type").as_str() {
+        "D" => Some(SqlBackupKind::Full),
+        "I" => Some(SqlBackupKind::Differential),
+        "L" => Some(SqlBackupKind::Log),
+        _ => None,
+    };
+    let all = rows.iter().map(Cells).filter_map(|c| {
+        Some(Remembered {
+            database: c.word("database_name"),
+            device: c.word("physical_device_name"),
+            backup: SqlBackup {
+                kind: kind(&c)?,
+                finished: c.word("backup_finish_date"),
+                first: c.word("first_lsn"),
+                last: c.word("last_lsn"),
+                checksum: c.flag("has_backup_checksums").unwrap_or_default(),
+                damaged: c.flag("is_damaged").unwrap_or_default(),
+                bytes: c
+                    .number("backup_size")
+                    .and_then(|n| n.try_into().ok())
+                    .unwrap_or_default(),
+            },
+        })
+    });
+    Ok(all.collect())
 }
 
 /// Reads the header of a backup, and with `whole` all of it with its checksums.
@@ -475,6 +592,7 @@ mod tests {
                         database,
                         kind,
                         devices,
+                        standby: (kind == Kind::Tail && !compression).then(|| file.to_owned()),
                         compression,
                         mark,
                     }
@@ -483,7 +601,7 @@ mod tests {
             }
             out.extend([read(&devices, true), read(&devices, false)]);
         }
-        for access in [Access::Single, Access::Everybody, Access::ReadOnly, Access::ReadWrite] {
+        for access in [Access::Single, Access::Everybody] {
             out.push(set_access(database, access));
         }
         out.extend([
@@ -573,6 +691,7 @@ mod tests {
                 database: "Odd]'name".into(),
                 kind,
                 devices: vec![device.into()],
+                standby: None,
                 compression,
                 mark: "Rehost r step-6/backup/full".into(),
             };
@@ -615,6 +734,7 @@ mod tests {
                 database,
                 kind,
                 devices,
+                standby: None,
                 compression,
                 mark,
             }

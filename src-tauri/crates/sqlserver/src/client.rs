@@ -122,6 +122,15 @@ impl Options {
         Self::new(target, login).with(connection)
     }
 
+    /// Trusts the one certificate with this SHA-256; empty = as the platform says.
+    ///
+    /// # Errors
+    /// [`SqlError::Config`] when it is no thumbprint.
+    pub fn pinned(self, thumbprint: &str) -> Result<Options, SqlError> {
+        let trust = Trust::from_pin(thumbprint).map_err(SqlError::Config)?;
+        Ok(Options { trust, ..self })
+    }
+
     fn with(self, connection: &SqlConnection) -> Result<Options, SqlError> {
         Ok(Options {
             encryption: match connection.encryption {
@@ -129,12 +138,11 @@ impl Options {
                 SqlEncryption::Strict => Encryption::Strict,
                 SqlEncryption::Off => Encryption::Off,
             },
-            trust: Trust::from_pin(&connection.thumbprint).map_err(SqlError::Config)?,
             browser_port: match connection.browser_port {
                 0 => BROWSER_PORT,
                 port => port,
             },
-            ..self
+            ..self.pinned(&connection.thumbprint)?
         })
     }
 }

@@ -201,8 +201,40 @@ impl SqlError {
         }
     }
 
-    /// Notes what a failed connection tells of the way to the server, for the rules.
+    /// The operating system's code behind a backup file that could not be opened or written; none for other errors, and for
+    /// blobs, of which the same codes say something else. The
+    /// protocol has no field for it: the text has it, in every language as digits before a bracket, `5(Access is denied.)`.
+    pub fn system_code(&self) -> Option<u32> {
+        let Self::Statement {
+            number: 3201 | 3202 | 3203 | 18_204 | 18_210,
+            message,
+            ..
+        } = self
+        else {
+            return None;
+        };
+        if message.contains("https://") {
+            return None;
+        }
+        // The device's own name comes first, and may hold brackets and digits too.
+        let digits = |before: &str| {
+            let start = before.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+            before[start..].parse().ok()
+        };
+        message.rmatch_indices('(').find_map(|(at, _)| digits(&message[..at]))
+    }
+
+    /// Notes what a failed connection tells of the way to the server, or a failed statement of the backups' place, for the
+    /// rules.
     pub fn tells(&self, way: &mut SqlWay) {
+        match self.system_code() {
+            // ERROR_BAD_NETPATH, ERROR_NETNAME_DELETED, ERROR_SEM_TIMEOUT, the network and host that can't be reached.
+            Some(53 | 64 | 121 | 1231 | 1232) => way.port_445 = Some(false),
+            // The path, the share and its password, the sign-in.
+            Some(3 | 67 | 86 | 1326 | 1385 | 1909) => way.share_reachable = Some(false),
+            Some(5 | 19 | 1314) => way.share_writable = Some(false),
+            _ => {}
+        }
         match self {
             Self::Instance {
                 kind: InstanceKind::NoTcp,
@@ -430,6 +462,74 @@ mod tests {
             procedure: String::new(),
             message: "It failed.".into(),
         }
+    }
+
+    #[test]
+    fn a_place_that_can_not_be_used_tells_why() {
+        let said = |number: u32, text: &str| match statement(number) {
+            SqlError::Statement {
+                server,
+                number,
+                state,
+                class,
+                line,
+                procedure,
+                ..
+            } => SqlError::Statement {
+                server,
+                number,
+                state,
+                class,
+                line,
+                procedure,
+                message: text.into(),
+            },
+            other => other,
+        };
+        let open = |system: &str| {
+            said(
+                3201,
+                &format!(r"Cannot open backup device '\\F(1)\2(x)\a.bak'. Operating system error {system}."),
+            )
+        };
+        let told = |e: &SqlError| {
+            let mut way = SqlWay::default();
+            e.tells(&mut way);
+            way
+        };
+        let is = |e: &SqlError, code: u32| assert_eq!(e.system_code(), Some(code), "{e}");
+        is(&open("53(The network path was not found.)"), 53);
+        // As a German server says it.
+        let german = said(
+            3201,
+            r"Das Sicherungsmedium '\\F\a.bak' kann nicht geöffnet werden. Betriebssystemfehler 5(Zugriff verweigert).",
+        );
+        is(&german, 5);
+        let full = said(
+            3202,
+            r"Write on '\\F\a.bak' failed: 112(There is not enough space on the disk.)",
+        );
+        is(&full, 112);
+        assert_eq!(
+            told(&open("64(The specified network name is no longer available.)")).port_445,
+            Some(false)
+        );
+        assert_eq!(
+            told(&open("67(The network name cannot be found.)")).share_reachable,
+            Some(false)
+        );
+        assert_eq!(told(&german).share_writable, Some(false));
+        // A file that is not there yet says that its folder is.
+        assert_eq!(
+            told(&open("2(The system cannot find the file specified.)")),
+            SqlWay::default()
+        );
+        assert_eq!(statement(229).system_code(), None);
+        let blob = said(
+            3201,
+            "Cannot open backup device 'https://a/b/c.bak'. Operating system error 5(Access is denied.).",
+        );
+        assert_eq!(blob.system_code(), None);
     }
 
     #[test]

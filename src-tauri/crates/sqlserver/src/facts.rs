@@ -94,6 +94,22 @@ pub async fn read(options: &Options, mut tell: impl FnMut(Found) + Send) -> Resu
     Ok(instance)
 }
 
+/// Reads the instance, and looks into this one of its databases.
+///
+/// # Errors
+/// When the connection breaks. What can't be read is noted as by [`read`].
+pub async fn read_one(client: &mut Client, database: &str) -> Result<SqlInstance, SqlError> {
+    let mut found = instance(client).await?;
+    let logins = found.logins.iter().map(|l| (l.sid.clone(), l.name.clone())).collect();
+    let online = |d: &&mut SqlDatabase| d.name.eq_ignore_ascii_case(database) && d.state == "ONLINE";
+    if let Some(of) = found.databases.iter_mut().find(online) {
+        let (details, unread) = look_into(client, &of.name, &logins).await?;
+        of.details = details;
+        found.unread.extend(unread);
+    }
+    Ok(found)
+}
+
 /// Reads only who the server is and who we are to it: name, version, edition, collation, login, `sysadmin`.
 ///
 /// # Errors

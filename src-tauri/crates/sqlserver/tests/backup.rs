@@ -8,7 +8,7 @@ use lab::{
 use secrets::Secret;
 use sqlserver::{
     Client, ErrorClass, Login, Options, SqlError, Target,
-    backup::{self, Access, Backup, Kind},
+    backup::{self, Backup, Kind},
 };
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,7 @@ fn of(kind: Kind, place: &str, mark: &str) -> Backup {
         database: HOTEL.into(),
         kind,
         devices: vec![format!("{place}\\{HOTEL}_{mark}.bak")],
+        standby: None,
         compression: true,
         mark: mark.into(),
     }
@@ -110,13 +111,23 @@ async fn full_differential_log_and_tail_are_taken_recognised_and_proved() {
     lab.clock().advance_to(lab.clock().now() + Duration::from_secs(600));
     assert_eq!(lab.log_positions().0, at);
     client.query(&backup::recover(HOTEL).unwrap()).await.unwrap();
-    client
-        .query(&backup::set_access(HOTEL, Access::ReadOnly).unwrap())
-        .await
-        .unwrap();
+    // Left in STANDBY it can be read, and nobody writes either.
+    let state = backup::state(&mut client, HOTEL).await.unwrap().unwrap();
+    assert!(!state.closed() && state.recovery == "FULL", "{state:?}");
+    let undo = backup::undo_file(&state, HOTEL).unwrap();
+    assert_eq!(undo, r"C:\SQLData\SmartHotelDB_rehost_standby.tuf");
+    let mut one = of(Kind::Tail, SHARE, "r2 tail");
+    one.standby = Some(undo);
+    backup::take(&mut client, &one, &go).await.unwrap();
+    let state = backup::state(&mut client, HOTEL).await.unwrap().unwrap();
+    assert!(state.closed() && state.state == "ONLINE", "{state:?}");
     let at = lab.log_positions().0;
     lab.clock().advance_to(lab.clock().now() + Duration::from_secs(600));
     assert_eq!(lab.log_positions().0, at);
+    assert_eq!(number(&mut client, &of(Kind::Log, SHARE, "later")).await, Some(3036));
+    client.query(&backup::recover(HOTEL).unwrap()).await.unwrap();
+    assert!(!backup::state(&mut client, HOTEL).await.unwrap().unwrap().closed());
+    assert_eq!(backup::state(&mut client, "nothing").await.unwrap(), None);
     assert_eq!(number(&mut client, &of(Kind::Log, SHARE, "last")).await, None);
 }
 

@@ -47,7 +47,7 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Measures a rehearsal (the default), a call to the resource manager, a large vCenter's inventory, or an upload to it.
+    /// Measures a rehearsal (the default), calls to the resource manager, inventories of vCenter and SQL Server, or uploads.
     Bench {
         #[command(subcommand)]
         what: Option<Bench>,
@@ -79,6 +79,21 @@ enum Bench {
         #[arg(long, default_value_t = 3)]
         rounds: usize,
     },
+    /// What bringing a backup into a container costs, beside curl.
+    Backup {
+        /// How many times each of the two is measured, in turns.
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// Size of the file; three of it must fit on the disk for a while.
+        #[arg(long, default_value_t = 4096)]
+        mib: u64,
+    },
+    /// How long it takes to know an instance with 1,000 databases.
+    Sql {
+        /// How many times it is measured.
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
     /// What uploading a template costs, beside curl.
     Ovf {
         /// How many times each of the two is measured, in turns.
@@ -100,6 +115,8 @@ fn main() -> ExitCode {
                 Bench::Rehearsal { times } => bench::rehearsal::bench(times),
                 Bench::Arm { rounds, calls } => bench::arm::bench(rounds, calls),
                 Bench::Vsphere { rounds } => bench::vsphere::bench(rounds),
+                Bench::Backup { rounds, mib } => bench::backup::bench(rounds, mib),
+                Bench::Sql { rounds } => bench::sql::bench(rounds),
                 Bench::Ovf { rounds } => bench::ovf::bench(rounds),
             },
             Command::Package => start::package(),

@@ -1,4 +1,4 @@
-// What both cards share: title and state, the form with its buttons, the result of the test.
+// What all cards share: title and state, the form with its buttons, the result of the test.
 import { Button, Spinner } from "@fluentui/react-components";
 import { useTranslation } from "react-i18next";
 import { ErrorCard } from "../../design/ErrorCard";
@@ -28,8 +28,8 @@ export function ConnectionCard<K extends ConnectionKind>({ connection: c, quiet,
       <div className={s.cardHead}>
         <h2 id={`${kind}-title`}>{t(`connect.${kind}.title`)}</h2>
         {test.data ? (
-          <StatusPill mark={test.data.ok ? "done" : "failed"}>
-            {t(test.data.ok ? "connect.works" : "connect.fails")}
+          <StatusPill mark={test.data.notYet ? "waiting" : test.data.ok ? "done" : "failed"}>
+            {t(test.data.notYet ? "connect.notYet" : test.data.ok ? "connect.works" : "connect.fails")}
           </StatusPill>
         ) : null}
       </div>
@@ -65,7 +65,8 @@ export function ConnectionCard<K extends ConnectionKind>({ connection: c, quiet,
 }
 
 /** What is to be done stands beside a step that failed, and beside one that works for now only. */
-const markOf = (step: ConnectionStep) => (step.ok ? (step.hint ? "overdue" : "done") : "failed");
+const markOf = (step: ConnectionStep, notYet: boolean) =>
+  notYet ? "waiting" : step.ok ? (step.hint ? "overdue" : "done") : "failed";
 
 type ResultProps = { test: ConnectionTest | undefined; pending: boolean; error: UiError | null };
 
@@ -80,7 +81,7 @@ function Result({ test, pending, error }: ResultProps) {
         <ol className={s.results}>
           {test.steps.map((step) => (
             <li key={step.title} data-ok={step.ok} data-hop={step.hop ?? undefined}>
-              <StatusIcon mark={markOf(step)} />
+              <StatusIcon mark={markOf(step, test.notYet)} />
               <div>
                 <b>{step.title}</b>
                 {step.detail ? <p>{step.detail}</p> : null}

@@ -6,6 +6,7 @@ import { useProject } from "../../app/project";
 import { ErrorCard, Notice } from "../../design/ErrorCard";
 import { AzureCard } from "./AzureCard";
 import { Fixed } from "./fields";
+import { ManagedCard } from "./ManagedCard";
 import { RightsCard } from "./RightsCard";
 import { SqlCard } from "./SqlCard";
 import { VCenterCard } from "./VCenterCard";
@@ -51,6 +52,7 @@ export default function Connections() {
               <VCenterCard key={`vcenter ${project.path}`} project={project} />
               <AzureCard key={`azure ${project.path}`} project={project} />
               <SqlCard key={`sql ${project.path}`} project={project} />
+              <ManagedCard key={`managed ${project.path}`} project={project} />
             </div>
             <RightsCard key={`rights ${project.path}`} project={project} />
           </Fixed>

@@ -1,4 +1,4 @@
-// The fields of both connections.
+// The fields of all connections.
 import { Button, Field, Input } from "@fluentui/react-components";
 import { ShieldLockRegular } from "@fluentui/react-icons";
 import { createContext, use, useState } from "react";

@@ -1,4 +1,4 @@
-// One of the two connections as it is being edited: what is stored, what is typed, and how it is saved and tested.
+// One of the connections as it is being edited: what is stored, what is typed, and how it is saved and tested.
 import { useState } from "react";
 import { useCommand } from "../../host";
 import type { CertificateView } from "../../host/gen/CertificateView";

@@ -25,6 +25,7 @@ import type { FaultScript } from "../../host/gen/FaultScript";
 import type { RehearsalOptions } from "../../host/gen/RehearsalOptions";
 import type { UiError } from "../../host/gen/UiError";
 import { BackupsChoice } from "../methods/BackupsChoice";
+import { ByChoice } from "../methods/ByChoice";
 import { MethodChoice } from "../methods/MethodChoice";
 import { PARTS } from "../methods/methods";
 import { choose, missing, USUAL } from "./options";
@@ -96,6 +97,7 @@ export function RehearseDialog({ open, busy, error, onRehearse, onClose }: Props
                 {options.databaseMethod === "LogReplay" ? null : (
                   <BackupsChoice value={options.backups} onChange={(backups) => set({ backups })} />
                 )}
+                <ByChoice value={options.byRehost} onChange={(byRehost) => set({ byRehost })} />
               </div>
               <div className={s.faults}>
                 <h3 id={faults} className={s.faultsTitle}>

@@ -11,6 +11,7 @@ export const USUAL: RehearsalOptions = {
   replication: METHODS.replication[0],
   databaseMethod: METHODS.databaseMethod[0],
   backups: "Blob",
+  byRehost: false,
   fault: null,
 };
 

@@ -2,6 +2,7 @@ import { FluentProvider } from "@fluentui/react-components";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { render, screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
+import axe from "axe-core";
 import { expect, it, vi } from "vitest";
 import { ProjectContext, type ProjectContextValue } from "../../app/project";
 import { lightTheme } from "../../design/theme";
@@ -38,8 +39,15 @@ function show(server: string, stream: (send: (message: SqlMessage) => void) => (
   return go;
 }
 
+/** What axe finds; colours need a browser, and are looked at there. */
+const flaws = async () =>
+  (await axe.run(document.body, { rules: { "color-contrast": { enabled: false }, region: { enabled: false } } }))
+    .violations;
+
 it("leads to the connection while there is none", async () => {
   const go = show("", () => () => undefined);
+  await screen.findByTestId("databases-begin");
+  expect(await flaws()).toEqual([]);
   await userEvent.click(await screen.findByTestId("databases-begin"));
   expect(go).toHaveBeenCalledWith("connect");
 });
@@ -61,9 +69,10 @@ it("reads, judges, and tells of each database by keyboard alone", async () => {
   await person.keyboard("{ArrowDown}{Enter}");
   const details = screen.getByTestId("database-details");
   expect(details).toHaveTextContent("not in the FULL recovery model");
-  await person.keyboard("{Escape}");
-  expect(screen.queryByTestId("database-details")).toBeNull();
   vi.useRealTimers();
+  expect(await flaws()).toEqual([]);
+  await userEvent.keyboard("{Escape}");
+  expect(screen.queryByTestId("database-details")).toBeNull();
 });
 
 it("says why a server can't be read, and leads to the connection", async () => {

@@ -10,6 +10,30 @@ import type { Host } from "../../host/types";
 import { connections } from "../../testing";
 import { AroundDialog } from "./AroundDialog";
 
+function show(project: ProjectView, call: unknown, onClose: () => void, onConnect: () => void) {
+  render(
+    <FluentProvider theme={lightTheme}>
+      <QueryClientProvider client={new QueryClient()}>
+        <HostProvider value={{ call } as unknown as Host}>
+          <AroundDialog project={project} onClose={onClose} onConnect={onConnect} />
+        </HostProvider>
+      </QueryClientProvider>
+    </FluentProvider>,
+  );
+}
+
+const design = { around: null, prove: null, mi: { name: "contoso-sqlmi", adminLogin: "contosoadmin" } };
+
+it("leads to the connections when one is missing", async () => {
+  const project = { path: "/p.rehost", design, connections: connections("azureCli") } as unknown as ProjectView;
+  const onConnect = vi.fn();
+  show(project, vi.fn(), vi.fn(), onConnect);
+  expect(screen.getByTestId("around-missing")).toBeVisible();
+  expect(screen.queryByTestId("around-servers")).toBeNull();
+  await userEvent.setup().click(screen.getByTestId("around-connect"));
+  expect(onConnect).toHaveBeenCalled();
+});
+
 it("saves what is moved and how it is proved", async () => {
   const object = { kind: "roles", there: false, statement: "GRANT x", whyNot: null, remarks: [], chosen: true };
   const call = vi.fn((command: string) =>
@@ -17,7 +41,7 @@ it("saves what is moved and how it is proved", async () => {
   );
   const project = {
     path: "/p.rehost",
-    design: { around: null, prove: null },
+    design,
     connections: (() => {
       const known = connections("azureCli");
       known.connections.sql.server = "SQLVM";
@@ -25,15 +49,8 @@ it("saves what is moved and how it is proved", async () => {
     })(),
   } as unknown as ProjectView;
   const onClose = vi.fn();
-  render(
-    <FluentProvider theme={lightTheme}>
-      <QueryClientProvider client={new QueryClient()}>
-        <HostProvider value={{ call } as unknown as Host}>
-          <AroundDialog project={project} onClose={onClose} />
-        </HostProvider>
-      </QueryClientProvider>
-    </FluentProvider>,
-  );
+  show(project, call, onClose, vi.fn());
+  expect(screen.getByTestId("around-servers")).toHaveTextContent("contoso-sqlmi as its administrator contosoadmin");
   const user = userEvent.setup();
   await user.click(screen.getByTestId("around-all"));
   await user.click(screen.getByTestId("around-jobs"));

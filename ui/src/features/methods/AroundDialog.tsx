@@ -15,7 +15,7 @@ import {
 } from "@fluentui/react-components";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
-import { ErrorCard } from "../../design/ErrorCard";
+import { ErrorCard, Notice } from "../../design/ErrorCard";
 import { useCommand } from "../../host";
 import type { AroundKind } from "../../host/gen/AroundKind";
 import type { ProjectView } from "../../host/gen/ProjectView";
@@ -57,7 +57,9 @@ function Lines({ label, example, testId, value, onChange }: LinesProps) {
   );
 }
 
-export function AroundDialog({ project, onClose }: { project: ProjectView; onClose: () => void }) {
+type Props = { project: ProjectView; onClose: () => void; onConnect: () => void };
+
+export function AroundDialog({ project, onClose, onConnect }: Props) {
   const { t } = useTranslation();
   const save = useCommand("around_save");
   const { around, prove } = project.design;
@@ -72,7 +74,15 @@ export function AroundDialog({ project, onClose }: { project: ProjectView; onClo
   const [checkdb, setCheckdb] = useState(prove?.checkdb ?? false);
   const look = useCommand("around_look");
   const chosen = { kinds, leaveOut: list(leaveOut), domains: pairs(domains) };
-  const connected = project.connections.connections.sql.server !== "";
+  const { sql, managed } = project.connections.connections;
+  const connected = sql.server !== "";
+  const toConnections = (
+    <div>
+      <Button size="small" data-testid="around-connect" onClick={onConnect}>
+        {t("around.connect")}
+      </Button>
+    </div>
+  );
   return (
     <Dialog open onOpenChange={(_, data) => data.open || onClose()}>
       <DialogSurface className={s.dialog}>
@@ -93,7 +103,24 @@ export function AroundDialog({ project, onClose }: { project: ProjectView; onClo
           <DialogBody>
             <DialogTitle>{t("around.title")}</DialogTitle>
             <DialogContent className={s.dialogBody} data-testid="around-dialog">
-              <p className={s.text}>{connected ? t("around.text") : t("around.needs")}</p>
+              {connected ? (
+                <>
+                  <p className={s.text}>{t("around.text")}</p>
+                  <p className={s.text} data-testid="around-servers">
+                    {t(`around.signsIn.${managed.signIn}`, {
+                      server: sql.server,
+                      instance: project.design.mi.name,
+                      login: project.design.mi.adminLogin,
+                    })}
+                  </p>
+                  {toConnections}
+                </>
+              ) : (
+                <Notice title={t("around.missing")}>
+                  <p data-testid="around-missing">{t("around.needs")}</p>
+                  {toConnections}
+                </Notice>
+              )}
               <Checkbox
                 label={t("around.move")}
                 data-testid="around-all"

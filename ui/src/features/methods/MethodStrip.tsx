@@ -4,11 +4,13 @@ import { Button, Dropdown, Option, Spinner } from "@fluentui/react-components";
 import { LockClosedRegular } from "@fluentui/react-icons";
 import { useId, useState } from "react";
 import { useTranslation } from "react-i18next";
+import { useProject } from "../../app/project";
 import { ErrorCard } from "../../design/ErrorCard";
 import { useCommand } from "../../host";
 import type { ProjectView } from "../../host/gen/ProjectView";
 import { ApplicationDialog } from "./ApplicationDialog";
 import { AroundDialog } from "./AroundDialog";
+import { BackupsDialog } from "./BackupsDialog";
 import { DmsDialog } from "./DmsDialog";
 import { METHODS, type Method, type Methods, type Part, PARTS } from "./methods";
 import s from "./methods.module.css";
@@ -16,11 +18,12 @@ import s from "./methods.module.css";
 /** `computing`: the plan that follows from the methods is on its way. */
 export function MethodStrip({ project, computing }: { project: ProjectView; computing: boolean }) {
   const { t } = useTranslation();
+  const { go } = useProject();
   const set = useCommand("methods_set");
   const fixed = project.run !== null || project.live;
   const { replication, databaseMethod } = project.design;
   const now: Methods = set.isPending ? set.variables : { replication, databaseMethod };
-  const [settings, setSettings] = useState<"dms" | "around" | "application" | null>(null);
+  const [settings, setSettings] = useState<"dms" | "backups" | "around" | "application" | null>(null);
   const busy = set.isPending || computing;
   return (
     <section className={s.strip} aria-label={t("methods.title")} data-testid="methods" data-fixed={fixed || undefined}>
@@ -59,6 +62,15 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
                     size="small"
                     appearance="subtle"
                     className={s.more}
+                    data-testid="backups-settings"
+                    onClick={() => setSettings("backups")}
+                  >
+                    {t("backups.settings")}
+                  </Button>
+                  <Button
+                    size="small"
+                    appearance="subtle"
+                    className={s.more}
                     data-testid="around-settings"
                     onClick={() => setSettings("around")}
                   >
@@ -87,7 +99,10 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
       </div>
       {settings === "dms" ? <DmsDialog project={project} onClose={() => setSettings(null)} /> : null}
       {settings === "application" ? <ApplicationDialog project={project} onClose={() => setSettings(null)} /> : null}
-      {settings === "around" ? <AroundDialog project={project} onClose={() => setSettings(null)} /> : null}
+      {settings === "backups" ? <BackupsDialog project={project} onClose={() => setSettings(null)} /> : null}
+      {settings === "around" ? (
+        <AroundDialog project={project} onClose={() => setSettings(null)} onConnect={() => go("connect")} />
+      ) : null}
       {set.error ? <ErrorCard error={set.error} /> : null}
     </section>
   );
@@ -133,10 +148,10 @@ function MethodOf({ part, value, fixed, more, onChange }: MethodProps) {
               </Option>
             ))}
           </Dropdown>
-          {more}
         </span>
       )}
       <p className={s.text}>{t(`methods.text.${value}`)}</p>
+      {more ? <div className={s.mores}>{more}</div> : null}
     </div>
   );
 }

@@ -2,6 +2,9 @@
 import type { Address } from "./Address";
 import type { AroundDesign } from "./AroundDesign";
 import type { AroundKind } from "./AroundKind";
+import type { BackupKind } from "./BackupKind";
+import type { BackupPlace } from "./BackupPlace";
+import type { DatabaseMethod } from "./DatabaseMethod";
 import type { DmsUntil } from "./DmsUntil";
 import type { Expect } from "./Expect";
 import type { Fact } from "./Fact";
@@ -11,6 +14,7 @@ import type { ProveDesign } from "./ProveDesign";
 import type { ReplicationMethod } from "./ReplicationMethod";
 import type { ResourceId } from "./ResourceId";
 import type { RightNeed } from "./RightNeed";
+import type { SourceAfter } from "./SourceAfter";
 
 /**
  * What a task does. Texts, ids, bodies and the conditions of checks may hold `${name}` placeholders: facts that earlier
@@ -47,7 +51,11 @@ otherwise: string, } | { "do": "find", list: ResourceId, condition: Array<Expect
 /**
  * Needs no room in the quota when it is there.
  */
-instance: ResourceId | null, } | { "do": "issueSas", name: string, account: ResourceId, container: string, permissions: string, days: number, } | { "do": "checkBlobs", account: ResourceId, container: string, suffix: string, min: number, fact: string, } | { "do": "startLogReplay", database: ResourceId, location: string, account: ResourceId, container: string, sas: string, } | { "do": "followLogReplay", database: ResourceId, untilFact: string, } | { "do": "completeLogReplay", database: ResourceId, lastFileFact: string, } | { "do": "rotateKey", account: ResourceId, container: string, key: string, } | { "do": "checkClassicDms" } | { "do": "checkRuntime", service: ResourceId, } | { "do": "removeRuntime", service: ResourceId, } | { "do": "noteReports", vm: string, } | { "do": "checkReported", vm: string, key: string, } | { "do": "startDms", migration: ResourceId, account: ResourceId, body: unknown, } | { "do": "followDms", migration: ResourceId, until: DmsUntil, } | { "do": "cutOverDms", migration: ResourceId, lastFile: string, } | { "do": "checkVCenter", minVersion: string, } | { "do": "checkVCenterRights", needs: Array<RightNeed>, } | { "do": "checkVm", vm: string, method: ReplicationMethod, size: string, } | { "do": "ensureRole", role: string, privileges: Array<string>, } | { "do": "removeRole", role: string, } | { "do": "checkPrincipal", principal: string, } | { "do": "grantRole", role: string, principal: string, datacenter: string | null, } | { "do": "revokeRole", role: string, principal: string, datacenter: string | null, } | { "do": "checkVmRuns", vm: string, } | { "do": "checkReadiness", vm: string, key: string, value: string, } | { "do": "shutDownVm", vm: string, 
+instance: ResourceId | null, } | { "do": "issueSas", name: string, account: ResourceId, container: string, permissions: string, days: number, } | { "do": "checkBlobs", account: ResourceId, container: string, suffix: string, min: number, fact: string, } | { "do": "backUp", database: string, kind: BackupKind, to: BackupPlace, files: number, 
+/**
+ * Of the tail alone.
+ */
+sourceAfter: SourceAfter, fact: string, } | { "do": "uploadBackup", folder: string, account: ResourceId, container: string, fact: string, } | { "do": "startLogReplay", database: ResourceId, location: string, account: ResourceId, container: string, sas: string, } | { "do": "followLogReplay", database: ResourceId, untilFact: string, } | { "do": "completeLogReplay", database: ResourceId, lastFileFact: string, application: string, } | { "do": "rotateKey", account: ResourceId, container: string, key: string, } | { "do": "checkClassicDms" } | { "do": "checkRuntime", service: ResourceId, } | { "do": "removeRuntime", service: ResourceId, } | { "do": "noteReports", vm: string, } | { "do": "checkReported", vm: string, key: string, } | { "do": "startDms", migration: ResourceId, account: ResourceId, body: unknown, } | { "do": "followDms", migration: ResourceId, until: DmsUntil, } | { "do": "cutOverDms", migration: ResourceId, lastFile: string, application: string, } | { "do": "checkVCenter", minVersion: string, } | { "do": "checkVCenterRights", needs: Array<RightNeed>, } | { "do": "checkVm", vm: string, method: ReplicationMethod, size: string, } | { "do": "ensureRole", role: string, privileges: Array<string>, } | { "do": "removeRole", role: string, } | { "do": "checkPrincipal", principal: string, } | { "do": "grantRole", role: string, principal: string, datacenter: string | null, } | { "do": "revokeRole", role: string, principal: string, datacenter: string | null, } | { "do": "checkVmRuns", vm: string, } | { "do": "checkReadiness", vm: string, key: string, value: string, } | { "do": "shutDownVm", vm: string, 
 /**
  * Only when this project created that resource: an appliance may serve others.
  */
@@ -71,4 +79,20 @@ sources: Array<string>, database: string, write: boolean, } | { "do": "gate", qu
 /**
  * The POST action that removes it; none = DELETE.
  */
-verb: string | null, body: unknown, madeFor: ResourceId, follow: Follow, } | { "do": "checkRetired", vm: string, } | { "do": "checkReplication", item: ResourceId, vault: ResourceId, } | { "do": "measureDatabase", database: string, prove: ProveDesign, } | { "do": "proveDatabase", instance: ResourceId, admin: string, database: string, prove: ProveDesign, } | { "do": "checkServers", instance: ResourceId, admin: string, database: string, around: AroundDesign | null, } | { "do": "moveAround", kind: AroundKind, instance: ResourceId, admin: string, database: string, around: AroundDesign, } | { "do": "listGroup", group: ResourceId, };
+verb: string | null, body: unknown, madeFor: ResourceId, follow: Follow, } | { "do": "checkRetired", vm: string, } | { "do": "checkReplication", item: ResourceId, vault: ResourceId, } | { "do": "measureDatabase", database: string, prove: ProveDesign, } | { "do": "proveDatabase", instance: ResourceId, admin: string, database: string, prove: ProveDesign, } | { "do": "checkServers", instance: ResourceId, admin: string, database: string, around: AroundDesign | null, } | { "do": "checkSource", instance: ResourceId, admin: string, 
+/**
+ * What the instance will have while it is not there yet.
+ */
+storageGib: number, account: ResourceId, container: string, 
+/**
+ * The managed instance's, which the account's firewall must admit.
+ */
+subnet: ResourceId, 
+/**
+ * `\\SERVER\share\folder`; empty = the backups go into the container.
+ */
+share: string, database: string, method: DatabaseMethod, pack: string, 
+/**
+ * The backups that are there are judged as well, and the SAS by which Log Replay Service reads them.
+ */
+backups: boolean, } | { "do": "moveAround", kind: AroundKind, instance: ResourceId, admin: string, database: string, around: AroundDesign, } | { "do": "listGroup", group: ResourceId, };

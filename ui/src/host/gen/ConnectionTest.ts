@@ -5,7 +5,11 @@ import type { ConnectionStep } from "./ConnectionStep";
 /**
  * Result of the Test button: the steps in order, up to and including the first that failed.
  */
-export type ConnectionTest = { ok: boolean, steps: Array<ConnectionStep>, 
+export type ConnectionTest = { ok: boolean, 
+/**
+ * What is to be reached is made by the run and isn't there yet: nothing is wrong, and nothing is proved.
+ */
+notYet: boolean, steps: Array<ConnectionStep>, 
 /**
  * Present when the person must decide whether to trust the server.
  */

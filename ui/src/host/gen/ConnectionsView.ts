@@ -16,6 +16,10 @@ azureSecretStored: boolean, azureProxyPasswordStored: boolean,
  */
 sqlPasswordStored: boolean, 
 /**
+ * Password of [`plan::design::ManagedInstanceDesign::admin_login`], entered or made by Rehost.
+ */
+managedPasswordStored: boolean, 
+/**
  * Password of [`plan::DmsDesign::sql_user`].
  */
 dmsPasswordStored: boolean, 

@@ -31,7 +31,11 @@ vcenterCertificate: PinnedCertificate | null,
 /**
  * The same of the source SQL Server.
  */
-sqlCertificate: PinnedCertificate | null, design: Design, 
+sqlCertificate: PinnedCertificate | null, 
+/**
+ * The same of the managed instance.
+ */
+managedCertificate: PinnedCertificate | null, design: Design, 
 /**
  * The appliance, when Rehost deploys it.
  */

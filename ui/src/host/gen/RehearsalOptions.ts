@@ -16,6 +16,10 @@ speed: number, replication: ReplicationMethod, databaseMethod: DatabaseMethod,
  */
 backups: BackupSource, 
 /**
+ * Rehost takes the backups; otherwise the rehearsal's database administrator does.
+ */
+byRehost: boolean, 
+/**
  * Id of the [`FaultScript`] to play; none = nothing goes wrong.
  */
 fault: string | null, };

@@ -14,7 +14,20 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub async fn new() -> Self {
-        let (desk, lab) = (Desk::new(), lab().await);
+        Self::of(lab().await).await
+    }
+
+    /// With a lab that plays a fault script.
+    pub async fn with_fault(fault: &str) -> Self {
+        let options = lab::Options {
+            fault: Some(fault.to_owned()),
+            ..lab::Options::default()
+        };
+        Self::of(lab::Lab::start(options).await.unwrap()).await
+    }
+
+    async fn of(lab: lab::Lab) -> Self {
+        let desk = Desk::new();
         let made = desk.project("contoso").await;
         let a = lab.addresses();
         let mut connections = made.connections.connections;

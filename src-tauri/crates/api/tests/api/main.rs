@@ -7,6 +7,7 @@ mod connections;
 mod costs;
 mod guest;
 mod import;
+mod managed;
 mod projects;
 mod rehearsal;
 mod rights;

@@ -215,3 +215,72 @@ async fn what_stands_beside_the_database_is_seen_before_it_is_chosen() {
     assert!(of("jobs/Nightly full backup").why_not.is_some());
     assert!(!found.iter().any(|o| o.statement.contains("0x0200")));
 }
+
+/// What stands against a move on the source is read before the run, keeps the plan from being approved, and is gone when it
+/// was cured and read again. The run's own looks, with those defects too that only it can see, are played in `migration`.
+#[tokio::test]
+async fn what_fails_late_is_read_before_the_run_and_gone_when_it_is_cured() {
+    let cases = [
+        ("memory-optimised", "sql-memory-optimised", plan::Severity::Blocking),
+        ("database-outgrown", "sql-storage", plan::Severity::Blocking),
+        ("certificate-missing", "sql-tde-later", plan::Severity::Warning),
+        ("database-contained", "sql-contained-later", plan::Severity::Warning),
+        ("source-newer", "sql-newer-later", plan::Severity::Warning),
+    ];
+    for (fault, rule, severity) in cases {
+        let mut b = Bench::with_fault(fault).await;
+        let a = b.lab.addresses();
+        b.connections.sql.server = a.sql.clone();
+        b.connections.sql.user = a.sql_user.clone();
+        b.connections.sql.thumbprint = a.sql_thumbprint.clone();
+        let path = b.desk.path("sample.rehost");
+        let mut sample = plan::smarthotel::project("sample", b.connections.clone(), 1, 1);
+        sample.rehearsal = false;
+        drop(engine::ProjectFile::create(&path, &sample).unwrap());
+        let open: ProjectView = b.desk.call("project_open", json!({ "path": path })).await.unwrap();
+        let b = Bench {
+            project: open.path,
+            connections: sample.connections,
+            ..b
+        };
+        b.save("sql", json!(a.sql_password)).await.unwrap();
+        let project = json!({ "project": b.project });
+        let plan = async || -> PlanView { b.desk.call("plan_get", project.clone()).await.unwrap() };
+        b.desk.stream::<SqlMessage>("sql_read", project.clone()).await;
+        let view = plan().await;
+        let found = view.plan.findings.iter().find(|f| f.rule == rule).unwrap();
+        assert_eq!(found.severity, severity, "{fault}");
+        assert!(!found.who.is_empty() && !found.command.is_empty(), "{found:?}");
+        let start = json!({ "project": b.project, "planHash": view.hash });
+        let refused = b.desk.call::<RunState>("run_start", start).await.unwrap_err();
+        let says = refused.detail.contains(found.title.as_str());
+        assert_eq!(says, severity == plan::Severity::Blocking, "{refused:?}");
+        assert!(b.lab.cure());
+        b.desk.stream::<SqlMessage>("sql_read", project.clone()).await;
+        let still = plan().await.plan.findings.iter().any(|f| f.rule == rule);
+        // What the target must have is known when the target is there.
+        assert_eq!(still, severity == plan::Severity::Warning, "{fault}");
+    }
+    // Nothing is read through a closed port, or of an instance without TCP/IP; both say what to do.
+    for (fault, words) in [("port-closed", "nothing listens"), ("tcp-disabled", "enables TCP/IP")] {
+        let mut b = Bench::with_fault(fault).await;
+        let a = b.lab.addresses();
+        b.connections.sql.server = a.sql.clone();
+        b.connections.sql.user = a.sql_user.clone();
+        b.connections.sql.thumbprint = a.sql_thumbprint.clone();
+        b.connections.sql.browser_port = a.sql_browser;
+        b.save("sql", json!(a.sql_password)).await.unwrap();
+        let project = json!({ "project": b.project });
+        let read: Vec<SqlMessage> = b.desk.stream("sql_read", project.clone()).await;
+        let Some(SqlMessage::Failed { error }) = read.last() else {
+            panic!("{fault}: {read:?}")
+        };
+        assert!(error.hint.contains(words), "{fault}: {error:?}");
+        assert!(b.lab.cure());
+        let read: Vec<SqlMessage> = b.desk.stream("sql_read", project).await;
+        assert!(
+            matches!(read.last(), Some(SqlMessage::Done { .. })),
+            "{fault}: {read:?}"
+        );
+    }
+}

@@ -465,6 +465,7 @@ fn put_instance(world: &mut World, req: &Req) -> Answer {
             "provisioningState": "Creating", "state": "Creating",
             "fullyQualifiedDomainName": format!("{name}.{zone}.database.windows.net"), "dnsZone": zone,
             "administratorLogin": p["administratorLogin"], "subnetId": subnet, "vCores": p["vCores"], "storageSizeInGB": p["storageSizeInGB"],
+            "databaseFormat": p["databaseFormat"].as_str().unwrap_or("SQLServer2022"),
             "licenseType": or("licenseType", "LicenseIncluded"), "collation": or("collation", "SQL_Latin1_General_CP1_CI_AS"),
             "publicDataEndpointEnabled": p["publicDataEndpointEnabled"].as_bool().unwrap_or(false),
             "proxyOverride": or("proxyOverride", "Default"), "timezoneId": or("timezoneId", "UTC"), "minimalTlsVersion": or("minimalTlsVersion", "1.2"),
@@ -763,6 +764,21 @@ fn container_of(world: &World, uri: &str) -> Option<(String, String, String)> {
     Some((it.next()?, it.next()?, it.collect::<Vec<_>>().join("/")))
 }
 
+/// Somebody changes the update policy of the managed instances.
+pub(crate) fn set_update_policy(world: &mut World, format: &str) {
+    let scope = format!("/subscriptions/{}", world.cloud.subscription);
+    let ids: Vec<String> = world
+        .cloud
+        .of_type(&scope, KIND)
+        .filter_map(|v| v["id"].as_str().map(str::to_owned))
+        .collect();
+    for id in ids {
+        if let Some(v) = world.cloud.get_mut(&id) {
+            v["properties"]["databaseFormat"] = format.into();
+        }
+    }
+}
+
 fn set_status(world: &mut World, id: &str, status: &str) {
     if let Some(v) = world.cloud.get_mut(id) {
         v["properties"]["status"] = status.into();
@@ -784,18 +800,31 @@ fn files<'a>(world: &'a World, r: &Restore) -> Vec<(&'a str, Timestamp)> {
     } else {
         format!("{}/", r.folder)
     };
-    let mut files: Vec<(&str, Timestamp)> = blobs
+    let mut files: Vec<(&str, Timestamp, u64)> = blobs
         .iter()
-        .filter_map(|(n, b)| Some((n.strip_prefix(&prefix)?, b.modified)))
-        .filter(|(n, _)| {
+        .filter_map(|(n, b)| Some((n.strip_prefix(&prefix)?, b.modified, b.log.1)))
+        .filter(|(n, ..)| {
             !n.contains('/')
                 && [".bak", ".trn", ".dif", ".diff"]
                     .iter()
                     .any(|e| n.to_lowercase().ends_with(e))
         })
         .collect();
-    files.sort_by_key(|(n, t)| (!full(n), *t));
-    files
+    // The log's order is the order, whatever the names.
+    files.sort_by_key(|(n, t, end)| (!full(n), *end, *t));
+    files.into_iter().map(|(n, t, _)| (n, t)).collect()
+}
+
+/// Where a file of the container begins in the log.
+fn begins(world: &World, r: &Restore, file: &str) -> u64 {
+    let path = if r.folder.is_empty() {
+        file.to_owned()
+    } else {
+        format!("{}/{file}", r.folder)
+    };
+    let account = world.cloud.accounts.get(&r.account);
+    let blob = account.and_then(|a| a.containers.get(&r.container)?.get(&path));
+    blob.map_or(0, |b| b.log.0)
 }
 
 fn full(name: &str) -> bool {
@@ -855,6 +884,14 @@ fn next_file(world: &mut World, key: &str) {
             "FullBackupNotFound: the container has log backups but no full backup.",
         );
     }
+    // What lies behind a gap waits for the file that is missing.
+    let reached = world.cloud.positions.get(key).copied();
+    if !full(&file) && reached.is_some_and(|p| begins(world, &r, &file) > p) {
+        if let Some(r) = world.cloud.restores.get_mut(key) {
+            r.state = Replay::Waiting;
+        }
+        return;
+    }
     let secs = if full(&file) { FULL_SECS } else { LOG_SECS };
     let from = world.now();
     let to = plus(from, world.about(secs, &file));
@@ -886,7 +923,9 @@ fn next_file(world: &mut World, key: &str) {
             .get(&account)
             .and_then(|a| a.containers.get(&container));
         if let Some(log) = blobs.and_then(|b| b.get(&path)).map(|b| b.log.1) {
-            w.cloud.positions.insert(k.clone(), log);
+            // One that lies before what is restored adds nothing.
+            let reached = w.cloud.positions.entry(k.clone()).or_default();
+            *reached = log.max(*reached);
         }
         next_file(w, &k);
     });

@@ -7,7 +7,7 @@
 
 use super::{
     data::{Instance, civil, int, text},
-    security::{Part, name, refuse, value, word},
+    security::{Part, name, refuse, split, value, word},
     statements::{Session, no_database},
     wire::{Column, Message, Type, Value},
 };
@@ -39,7 +39,19 @@ pub(super) struct Work {
     seconds: u64,
     /// It ends with this after half of the time.
     fails: Option<Message>,
+    /// The connection breaks after half of the time.
+    pub(super) breaks: bool,
     then: Then,
+}
+
+impl Work {
+    /// What tells a backup from all others: its database and description.
+    pub(super) fn backup(&self) -> Option<String> {
+        match &self.then {
+            Then::Backup(b) => Some(format!("{} {}", b.database, b.description)),
+            Then::Nothing => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -55,6 +67,8 @@ struct Backup {
     /// `D`, `I` or `L`, as in msdb.
     kind: &'static str,
     tail: bool,
+    /// The tail leaves it readable.
+    standby: bool,
     devices: Vec<Device>,
     size: u64,
     checksum: bool,
@@ -135,6 +149,12 @@ fn cannot_open(device: &str, system: &str) -> Message {
     )
 }
 
+/// Whether the path lies in the folder of this computer.
+fn in_folder(world: &World, device: &str) -> bool {
+    let folder = &world.onprem.sql.folder;
+    !folder.as_os_str().is_empty() && std::path::Path::new(device).starts_with(folder)
+}
+
 impl Device {
     fn read(world: &World, of: &str, device: &str) -> Result<Device, Message> {
         let place = if of == "URL" {
@@ -168,7 +188,7 @@ impl Device {
             let lower = device.to_lowercase();
             if lower.starts_with(&share) {
                 Place::Share(device.get(share.len()..).unwrap_or_default().to_owned())
-            } else if lower.starts_with(&DISK.to_lowercase()) {
+            } else if lower.starts_with(&DISK.to_lowercase()) || in_folder(world, device) {
                 Place::Disk
             } else if lower.starts_with(r"\\") {
                 return Err(cannot_open(device, "53(The network path was not found.)"));
@@ -216,6 +236,9 @@ impl Device {
     fn opens(&self, world: &World, instance: &Instance, need: char) -> Result<(), Message> {
         match &self.place {
             Place::Container { account, container, .. } => {
+                if world.onprem.sql.containers_denied {
+                    return Err(cannot_open(&self.name, "5(Access is denied.)"));
+                }
                 if instance.spec.year < 2016 {
                     // 2012 SP1 and 2014 know only a key of the account.
                     return Err(refuse(
@@ -238,7 +261,12 @@ impl Device {
                 }
                 Ok(())
             }
-            Place::Share(_) if world.onprem.sql.share_denied => Err(cannot_open(&self.name, "5(Access is denied.)")),
+            Place::Share(_) if world.onprem.sql.share_gone.is_some() => {
+                Err(cannot_open(&self.name, world.onprem.sql.share_gone.unwrap_or_default()))
+            }
+            Place::Share(_) if need == 'w' && world.onprem.sql.share_denied => {
+                Err(cannot_open(&self.name, "5(Access is denied.)"))
+            }
             Place::Share(_) | Place::Disk => Ok(()),
         }
     }
@@ -291,7 +319,7 @@ pub(super) fn begin(world: &mut World, place: usize, session: &Session, s: &[Par
                 return Err(syntax(s));
             }
             let instance = &mut world.onprem.instances[place];
-            if instance.state(&database) != "RESTORING" {
+            if instance.state(&database) != "RESTORING" && !instance.standby.contains(&database) {
                 return Err(refuse(
                     3101,
                     1,
@@ -300,6 +328,7 @@ pub(super) fn begin(world: &mut World, place: usize, session: &Session, s: &[Par
                 ));
             }
             instance.set_state(&database, "ONLINE");
+            instance.set_standby(&database, false);
             if place == 0 && database == DATABASE {
                 world.onprem.sql.restoring = false;
             }
@@ -445,7 +474,19 @@ fn backup(world: &World, place: usize, session: &Session, s: &[Part]) -> Result<
             format!("{verb} WITH COMPRESSION is not supported on {}.", instance.spec.edition),
         ));
     }
-    let (tail, differential) = (log && has(s, "NORECOVERY"), has(s, "DIFFERENTIAL"));
+    if instance.standby.contains(&database) {
+        return Err(refuse(
+            3036,
+            1,
+            16,
+            format!(
+                "The database \"{database}\" is in warm-standby state (set by executing RESTORE WITH STANDBY) and cannot be backed up until the entire restore sequence is completed."
+            ),
+        ));
+    }
+    let standby = value(s, "STANDBY").is_some();
+    let tail = log && (has(s, "NORECOVERY") || standby);
+    let differential = has(s, "DIFFERENTIAL");
     let of = instance.spec.databases.iter().find(|d| d.name == database);
     if log && of.is_none_or(|d| d.recovery == "SIMPLE") {
         return Err(refuse(
@@ -538,6 +579,7 @@ fn backup(world: &World, place: usize, session: &Session, s: &[Part]) -> Result<
         command,
         seconds: 2 + size / BYTES_A_SECOND,
         fails,
+        breaks: world.onprem.sql.cut_backups > 0,
         then: Then::Backup(Backup {
             kind: match (log, differential) {
                 (true, _) => "L",
@@ -545,6 +587,7 @@ fn backup(world: &World, place: usize, session: &Session, s: &[Part]) -> Result<
                 _ => "D",
             },
             tail,
+            standby,
             devices,
             size,
             checksum: has(s, "CHECKSUM"),
@@ -555,6 +598,56 @@ fn backup(world: &World, place: usize, session: &Session, s: &[Part]) -> Result<
             database,
         }),
     })
+}
+
+/// Somebody copies a file of the server's disk into each container, and to the share.
+pub(crate) fn copy(world: &mut World, name: &str) {
+    let key = format!("{DISK}{name}").to_lowercase();
+    let file = world.onprem.instances.first().and_then(|i| i.disk.get(&key).cloned());
+    let Some(file) = file else { return };
+    world.onprem.sql.share.insert(name.to_owned(), file.clone());
+    for container in world
+        .cloud
+        .accounts
+        .values_mut()
+        .flat_map(|a| a.containers.values_mut())
+    {
+        container.insert(name.to_owned(), file.clone());
+    }
+}
+
+/// The statement as the diary keeps it; none when nothing of it lasts. A credential's secret is left out.
+pub(super) fn kept(s: &[Part]) -> Option<String> {
+    match (word(s, 0), word(s, 1)) {
+        ("SET", _) | ("BACKUP", "CERTIFICATE") | ("RESTORE", "VERIFYONLY" | "HEADERONLY") => return None,
+        _ => {}
+    }
+    let secret = s.iter().position(|p| matches!(p, Part::Word(w) if w == "SECRET"));
+    let words = s.iter().enumerate().map(|(at, p)| match p {
+        Part::Text(_) if secret.is_some_and(|k| at == k + 2) => "N''".to_owned(),
+        Part::Text(t) => format!("N'{}'", t.replace('\'', "''")),
+        Part::Name(n) => format!("[{}]", n.replace(']', "]]")),
+        Part::Word(w) => w.clone(),
+        Part::Bytes(b) => format!("0x{}", hex::encode(b)),
+        Part::Number(n) => n.to_string(),
+        Part::Sign(c) => c.to_string(),
+    });
+    Some(words.collect::<Vec<_>>().join(" "))
+}
+
+/// Lets a statement of the diary have its effect again, now.
+pub(crate) fn repeat(world: &mut World, place: usize, sql: &str) {
+    let session = Session {
+        sysadmin: true,
+        ..Session::default()
+    };
+    crate::people::look(world);
+    for s in split(sql).unwrap_or_default() {
+        // What was possible then is possible now.
+        if let Ok(Step::Later(work)) = begin(world, place, &session, &s) {
+            let _ = finish(world, place, work);
+        }
+    }
 }
 
 /// A row of msdb for each set on the first device, for HEADERONLY.
@@ -637,6 +730,7 @@ fn read(world: &World, place: usize, session: &Session, s: &[Part]) -> Result<St
             command: "RESTORE VERIFYON",
             seconds: 1 + size / BYTES_A_SECOND,
             fails: None,
+            breaks: false,
             then: Then::Nothing,
         }));
     }
@@ -660,7 +754,7 @@ fn read(world: &World, place: usize, session: &Session, s: &[Part]) -> Result<St
 /// The work begins, and is seen.
 pub(super) fn enter(world: &mut World, place: usize, session: &Session, work: &Work) -> Timestamp {
     let now = world.now();
-    let seconds = if work.fails.is_some() {
+    let seconds = if work.fails.is_some() || work.breaks {
         work.seconds / 2
     } else {
         work.seconds
@@ -731,6 +825,10 @@ pub(super) fn finish(world: &mut World, place: usize, work: Work) -> Result<(), 
                 world.onprem.sql.share.insert(name.clone(), blob);
             }
             Place::Disk => {
+                if in_folder(world, &device.name) {
+                    // What can't be written is missed by who uploads it.
+                    let _ = std::fs::write(&device.name, blob::backup_file(blob.log));
+                }
                 let key = device.name.to_lowercase();
                 world.onprem.instances[place].disk.insert(key, blob);
             }
@@ -738,8 +836,20 @@ pub(super) fn finish(world: &mut World, place: usize, work: Work) -> Result<(), 
     }
     let instance = &mut world.onprem.instances[place];
     instance.remember(&b, now, log, size);
+    if smarthotel && b.kind == "D" && std::mem::take(&mut world.onprem.sql.nightly_log) {
+        world.after(SignedDuration::from_mins(2), move |w| {
+            let sql = format!("BACKUP LOG [{DATABASE}] TO DISK = N'{DISK}Nightly_log.trn' WITH CHECKSUM");
+            repeat(w, place, &sql);
+        });
+    }
+    let instance = &mut world.onprem.instances[place];
     if b.tail {
-        instance.set_state(&b.database, "RESTORING");
+        if b.standby {
+            instance.single.remove(&b.database);
+            instance.set_standby(&b.database, true);
+        } else {
+            instance.set_state(&b.database, "RESTORING");
+        }
         if smarthotel {
             world.onprem.sql.restoring = true;
         }
@@ -761,6 +871,17 @@ impl Instance {
         self.update("sys.databases", "state_desc", text(state), "name", text(database));
         self.update("sys.databases", "state", int(number), "name", text(database));
         self.single.remove(database);
+    }
+
+    fn set_standby(&mut self, database: &str, on: bool) {
+        if on {
+            self.standby.insert(database.to_owned());
+        } else {
+            self.standby.remove(database);
+        }
+        for column in ["is_in_standby", "is_read_only"] {
+            self.update("sys.databases", column, int(i64::from(on)), "name", text(database));
+        }
     }
 
     fn remember(&mut self, b: &Backup, now: Timestamp, log: (u64, u64), size: u64) {
@@ -836,7 +957,7 @@ impl Instance {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
     use super::*;
-    use crate::tds::{data::Spec, security::split};
+    use crate::tds::data::Spec;
     use base64::{Engine, engine::general_purpose::STANDARD};
 
     const URL: &str = "https://contoso.blob.core.windows.net/backups";

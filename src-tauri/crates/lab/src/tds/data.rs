@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::statements::Session;
@@ -210,6 +211,8 @@ pub struct Instance {
     pub port: u16,
     /// Ends all connections that there are.
     pub cut: CancellationToken,
+    /// Tells the one who listens with what, or that the port is closed; none = nobody ever listens.
+    pub(super) listener: Option<mpsc::UnboundedSender<Option<std::net::TcpListener>>>,
     /// How many were opened so far.
     pub sessions: u16,
     context: Arc<Mutex<Session>>,
@@ -230,6 +233,8 @@ pub struct Instance {
     pub(super) container_keys: BTreeMap<String, String>,
     /// Databases that one session has for itself.
     pub(super) single: BTreeSet<String>,
+    /// Databases whose tail was backed up and that can be read.
+    pub(super) standby: BTreeSet<String>,
     /// Backups on the server's own disk, by lower-case paths.
     pub disk: BTreeMap<String, crate::cloud::Blob>,
     /// Devices whose backup is damaged.
@@ -268,6 +273,7 @@ impl Instance {
             engine,
             port: 0,
             cut: CancellationToken::new(),
+            listener: None,
             sessions: 0,
             context: Arc::default(),
             tables: BTreeMap::new(),
@@ -279,6 +285,7 @@ impl Instance {
             requests: vec![],
             container_keys: BTreeMap::new(),
             single: BTreeSet::new(),
+            standby: BTreeSet::new(),
             disk: BTreeMap::new(),
             bad_media: BTreeSet::new(),
             logged: 0,
@@ -288,6 +295,13 @@ impl Instance {
         instance.fill(now).map_err(broken)?;
         instance.engine.execute_batch("COMMIT").map_err(broken)?;
         Ok(instance)
+    }
+
+    /// Another one takes its place at the same address; its connections are cut.
+    pub(crate) fn become_other(&mut self, mut other: Instance) {
+        other.port = self.port;
+        other.listener = self.listener.take();
+        std::mem::replace(self, other).cut.cancel();
     }
 
     /// Major, minor, and the build's two bytes.
@@ -684,7 +698,6 @@ impl Instance {
             .collect();
         certificates.sort_unstable();
         certificates.dedup();
-        let thumbprint = |name: &str| Sql::Blob(guid(7, name).as_bytes().repeat(2)[..20].to_vec());
 
         let rows = all
             .iter()
@@ -707,6 +720,7 @@ impl Instance {
                     int(i64::from(d.compatibility)),
                     text(d.collation),
                     int(i64::from(d.read_only)),
+                    int(0),
                     int(state),
                     text(word),
                     int(recovery),
@@ -731,6 +745,7 @@ impl Instance {
                 ("compatibility_level", "tinyint", 0),
                 ("collation_name", "sysname", 0),
                 ("is_read_only", "bit", 0),
+                ("is_in_standby", "bit", 0),
                 ("state", "tinyint", 0),
                 ("state_desc", "nvarchar(60)", 0),
                 ("recovery_model", "tinyint", 0),
@@ -1113,6 +1128,11 @@ pub(super) fn int(n: i64) -> Sql {
 
 pub(super) fn text(t: &str) -> Sql {
     Sql::Text(t.to_owned())
+}
+
+/// A certificate's thumbprint, always the same for a name.
+pub(super) fn thumbprint(name: &str) -> Sql {
+    Sql::Blob(guid(7, name).as_bytes().repeat(2)[..20].to_vec())
 }
 
 /// A security id, always the same for a name.

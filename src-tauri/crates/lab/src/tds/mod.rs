@@ -6,6 +6,7 @@
 pub(crate) mod backups;
 mod catalog;
 pub mod data;
+pub(crate) mod defects;
 pub mod managed;
 mod ntlm;
 mod security;
@@ -17,11 +18,16 @@ use std::{io, sync::Arc};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream, UdpSocket},
+    sync::mpsc,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::{LabError, gate::Gate, tls::SqlIdentity};
+use crate::{
+    LabError,
+    gate::{Gate, Phase},
+    tls::SqlIdentity,
+};
 use data::Encryption;
 use statements::{Outcome, Session};
 use wire::{Call, Encrypt, End, Handshake, Login, Message, Pipe, Prelogin, Tokens, Value, done, kind};
@@ -57,35 +63,64 @@ async fn listen(service: Service, port: u16) -> Result<u16, LabError> {
         port,
         source,
     };
-    let tcp = TcpListener::bind(("127.0.0.1", port)).await.map_err(bind)?;
+    let tcp = bound(port).map_err(bind)?;
     let port = tcp.local_addr().map_err(bind)?.port();
+    let mut tcp = Some(TcpListener::from_std(tcp).map_err(bind)?);
+    let (to, mut told) = mpsc::unbounded_channel();
+    service.with(|i| i.listener = Some(to));
     tokio::spawn(async move {
-        let accepting = async {
-            loop {
-                let Ok((stream, _)) = tcp.accept().await else {
-                    continue;
-                };
-                let one = service.clone();
-                tokio::spawn(async move {
-                    // A connection ends when the lab does, or when somebody cuts all of this instance.
-                    let cut = one.gate.world().onprem.instances[one.instance].cut.clone();
-                    let served = serve(&one, stream);
-                    tokio::select! {
-                        ended = served => if let Err(e) = ended {
-                            tracing::debug!(error = %e, "a connection to SQL Server ended");
-                        },
-                        () = cut.cancelled() => {}
-                        () = one.stop.cancelled() => {}
-                    }
-                });
+        loop {
+            let new = tokio::select! {
+                () = accept(&service, tcp.as_ref()) => None,
+                new = told.recv() => new,
+                () = service.stop.cancelled() => None,
+            };
+            match new {
+                Some(new) => tcp = new.and_then(|n| TcpListener::from_std(n).ok()),
+                None => return,
             }
-        };
-        tokio::select! {
-            () = accepting => {}
-            () = service.stop.cancelled() => {}
         }
     });
     Ok(port)
+}
+
+/// From now on connections to this port wait to be taken.
+fn bound(port: u16) -> io::Result<std::net::TcpListener> {
+    let tcp = std::net::TcpListener::bind(("127.0.0.1", port))?;
+    tcp.set_nonblocking(true)?;
+    Ok(tcp)
+}
+
+/// Returns when nobody listens at this port.
+pub(crate) async fn closed(port: u16) {
+    while TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Takes connections for ever; without a listener none.
+async fn accept(service: &Service, tcp: Option<&TcpListener>) {
+    let Some(tcp) = tcp else {
+        return std::future::pending().await;
+    };
+    loop {
+        let Ok((stream, _)) = tcp.accept().await else {
+            continue;
+        };
+        let one = service.clone();
+        tokio::spawn(async move {
+            // A connection ends when the lab does, or when somebody cuts all of this instance.
+            let cut = one.gate.world().onprem.instances[one.instance].cut.clone();
+            let served = serve(&one, stream);
+            tokio::select! {
+                ended = served => if let Err(e) = ended {
+                    tracing::debug!(error = %e, "a connection to SQL Server ended");
+                },
+                () = cut.cancelled() => {}
+                () = one.stop.cancelled() => {}
+            }
+        });
+    }
 }
 
 /// SQL Browser: tells the port of an instance by its name, on UDP.
@@ -551,9 +586,18 @@ impl<'a> Connection<'a> {
 
     async fn back_up(&mut self, statement: &[security::Part]) -> io::Result<Backed> {
         let place = self.service.instance;
+        let gate = self.service.gate.clone();
+        let keep = |at| {
+            if let Some(sql) = backups::kept(statement) {
+                gate.keep_on_premises(at, place, sql);
+            }
+        };
         let begun = {
             let mut world = self.service.gate.world();
             let begun = backups::begin(&mut world, place, &self.session, statement);
+            if matches!(begun, Ok(backups::Step::Now)) {
+                keep(world.now());
+            }
             world.touch();
             begun
         };
@@ -567,6 +611,12 @@ impl<'a> Connection<'a> {
             Err(refused) => return Ok(Backed::Refused(refused)),
             Ok(backups::Step::Later(work)) => work,
         };
+        let taken = work.backup().map(|b| format!("BACKUP {b}"));
+        let label = taken.as_ref().map(|t| format!("TDS {t}"));
+        if label.as_ref().is_some_and(|l| gate.trips(l, Phase::Before)) {
+            gate.held().await;
+            return Ok(Backed::Gone);
+        }
         let until = backups::enter(&mut self.service.gate.world(), place, &self.session, &work);
         // It is no longer seen when the connection is cut, either.
         let _seen = Seen(self.service, self.session.id);
@@ -575,9 +625,26 @@ impl<'a> Connection<'a> {
             Waited::Gone => return Ok(Backed::Gone),
             Waited::Out => {}
         }
-        let mut world = self.service.gate.world();
-        let ended = backups::finish(&mut world, place, work);
-        world.touch();
+        let ended = {
+            let mut world = self.service.gate.world();
+            if work.breaks {
+                world.onprem.sql.cut_backups -= 1;
+                return Ok(Backed::Gone);
+            }
+            let ended = backups::finish(&mut world, place, work);
+            if ended.is_ok() {
+                keep(world.now());
+                if let Some(taken) = &taken {
+                    world.counters.mutation("TDS", taken);
+                }
+            }
+            world.touch();
+            ended
+        };
+        if ended.is_ok() && label.is_some_and(|l| gate.trips(&l, Phase::After)) {
+            gate.held().await;
+            return Ok(Backed::Gone);
+        }
         Ok(match ended {
             Ok(()) => Backed::Done,
             Err(refused) => Backed::Refused(refused),
@@ -611,13 +678,31 @@ impl<'a> Connection<'a> {
                         tokens.done(End::Batch, done::ATTENTION, None);
                         return self.reply(&tokens).await;
                     }
-                    Backed::Gone => return Ok(()),
+                    Backed::Gone => return Err(io::ErrorKind::ConnectionReset.into()),
                 }
             }
             tokens.done(End::Batch, 0, None);
             return self.reply(&tokens).await;
         }
+        let gate = &self.service.gate;
+        let changes = self.service.instance == managed::PLACE && security::changes(batch);
+        let label = format!("TDS {batch}");
+        if changes && gate.trips(&label, Phase::Before) {
+            gate.held().await;
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         if let Some(outcome) = self.administer(batch) {
+            if changes && !matches!(outcome, Outcome::Refused(_)) {
+                {
+                    let mut world = gate.world();
+                    world.counters.mutation("TDS", batch);
+                    world.touch();
+                }
+                if gate.trips(&label, Phase::After) {
+                    gate.held().await;
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+            }
             match outcome {
                 Outcome::Refused(m) => {
                     tokens.message(&self.server, &m);

@@ -8,6 +8,7 @@ use super::{
     wire::Message,
 };
 use rusqlite::types::Value as Sql;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 use sqlparser::{
     dialect::MsSqlDialect,
@@ -36,6 +37,11 @@ fn read(batch: &str) -> Option<Vec<Vec<Part>>> {
     let all = split(batch)?;
     let known = all.iter().all(|s| known(s));
     known.then_some(all)
+}
+
+/// Whether a batch changes something that stands around the databases.
+pub(super) fn changes(batch: &str) -> bool {
+    read(batch).is_some_and(|all| all.iter().any(|s| word(s, 0) != "USE" && word(s, 0) != "DBCC"))
 }
 
 /// The statements of a batch; none = it can't be read.
@@ -165,6 +171,31 @@ fn proves(hashed: &[u8], password: &str) -> bool {
 }
 
 impl Instance {
+    /// What stands around the databases: rows in a fixed order, without times.
+    pub(crate) fn around(&self) -> Value {
+        let views = [
+            ("sys.server_principals", "name, type, hex(sid)"),
+            ("sys.server_role_members", "role_principal_id, member_principal_id"),
+            (
+                "sys.server_permissions",
+                "grantee_principal_id, permission_name, state_desc",
+            ),
+            ("sys.database_principals", "\"#db\", name, type, hex(sid)"),
+            ("sys.servers", "name, data_source"),
+            ("sys.linked_logins", "server_id, remote_name"),
+            ("msdb.dbo.sysjobs", "name, enabled"),
+        ];
+        let rows = |(view, columns): (&str, &str)| -> rusqlite::Result<Vec<String>> {
+            let sql = format!("SELECT concat_ws(' ', {columns}) FROM \"{view}\" ORDER BY 1");
+            self.engine.prepare(&sql)?.query_map([], |r| r.get(0))?.collect()
+        };
+        let told = |v: (&str, &str)| match rows(v) {
+            Ok(rows) => json!(rows),
+            Err(e) => json!(e.to_string()),
+        };
+        Value::Object(views.iter().map(|v| (v.0.to_owned(), told(*v))).collect())
+    }
+
     /// Whether this is the login's password.
     pub(super) fn admits_password(&self, login: &Login, password: &str) -> bool {
         match self.hashes.get(&login.name.to_lowercase()) {

@@ -13,7 +13,7 @@ use lab::{Lab, LabClock, Options};
 use migration::{Migration, Systems};
 use plan::{
     Connections, Design, Inventory, Plan, Task,
-    design::{AzureConnection, ManagedConnection, SqlConnection, VCenterConnection},
+    design::{AzureConnection, ManagedConnection, ManagedSignIn, SqlConnection, VCenterConnection},
     smarthotel,
 };
 use secrets::Secret;
@@ -52,6 +52,7 @@ pub fn connections(a: &lab::Addresses) -> Connections {
             arm_url: a.arm.clone(),
             authority_url: a.authority.clone(),
             blob_url: a.blob.clone(),
+            sql_suffix: a.sql_suffix.clone(),
             tenant_id: a.tenant_id.clone(),
             client_id: a.client_id.clone(),
             subscription_id: a.subscription_id.clone(),
@@ -85,6 +86,11 @@ impl azure::limits::Time for LabTime {
 
 /// The tasks' kinds bound to a lab, as a run has them.
 pub fn runner(lab: &Lab) -> Arc<Migration> {
+    runner_as(lab, ManagedSignIn::Administrator)
+}
+
+/// The same, signed in to the managed instance so.
+pub fn runner_as(lab: &Lab, sign_in: ManagedSignIn) -> Arc<Migration> {
     let a = lab.addresses();
     let c = connections(&a);
     let credential = auth::client_secret(&c.azure, Secret::new(a.client_secret.clone())).unwrap();
@@ -95,7 +101,7 @@ pub fn runner(lab: &Lab) -> Arc<Migration> {
         vcenter: c.vcenter,
         vcenter_credentials: Secret::new(a.vcenter_password.clone()).into(),
         sql: c.sql,
-        managed: c.managed,
+        managed: ManagedConnection { sign_in, ..c.managed },
         secrets: {
             let (sql, share) = (a.sql_password.clone(), a.share_password.clone());
             Arc::new(move |name| {

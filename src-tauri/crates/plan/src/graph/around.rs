@@ -29,7 +29,9 @@ impl Builder<'_> {
         let mut new = vec![];
         if let Some(measure) = self.measure() {
             let measure = measure.0;
-            wait(six, &Address::new(6, "person", "tail-backup"), &measure.address);
+            for (kind, name) in [("person", "tail-backup"), ("backup", "tail")] {
+                wait(six, &Address::new(6, kind, name), &measure.address);
+            }
             let prove = self.prove(&measure.address, &online).0;
             wait(seven, &switch, &prove.address);
             six.tasks.push(measure);
@@ -200,7 +202,8 @@ impl Builder<'_> {
 }
 
 /// Lets a task, when it is in the step, wait for another.
-fn wait(step: &mut Step, who: &Address, on: &Address) {
+/// Lets a task wait for another one, if it is there.
+pub(super) fn wait(step: &mut Step, who: &Address, on: &Address) {
     if let Some(t) = step.tasks.iter_mut().find(|t| t.address == *who) {
         t.after.push(on.clone());
     }

@@ -1,6 +1,7 @@
 //! The words in which the steps are written down: a task with its reasons, and the ids that all steps share.
 
 use super::derive::derive;
+use crate::backup::BackupKind;
 pub(super) use crate::{
     address::{Address, ResourceId},
     design::{DatabaseMethod, Design, ReplicationMethod, SHARE_SECRET, SQL_SECRET},
@@ -221,7 +222,7 @@ impl<'a> Builder<'a> {
         self.networking.resource(NETWORK, name)
     }
     pub(super) fn mi(&self) -> ResourceId {
-        self.target.resource("Microsoft.Sql/managedInstances", &self.d.mi.name)
+        super::managed_instance(self.d, self.subscription)
     }
     pub(super) fn database(&self) -> ResourceId {
         self.mi().child("databases", &self.d.database)
@@ -250,7 +251,7 @@ impl<'a> Builder<'a> {
             DatabaseMethod::LogReplay | DatabaseMethod::DmsOnline => vec!["6/restore/logs".into()],
             DatabaseMethod::DmsOffline => {
                 let mut all = vec![
-                    "6/person/log-backup".into(),
+                    self.backed(BackupKind::Log),
                     format!("1/managed-instance/{}", d.mi.name),
                     format!("2/dms/{}", d.dms.service),
                 ];

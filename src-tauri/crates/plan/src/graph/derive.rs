@@ -1,6 +1,11 @@
 //! Rights and calls of an action, derived, so that they can't disagree with what is done.
 
-use crate::{address::ResourceId, privileges, task::Action};
+use crate::{
+    address::ResourceId,
+    backup::{BackupKind, BackupPlace},
+    privileges,
+    task::Action,
+};
 
 /// Returns the type of what an id addresses; placeholders stand for what they will hold.
 fn resource_type(id: &ResourceId) -> String {
@@ -75,6 +80,18 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             .collect();
         rights.dedup();
         (rights, vec![call.to_owned()])
+    };
+    // It looks into vCenter before it calls.
+    let with_power = |right: String, call: String| {
+        let (mut rights, calls) = vc(&call);
+        rights.insert(0, format!("azure:{right}"));
+        (rights, calls)
+    };
+    let keys = |account: &ResourceId| {
+        (
+            vec!["azure:Microsoft.Storage/storageAccounts/listKeys/action".to_owned()],
+            format!("POST Microsoft.Storage/storageAccounts/{}/listKeys", account.name()),
+        )
     };
     match action {
         Action::RegisterProvider { namespace } => one(
@@ -164,7 +181,7 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             let of = kind(&database.child("restoreDetails", "Default"));
             one(format!("{of}/read"), format!("GET {of}/Default"))
         }
-        Action::CompleteLogReplay { database, .. } => one(
+        Action::CompleteLogReplay { database, .. } => with_power(
             format!("{}/completeRestore/action", kind(database)),
             format!("POST {}/{}/completeRestore", kind(database), database.name()),
         ),
@@ -209,7 +226,7 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             format!("{}/read", kind(migration)),
             format!("GET {}{}", kind(migration), name(migration)),
         ),
-        Action::CutOverDms { migration, .. } => one(
+        Action::CutOverDms { migration, .. } => with_power(
             format!("{}/cutover/action", kind(migration)),
             format!("POST {}{}/cutover", kind(migration), name(migration)),
         ),
@@ -233,6 +250,24 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             format!("{}/retrieveBootDiagnosticsData/action", kind(vm)),
             format!("POST {}/{}/retrieveBootDiagnosticsData", kind(vm), vm.name()),
         ),
+        Action::BackUp { database, kind, to, .. } => {
+            let of = match kind {
+                BackupKind::Full | BackupKind::Differential => "DATABASE",
+                BackupKind::Log | BackupKind::Tail => "LOG",
+            };
+            let mut calls = vec![format!("BACKUP {of} {database}")];
+            let BackupPlace::Container { account, container } = to else {
+                return (vec![], calls);
+            };
+            let (rights, keys) = keys(account);
+            calls.insert(0, keys);
+            calls.push(format!("GET {}/{container}?comp=list", account.name()));
+            (rights, calls)
+        }
+        Action::UploadBackup { account, container, .. } => {
+            let (rights, keys) = keys(account);
+            (rights, vec![keys, format!("PUT {}/{container}", account.name())])
+        }
         // On SQL Server itself `sysadmin`, without which hashes can't be read and logins can't be made.
         Action::MeasureDatabase { database, .. } => (vec![], vec![format!("SELECT {database} (source)")]),
         Action::ProveDatabase { instance, database, .. } => {
@@ -248,6 +283,27 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
                 format!("{}/read", kind(instance)),
                 format!("GET {}{}", kind(instance), name(instance)),
             );
+            calls.push("SELECT (source and managed instance)".into());
+            (rights, calls)
+        }
+        Action::CheckSource {
+            instance,
+            account,
+            backups,
+            ..
+        } => {
+            let mut rights = vec![];
+            let mut calls = vec![];
+            for id in [instance, account] {
+                rights.push(format!("azure:{}/read", kind(id)));
+                calls.push(format!("GET {}{}", kind(id), name(id)));
+            }
+            rights.push(format!("azure:{}/databases/read", kind(instance)));
+            calls.push(format!("GET {}{}/databases", kind(instance), name(instance)));
+            if *backups {
+                rights.push(format!("azure:{}/listKeys/action", kind(account)));
+                calls.push(format!("POST {}{}/listKeys", kind(account), name(account)));
+            }
             calls.push("SELECT (source and managed instance)".into());
             (rights, calls)
         }

@@ -21,6 +21,7 @@ mod derive;
 mod migrate;
 mod migrated;
 mod picture;
+mod source;
 mod step1;
 mod step2;
 mod step3;
@@ -64,6 +65,11 @@ pub enum PlanError {
     Twice(Address),
 }
 
+/// The managed instance of a design.
+pub fn managed_instance(design: &Design, subscription: &str) -> ResourceId {
+    ResourceId::group(subscription, &design.target_group).resource("Microsoft.Sql/managedInstances", &design.mi.name)
+}
+
 /// Computes the plan for a design. `subscription` is the target's id; `inventory` is what discovery found.
 ///
 /// # Errors
@@ -94,6 +100,7 @@ pub fn plan(design: &Design, subscription: &str, inventory: &Inventory) -> Resul
         findings: findings(design, pack, inventory),
     };
     b.around(&mut plan.steps);
+    b.source(&mut plan.steps);
     look_first(&mut plan, design);
     check(&plan)?;
     Ok(plan)
@@ -254,7 +261,31 @@ mod tests {
     /// The sample with each way in which machine and database can go.
     fn designs() -> Vec<Design> {
         let ways = [smarthotel::design(), agentless_design()];
-        ways.into_iter().flat_map(|d| of_database(&d)).collect()
+        let mut all: Vec<Design> = ways.into_iter().flat_map(|d| of_database(&d)).collect();
+        // Rehost backs up: into the container itself (or to the share), and by way of a folder.
+        for (folder, differential) in [("", true), (r"\\FILES01\sql", false)] {
+            let backups = crate::backup::BackupDesign {
+                files: 2,
+                differential,
+                folder: folder.into(),
+                ..Default::default()
+            };
+            let by_rehost = |d| Design {
+                backups: Some(backups.clone()),
+                ..d
+            };
+            all.extend(of_database(&smarthotel::design()).into_iter().map(by_rehost));
+        }
+        all
+    }
+
+    /// Address of the last step by which a backup arrives.
+    fn arrived(d: &Design, name: &str) -> String {
+        match &d.backups {
+            None => format!("step-6/person/{name}-backup"),
+            Some(b) if b.folder.is_empty() || d.from_share() => format!("step-6/backup/{name}"),
+            Some(_) => format!("step-6/upload/{name}"),
+        }
     }
 
     fn of_database(sample: &Design) -> Vec<Design> {
@@ -430,18 +461,19 @@ mod tests {
                 "step-6/log-replay/SmartHotelDB"
             };
             let offline = d.database_method == DatabaseMethod::DmsOffline;
+            let (log, tail) = (arrived(&d, "log"), arrived(&d, "tail"));
             let end = if offline {
                 "step-6/restore/all"
             } else {
                 "step-6/complete/SmartHotelDB"
             };
             for (later, earlier) in [
-                ("step-6/person/tail-backup", "step-6/check-stopped/WEBVM"),
+                (tail.as_str(), "step-6/check-stopped/WEBVM"),
                 ("step-6/check-stopped/WEBVM", "step-7/gate/cutover"),
-                (end, "step-6/person/tail-backup"),
+                (end, tail.as_str()),
                 ("step-6/check-database/SmartHotelDB", end),
                 ("step-7/gate/cutover", "step-1/managed-instance/contoso-sqlmi"),
-                ("step-7/gate/cutover", "step-6/person/log-backup"),
+                ("step-7/gate/cutover", log.as_str()),
             ] {
                 assert!(
                     behind(&p, later, earlier),
@@ -449,7 +481,21 @@ mod tests {
                     d.database_method
                 );
             }
-            assert_eq!(behind(&p, start, "step-6/person/tail-backup"), offline);
+            assert_eq!(behind(&p, start, &tail), offline);
+            if let Some(b) = &d.backups {
+                // The tail is short, and nothing of the chain is left behind.
+                let last = arrived(&d, "last-log");
+                assert!(behind(&p, &tail, &last) && behind(&p, &last, "step-7/gate/cutover"));
+                assert!(behind(&p, &log, &arrived(&d, "full")));
+                assert_eq!(
+                    p.task(&Address::new(6, "backup", "differential")).is_some(),
+                    b.differential
+                );
+                assert!(
+                    !p.tasks()
+                        .any(|t| t.address.step() == 6 && matches!(t.actor, Actor::Person { .. }))
+                );
+            }
             assert_eq!(behind(&p, "step-7/gate/cutover", start), !offline);
             if d.uses_dms() {
                 assert!(behind(&p, "step-7/gate/cutover", "step-2/dms/ContosoDMS"));
@@ -469,7 +515,7 @@ mod tests {
                 (b["kind"].as_str(), b["sourceDatabaseName"].as_str()),
                 (Some("SqlMi"), Some("SmartHotelDB"))
             );
-            let last = if d.from_share() {
+            let last = if d.from_share() && d.backups.is_none() {
                 "SmartHotelDB_tail.trn"
             } else {
                 "${db.tailBackup}"
@@ -750,7 +796,7 @@ mod tests {
                 | Action::Post { facts, .. }
                 | Action::Check { facts, .. }
                 | Action::Find { facts, .. } => facts.iter().map(|f| f.name.clone()).collect(),
-                Action::CheckBlobs { fact, .. } => vec![fact.clone()],
+                Action::CheckBlobs { fact, .. } | Action::BackUp { fact, .. } => vec![fact.clone()],
                 _ => vec![],
             }
         };

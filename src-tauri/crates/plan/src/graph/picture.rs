@@ -108,16 +108,19 @@ pub fn diagram(d: &Design, inventory: &Inventory) -> Diagram {
         false,
         false,
     );
-    if d.from_share() {
+    let folder = d.backups.as_ref().filter(|_| d.uploads_backups()).map(|b| &b.folder);
+    if let Some(path) = folder.or(d.from_share().then_some(&d.dms.share_path)) {
         node(
             "share/backups".into(),
             NodeKind::Storage,
             "Backup share",
-            d.dms.share_path.clone(),
+            path.clone(),
             on.clone(),
             true,
             true,
         );
+    }
+    if d.from_share() {
         node(
             format!("runtime/{}", d.dms.runtime_host),
             NodeKind::Appliance,
@@ -313,6 +316,12 @@ pub fn diagram(d: &Design, inventory: &Inventory) -> Diagram {
                 "backups",
             ),
             edge("flow/upload", runtime, store, EdgeKind::Flow, "upload"),
+        ]
+    } else if d.uploads_backups() {
+        let share = "share/backups".to_owned();
+        vec![
+            edge("flow/backup", sql, share.clone(), EdgeKind::Flow, "backups"),
+            edge("flow/upload", share, store, EdgeKind::Flow, "upload"),
         ]
     } else {
         vec![edge("flow/backup", sql, store, EdgeKind::Flow, "backups")]

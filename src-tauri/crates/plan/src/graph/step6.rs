@@ -9,8 +9,13 @@
 //!   only the tail is left. The cutover is refused unless the tail was restored and nothing waits.
 //! * Database Migration Service *offline* must be told the last file's name at its start, and takes no file that comes
 //!   later. So it starts after the tail-log backup, inside the window: longer downtime (a finding says so), no loss.
+//!
+//! The backups are taken by a person with scripts, or by Rehost ([`BackupDesign`]). Rehost takes no log backups without end:
+//! one proves the chain, a second begins with the change window, while the machine is being shut down, so that the tail is
+//! short. Whoever keeps the log short in the weeks between goes on doing so; where those files went is checked.
 
 use super::builder::*;
+use crate::backup::{BackupDesign, BackupKind, BackupPlace, SourceAfter};
 
 impl Builder<'_> {
     pub(super) fn step6(&self) -> Step {
@@ -29,9 +34,9 @@ impl Builder<'_> {
             task(6, "restore", name, title, what, action).nodes(&flow)
         };
 
-        let mut tasks = vec![self.full_backup()];
+        let mut tasks = self.full_backup();
         if !offline {
-            tasks.push(self.start().after(&["6/person/full-backup"]).nodes(&flow));
+            tasks.push(self.start().after(&[&self.backed(BackupKind::Full)]).nodes(&flow));
             tasks.push(
                 restore(
                     "full",
@@ -45,7 +50,7 @@ impl Builder<'_> {
                 .back("Stop the restore and delete the database on the managed instance."),
             );
         }
-        tasks.push(self.log_backup());
+        tasks.extend(self.log_backup(offline));
         if !offline {
             tasks.push(
                 restore(
@@ -54,7 +59,7 @@ impl Builder<'_> {
                     "Follows the restore until the first log backup is replayed.",
                     self.follow(DmsUntil::LogBackup),
                 )
-                .after(&["6/restore/full", "6/person/log-backup"])
+                .after(&["6/restore/full", &self.backed(BackupKind::Log)])
                 .why("It proves that the log chain is unbroken before the change window.")
                 .secs(120, 900, NOT_PUBLISHED),
             );
@@ -76,17 +81,26 @@ impl Builder<'_> {
             .secs(240, 900, "shutdown is the failover's first part")
             .nodes(&[format!("vm/{}", d.web_vm)]),
         );
-        tasks.push(self.tail_backup().after(&[
-            &format!("6/check-stopped/{}", d.web_vm),
-            if offline {
-                "6/person/log-backup"
-            } else {
-                "6/restore/logs"
-            },
-        ]));
+        let log = self.backed(BackupKind::Log);
+        let mut before = vec![
+            format!("6/check-stopped/{}", d.web_vm),
+            if offline { log } else { "6/restore/logs".into() },
+        ];
+        if d.backups.is_some() {
+            before.push(
+                if self.d.uploads_backups() {
+                    "6/upload/last-log"
+                } else {
+                    "6/backup/last-log"
+                }
+                .into(),
+            );
+        }
+        tasks.extend(self.tail_backup(&before));
+        let tail = self.backed(BackupKind::Tail);
         let online = "Changes made on the managed instance from now on are lost when going back to the source.";
         let last = if offline {
-            tasks.push(self.start().after(&["6/person/tail-backup"]).nodes(&flow));
+            tasks.push(self.start().after(&[&tail]).nodes(&flow));
             tasks.push(
                 restore(
                     "all",
@@ -109,7 +123,7 @@ impl Builder<'_> {
                     "Follows the restore until the last file is replayed.",
                     self.follow(DmsUntil::File { name: self.tail() }),
                 )
-                .after(&["6/person/tail-backup"])
+                .after(&[&tail])
                 .why("The cutover is refused before the last backup is restored.")
                 .secs(120, 900, NOT_PUBLISHED),
             );
@@ -119,6 +133,7 @@ impl Builder<'_> {
                     Action::CutOverDms {
                         migration: self.migration(),
                         last_file: self.tail(),
+                        application: d.web_vm.clone(),
                     },
                 )
             } else {
@@ -127,6 +142,7 @@ impl Builder<'_> {
                     Action::CompleteLogReplay {
                         database: self.database(),
                         last_file_fact: "db.tailBackup".into(),
+                        application: d.web_vm.clone(),
                     },
                 )
             };
@@ -165,9 +181,10 @@ impl Builder<'_> {
         step(6, "Migrate the database", tasks)
     }
 
-    /// File name of the tail-log backup: what arrived in the container, or what the script writes to the share.
+    /// File name of the tail-log backup: what arrived in the container, what Rehost has taken, or what the script writes to the
+    /// share.
     fn tail(&self) -> String {
-        if self.d.from_share() {
+        if self.d.from_share() && self.d.backups.is_none() {
             scripts::tail_name(&self.d.database)
         } else {
             "${db.tailBackup}".into()
@@ -341,7 +358,181 @@ impl Builder<'_> {
         })
     }
 
-    fn full_backup(&self) -> T {
+    /// Where a backup of this kind has arrived.
+    pub(super) fn backed(&self, kind: BackupKind) -> String {
+        match &self.d.backups {
+            Some(_) if self.d.uploads_backups() => format!("6/upload/{}", kind.id()),
+            Some(_) => format!("6/backup/{}", kind.id()),
+            None => format!("6/person/{}-backup", kind.id()),
+        }
+    }
+
+    fn full_backup(&self) -> Vec<T> {
+        let Some(b) = &self.d.backups else {
+            return vec![self.full_by_person()];
+        };
+        let first = if self.d.from_share() {
+            "2/person/integration-runtime".to_owned()
+        } else if self.d.uploads_backups() {
+            format!("2/container/{}", self.d.backup_container)
+        } else {
+            "2/sas/backup".to_owned()
+        };
+        self.back_up(b, BackupKind::Full, BackupKind::Full.id(), "db.fullBackup", &[first])
+    }
+
+    /// The first log backup, before it the differential one, and with Rehost the one with which the change window begins.
+    fn log_backup(&self, offline: bool) -> Vec<T> {
+        let Some(b) = &self.d.backups else {
+            return vec![self.log_by_person()];
+        };
+        let full = if offline {
+            self.backed(BackupKind::Full)
+        } else {
+            "6/restore/full".to_owned()
+        };
+        let mut tasks = vec![];
+        let mut before = vec![full];
+        if b.differential {
+            let kind = BackupKind::Differential;
+            tasks.extend(self.back_up(b, kind, kind.id(), "db.differentialBackup", &before));
+            before = vec![self.backed(kind)];
+        }
+        let kind = BackupKind::Log;
+        tasks.extend(self.back_up(b, kind, kind.id(), "db.logBackup", &before));
+        let before = ["7/gate/cutover".to_owned(), self.backed(kind)];
+        tasks.extend(self.back_up(b, kind, "last-log", "db.lastLogBackup", &before));
+        tasks
+    }
+
+    fn tail_backup(&self, before: &[String]) -> Vec<T> {
+        let before: Vec<&str> = before.iter().map(String::as_str).collect();
+        match &self.d.backups {
+            Some(b) => {
+                let before: Vec<String> = before.into_iter().map(str::to_owned).collect();
+                self.back_up(b, BackupKind::Tail, BackupKind::Tail.id(), "db.tailBackup", &before)
+            }
+            None => vec![self.tail_by_person().after(&before)],
+        }
+    }
+
+    /// One backup that Rehost takes, and its upload.
+    fn back_up(&self, b: &BackupDesign, kind: BackupKind, name: &str, fact: &str, before: &[String]) -> Vec<T> {
+        let d = self.d;
+        let uploads = d.uploads_backups();
+        let to = if d.from_share() {
+            BackupPlace::Folder {
+                path: d.dms.share_path.clone(),
+            }
+        } else if uploads {
+            BackupPlace::Folder { path: b.folder.clone() }
+        } else {
+            BackupPlace::Container {
+                account: self.account(&d.backup_account),
+                container: d.backup_container.clone(),
+            }
+        };
+        let place = match &to {
+            BackupPlace::Container { .. } => format!("storage/{}", d.backup_account),
+            BackupPlace::Folder { .. } => "share/backups".to_owned(),
+        };
+        let nodes = [format!("vm/{}", d.sql_vm), place, "flow/backup".to_owned()];
+        let striped = matches!(kind, BackupKind::Full | BackupKind::Differential);
+        let title = match (kind, name) {
+            (BackupKind::Full, _) => format!("Back up {}", d.database),
+            (BackupKind::Differential, _) => "Take the differential backup".to_owned(),
+            (BackupKind::Log, "last-log") => "Take the log backup of the change window".to_owned(),
+            (BackupKind::Log, _) => "Take the first log backup".to_owned(),
+            (BackupKind::Tail, _) => "Take the tail-log backup".to_owned(),
+        };
+        let what = match kind {
+            BackupKind::Full => "SQL Server writes the full backup with CHECKSUM; where it can, with COMPRESSION.",
+            BackupKind::Differential => "SQL Server writes what has changed since the full backup.",
+            BackupKind::Log => "SQL Server writes the log since the last backup of it.",
+            BackupKind::Tail => "SQL Server throws everybody out, and writes the last of the log.",
+        };
+        let why = match (kind, name) {
+            (BackupKind::Full, _) => "The restore takes backups that are there; no service takes one itself.",
+            (BackupKind::Differential, _) => "The restore replays it in place of all log backups before it.",
+            (BackupKind::Log, "last-log") => {
+                "Taken while the machine is being shut down, it leaves little for the tail, and so for the downtime."
+            }
+            (BackupKind::Log, _) => "It proves that the log chain is unbroken before the change window.",
+            (BackupKind::Tail, _) => match b.source_after {
+                SourceAfter::Restoring => {
+                    "It holds the last transactions and leaves the source in RESTORING, so that nobody writes to it by mistake."
+                }
+                SourceAfter::ReadOnly => {
+                    "It holds the last transactions and leaves the source readable in STANDBY, so that nobody writes to it by mistake."
+                }
+            },
+        };
+        let back = match kind {
+            BackupKind::Tail => {
+                "RESTORE DATABASE … WITH RECOVERY and ALTER DATABASE … SET MULTI_USER bring the source back to life; Undo does both."
+            }
+            _ => "Delete the backup's files when nobody needs them; the source is unchanged.",
+        };
+        let (p50, p95, source) = match kind {
+            BackupKind::Full => (1200, 7200, "depends on the database's size; assumed for 42 GB"),
+            BackupKind::Differential => (300, 1800, "depends on what has changed"),
+            BackupKind::Log | BackupKind::Tail => (20, 300, "depends on what was written since"),
+        };
+        let taken = task(
+            6,
+            "backup",
+            name,
+            &title,
+            what,
+            Action::BackUp {
+                database: d.database.clone(),
+                kind,
+                to,
+                files: if striped { b.files.clamp(1, 64) } else { 1 },
+                source_after: b.source_after,
+                fact: fact.into(),
+            },
+        )
+        .why(why)
+        .secs(p50, p95, source)
+        .back(back)
+        .nodes(&nodes)
+        .after(&before.iter().map(String::as_str).collect::<Vec<_>>());
+        if !uploads {
+            return vec![taken];
+        }
+        let (p50, p95, source) = match kind {
+            BackupKind::Full | BackupKind::Differential => {
+                (2400, 14_400, "depends on size and line; assumed for 18 GB at 60 Mbit/s")
+            }
+            BackupKind::Log | BackupKind::Tail => (30, 300, "depends on what was written since"),
+        };
+        let uploaded = task(
+            6,
+            "upload",
+            name,
+            &format!("Upload the {}", kind.words()),
+            "Reads the files from the folder and brings them into the container in blocks, each checked by the service.",
+            Action::UploadBackup {
+                folder: b.folder.clone(),
+                account: self.account(&d.backup_account),
+                container: d.backup_container.clone(),
+                fact: fact.into(),
+            },
+        )
+        .after(&[&format!("6/backup/{name}")])
+        .why("The restore reads from the container. What was uploaded is not uploaded again after an interruption.")
+        .secs(p50, p95, source)
+        .back("Delete the files in the container.")
+        .nodes(&[
+            "share/backups".to_owned(),
+            format!("storage/{}", d.backup_account),
+            "flow/backup".to_owned(),
+        ]);
+        vec![taken, uploaded]
+    }
+
+    fn full_by_person(&self) -> T {
         let d = self.d;
         let (sign_in, copy) = if d.from_share() {
             (
@@ -390,7 +581,7 @@ impl Builder<'_> {
         )
     }
 
-    fn log_backup(&self) -> T {
+    fn log_by_person(&self) -> T {
         self.backup(
             "log-backup",
             "Log backups arrive",
@@ -410,7 +601,7 @@ impl Builder<'_> {
         )
     }
 
-    fn tail_backup(&self) -> T {
+    fn tail_by_person(&self) -> T {
         self.backup(
             "tail-backup",
             "Take the tail-log backup",

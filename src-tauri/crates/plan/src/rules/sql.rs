@@ -193,18 +193,18 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "sql-port-1433", severity: Blocking,
         title: "SQL Server's port is closed",
-        cause: "Its TCP port, 1433 by default, does not answer on the way there. The service would report 2012 TestConnectionFailed after the start.",
+        cause: "Its TCP port, 1433 by default, does not answer: the service is stopped, or something on the way closes the port. Rehost can't read or back up anything; Database Migration Service would report 2012 TestConnectionFailed after the start.",
         who: NETWORK_ADMIN,
-        command: "New-NetFirewallRule -DisplayName 'SQL Server' -Direction Inbound -Protocol TCP -LocalPort 1433 -Action Allow",
+        command: "On the SQL Server's computer: Get-Service 'MSSQL*'; New-NetFirewallRule -DisplayName 'SQL Server' -Direction Inbound -Protocol TCP -LocalPort 1433 -Action Allow",
         source: DMS_ISSUES,
-        judge: Judge::Instance(|c| said(is_dms(c) && c.way.port_1433 == Some(false))),
+        judge: Judge::Instance(|c| said(c.way.port_1433 == Some(false))),
     },
     Rule {
         id: "sql-port-445", severity: Blocking,
-        title: "The integration runtime does not reach the file server",
-        cause: "TCP port 445 is closed between the two computers. The service would report 2049 FileShareTestConnectionFailed after the start.",
+        title: "The file server of the backups is not reached",
+        cause: "TCP port 445 is closed on the way to it, or its name is wrong; Windows says the same of both. Backups would end with error 3201, and the service would report 2049 FileShareTestConnectionFailed after the start.",
         who: NETWORK_ADMIN,
-        command: "New-NetFirewallRule -DisplayName 'SMB' -Direction Inbound -Protocol TCP -LocalPort 445 -Action Allow",
+        command: "On the SQL Server and on the integration runtime's computer: Test-NetConnection SERVER -Port 445; on the file server: New-NetFirewallRule -DisplayName 'SMB' -Direction Inbound -Protocol TCP -LocalPort 445 -Action Allow",
         source: DMS_ISSUES,
         judge: Judge::Instance(|c| said(by_share(c) && c.way.port_445 == Some(false))),
     },
@@ -271,12 +271,21 @@ pub const RULES: &[Rule] = &[
         title: "SQL Server is newer than the managed instance takes",
         cause: "{found}; the restore would end with error 3169.",
         who: MI_ADMIN,
-        command: "Choose the update policy Always-up-to-date or the one of the source's version when the managed instance is made (it can't be changed back), or another target.",
+        command: "az sql mi update --resource-group GROUP --name INSTANCE --database-format AlwaysUpToDate, or the policy of the source's version (it can't be changed back); or move the database to SQL Server on an Azure VM.",
         source: DMS_ISSUES,
         judge: Judge::Instance(|c| {
             let (have, newest) = (c.instance.major(), c.target.newest?);
             (have > newest).then(|| format!("It has version {}, and the newest that is taken is {newest}", c.instance.version))
         }),
+    },
+    Rule {
+        id: "sql-newer-later", severity: Warning,
+        title: "SQL Server is newer than a managed instance takes by default",
+        cause: "It has version {found}. The update policy of the managed instance is not known yet; SQL Server 2022 is the default, and the restore would end with error 3169. The run looks before it starts the restore.",
+        who: MI_ADMIN,
+        command: "Once the managed instance is there: az sql mi update --resource-group GROUP --name INSTANCE --database-format AlwaysUpToDate (it can't be changed back)",
+        source: DMS_ISSUES,
+        judge: Judge::Instance(|c| (c.instance.major() > 16 && c.target.newest.is_none()).then(|| c.instance.version.clone())),
     },
     Rule {
         id: "sql-older", severity: Blocking,
@@ -392,7 +401,7 @@ pub const RULES: &[Rule] = &[
         id: "sql-name", severity: Blocking,
         title: "The name for {db} is taken",
         cause: "The managed instance has a database {found}, and neither service overwrites one (ManagedDatabaseNameInUse).",
-        who: MI_ADMIN, command: "Choose another target name in Design, or remove the database there if it is left from an attempt.", source: LRS,
+        who: MI_ADMIN, command: "az sql midb delete --resource-group GROUP --managed-instance INSTANCE --name DATABASE when it is left from an attempt; else rename it there: ALTER DATABASE {q} MODIFY NAME = [other]", source: LRS,
         judge: Judge::Database(|c, _, name| {
             let there = c.target.databases.as_deref()?;
             there.iter().find(|t| t.eq_ignore_ascii_case(name)).cloned()
@@ -402,8 +411,8 @@ pub const RULES: &[Rule] = &[
         id: "sql-memory-optimised", severity: Blocking,
         title: "{db} has memory-optimised tables, which General Purpose can't hold",
         cause: "It has a memory-optimised file group. The restore would end with an internal error, again and again.",
-        who: "whoever designs the target",
-        command: "Choose Business Critical in Design. A file group of this kind can't be removed from a database: SELECT name FROM {q}.sys.filegroups WHERE type = 'FX'",
+        who: "database administrator of the source, or administrator of the managed instance",
+        command: "SELECT name FROM {q}.sys.filegroups WHERE type = 'FX' shows the file group. It can't be removed from a database: move its tables to others on disk, and the data into a new database. Or make the managed instance Business Critical: az sql mi update --resource-group GROUP --name INSTANCE --edition BusinessCritical",
         source: MEMORY,
         judge: Judge::Database(|c, d, _| said(!c.target.business_critical && d.details.as_ref()?.memory_optimised)),
     },
@@ -424,6 +433,13 @@ pub const RULES: &[Rule] = &[
         judge: Judge::Database(|c, d, _| said(d.contained == Some(true) && c.target.contained == Some(false))),
     },
     Rule {
+        id: "sql-contained-later", severity: Warning,
+        title: "{db} is contained: the managed instance must allow it",
+        cause: "Its settings are not known yet. Without this one the restore would end with error 12824; the run looks before it starts the restore.",
+        who: MI_ADMIN, command: "On the managed instance, once it is there: EXEC sp_configure 'contained database authentication', 1; RECONFIGURE", source: DMS_ISSUES,
+        judge: Judge::Database(|c, d, _| said(d.contained == Some(true) && c.target.contained.is_none())),
+    },
+    Rule {
         id: "sql-tde", severity: Blocking,
         title: "{db} is encrypted by a certificate that the managed instance does not have",
         cause: "{found}. The restore would end with MissingThumbprint or error 33111.",
@@ -435,6 +451,18 @@ pub const RULES: &[Rule] = &[
             let missing = !there.iter().any(|t| t.eq_ignore_ascii_case(thumbprint));
             let name = c.instance.certificates.iter().find(|k| k.thumbprint == *thumbprint);
             missing.then(|| format!("It is {} with the thumbprint {thumbprint}", name.map_or("a key that master does not show", |n| &n.name)))
+        }),
+    },
+    Rule {
+        id: "sql-tde-later", severity: Warning,
+        title: "{db} is encrypted: the managed instance needs its certificate",
+        cause: "{found}. Which certificates the managed instance has is not known yet; without this one the restore would end with MissingThumbprint or error 33111. The run looks before it starts the restore.",
+        who: DBA,
+        command: "BACKUP CERTIFICATE … TO FILE = '…' WITH PRIVATE KEY (FILE = '…', ENCRYPTION BY PASSWORD = '…'); make a .pfx of it; once the managed instance is there: Add-AzSqlManagedInstanceTransparentDataEncryptionCertificate",
+        source: DMS_ISSUES,
+        judge: Judge::Database(|c, d, _| {
+            let thumbprint = d.certificate.as_ref().filter(|_| c.target.certificates.is_none())?;
+            Some(format!("The certificate has the thumbprint {thumbprint}"))
         }),
     },
     Rule {
@@ -524,17 +552,25 @@ impl Pack {
             .find(|d| d.name.eq_ignore_ascii_case(&design.database));
         match found {
             Some(database) => self.judge_database(design, instance, database),
-            None => vec![Finding {
-                rule: "sql-database-missing".into(),
-                severity: Blocking,
-                about: instance.name.clone(),
-                title: format!("{} has no database {}", instance.name, design.database),
-                detail: "The plan moves a database of this name. It may be on another instance, or the login may not see it.".into(),
-                who: DBA.into(),
-                command: "SELECT name FROM sys.databases; GRANT VIEW ANY DATABASE TO [login]".into(),
-                source: format!("{} ({})", OURS.page, OURS.date),
-            }],
+            None => self.source_missing(instance, &design.database).into_iter().collect(),
         }
+    }
+
+    /// What is said when the instance has no database of this name; none when it has one.
+    pub fn source_missing(&self, instance: &SqlInstance, database: &str) -> Option<Finding> {
+        let there = instance.databases.iter().any(|d| d.name.eq_ignore_ascii_case(database));
+        (!there).then(|| Finding {
+            rule: "sql-database-missing".into(),
+            severity: Blocking,
+            about: instance.name.clone(),
+            title: format!("{} has no database {database}", instance.name),
+            detail:
+                "The plan moves a database of this name. It may be on another instance, or the login may not see it."
+                    .into(),
+            who: DBA.into(),
+            command: "SELECT name FROM sys.databases; GRANT VIEW ANY DATABASE TO [login]".into(),
+            source: format!("{} ({})", OURS.page, OURS.date),
+        })
     }
 
     /// Judges one database as if the design moved it.

@@ -1,9 +1,11 @@
 //! Figures, so that nobody has to believe in speed: of a whole rehearsal, of one call to the resource manager, of a large
-//! vCenter's inventory, and of the upload of a template.
+//! vCenter's inventory, of an instance with many databases, and of the uploads of a template and of a backup.
 
 pub(crate) mod arm;
+pub(crate) mod backup;
 pub(crate) mod ovf;
 pub(crate) mod rehearsal;
+pub(crate) mod sql;
 pub(crate) mod vsphere;
 
 use crate::run::{command, run};

@@ -162,7 +162,7 @@ type Change = fn(&mut Fixture);
 #[rustfmt::skip]
 const ROWS: &[(&str, Change, Change)] = &[
     ("sql-tcp", |f| f.way.tcp = None, |f| f.way.tcp = Some(false)),
-    ("sql-port-1433", |f| { f.method = DatabaseMethod::LogReplay; f.way.port_1433 = Some(false) }, |f| f.way.port_1433 = Some(false)),
+    ("sql-port-1433", |f| f.way.port_1433 = None, |f| f.way.port_1433 = Some(false)),
     ("sql-port-445", |f| { f.way.backups = BackupSource::Blob; f.way.port_445 = Some(false) }, |f| f.way.port_445 = Some(false)),
     ("sql-share", |f| { f.way.port_445 = Some(false); f.way.share_reachable = Some(false) }, |f| f.way.share_reachable = Some(false)),
     ("sql-share-write", |f| f.way.share_writable = None, |f| f.way.share_writable = Some(false)),
@@ -170,6 +170,7 @@ const ROWS: &[(&str, Change, Change)] = &[
     ("sql-sas", |f| { f.method = DatabaseMethod::LogReplay; f.way.sas = Some("lr".into()) }, |f| { f.method = DatabaseMethod::LogReplay; f.way.sas = Some("rwl".into()) }),
     ("sql-folder", |f| f.way.files = None, |f| f.way.files.as_mut().unwrap()[1].path = "hotel/prices.bak".into()),
     ("sql-newer", |f| f.instance.version = "16.0.4085.2".into(), |f| f.instance.version = "17.0.1000.7".into()),
+    ("sql-newer-later", |f| f.target.newest = None, |f| { f.target.newest = None; f.instance.version = "17.0.1000.7".into() }),
     ("sql-older", |f| f.instance.version = "10.0.6000.29".into(), |f| f.instance.version = "9.0.5000.0".into()),
     ("sql-to-url", |f| f.instance.version = "13.0.1601.5".into(), |f| f.instance.version = "12.0.6024.0".into()),
     ("sql-sysadmin", |f| f.instance.sysadmin = None, |f| f.instance.sysadmin = Some(false)),
@@ -186,7 +187,9 @@ const ROWS: &[(&str, Change, Change)] = &[
     ("sql-memory-optimised", |f| { f.target.business_critical = true; f.details().memory_optimised = true }, |f| f.details().memory_optimised = true),
     ("sql-filestream", |f| f.database.details = None, |f| f.details().filestream = true),
     ("sql-contained", |f| { f.target.contained = Some(true); f.database.contained = Some(true) }, |f| f.database.contained = Some(true)),
+    ("sql-contained-later", |f| f.database.contained = Some(true), |f| { f.target.contained = None; f.database.contained = Some(true) }),
     ("sql-tde", |f| { f.target.certificates = Some(vec![]); f.database.certificate = None; f.other.certificate = None }, |f| f.target.certificates = Some(vec![])),
+    ("sql-tde-later", |_| {}, |f| f.target.certificates = None),
     ("sql-tde-backup", |f| f.instance.certificates.clear(), |f| f.instance.certificates[0].key_backed_up = None),
     ("sql-recovery", |f| { f.method = DatabaseMethod::LogReplay; f.database.recovery = "SIMPLE".into() }, |f| f.database.recovery = "SIMPLE".into()),
     ("sql-no-backup", |f| f.database.backups = SqlBackups::default(), |f| f.database.backups = SqlBackups { known: true, ..SqlBackups::default() }),
