@@ -11,15 +11,21 @@ use engine::{
 };
 use lab::{Lab, Options};
 use migration::Migration;
-use plan::{Inventory, smarthotel};
+use plan::{Inventory, Task, smarthotel};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use support::{ctx, plan_of, run_whole, runner, task_of};
+use support::{ctx, plan_of, run_whole, runner};
 
 const CONFIG: &str = r"C:\inetpub\SmartHotel.Registration.Web\web.config";
 const BACKUP: &str = r"C:\inetpub\SmartHotel.Registration.Web\web.config.rehost-backup";
 const READ: &str = "step-7/run-command/read-config";
 const SWITCH: &str = "step-7/run-command/switch-connection";
+
+/// A task of the sample in the lab's subscription.
+fn task_of(lab: &Lab, address: &str) -> Task {
+    let plan = plan_of(lab, &smarthotel::design(), &Inventory::default());
+    plan.task(&address.parse().unwrap()).unwrap().clone()
+}
 
 fn file(lab: &Lab, path: &str) -> Vec<u8> {
     lab.guest_files("WEBVM").remove(path).unwrap()
@@ -58,7 +64,7 @@ async fn play(
     address: &str,
     facts: &mut BTreeMap<String, Value>,
 ) -> (Result<(), Failure>, String) {
-    let task = task_of(address);
+    let task = task_of(lab, address);
     let kind = runner.kind(&task);
     let mut said = vec![];
     let (now, reports) = ctx(lab, &task, facts.clone());
@@ -95,7 +101,7 @@ async fn exactly_the_connection_string_is_switched_and_put_back() {
     };
     let shown = of(READ);
     for part in [
-        "line 9, connectionStrings, DefaultConnection",
+        "line 10, connectionStrings, DefaultConnection",
         "- Data Source=SQLVM;Initial Catalog=SmartHotelDB;User ID=smarthotel;Password=****",
         "+ Data Source=tcp:",
         ".database.windows.net,1433",
@@ -126,7 +132,7 @@ async fn exactly_the_connection_string_is_switched_and_put_back() {
         ("mi.admin".to_owned(), json!("contosoadmin")),
     ]);
     let runner = runner(&lab);
-    let switch = task_of(SWITCH);
+    let switch = task_of(&lab, SWITCH);
 
     // Once more: nothing to do.
     let mut facts = known.clone();
@@ -170,7 +176,7 @@ async fn exactly_the_connection_string_is_switched_and_put_back() {
 async fn play_done(lab: &Lab, runner: &Migration, facts: &mut BTreeMap<String, Value>) {
     let (ended, _) = play(lab, runner, SWITCH, facts).await;
     ended.unwrap();
-    let switch = task_of(SWITCH);
+    let switch = task_of(lab, SWITCH);
     let (mut now, _) = ctx(lab, &switch, facts.clone());
     now.intent_at = Some(lab.clock().now());
     assert_eq!(runner.kind(&switch).observe(&now).await.unwrap(), Observed::Matches);
@@ -226,7 +232,7 @@ async fn doubtful(lab: &Lab, runner: &Migration, known: &BTreeMap<String, Value>
 }
 
 async fn undone(lab: &Lab, runner: &Migration, facts: &BTreeMap<String, Value>, was: &[u8]) {
-    let switch = task_of(SWITCH);
+    let switch = task_of(lab, SWITCH);
     let (now, _) = ctx(lab, &switch, facts.clone());
     runner.kind(&switch).undo(&now).await.unwrap();
     assert_eq!(file(lab, CONFIG), was);
