@@ -278,7 +278,7 @@ async fn parts(lab: &Lab, runner: &Migration, known: &BTreeMap<String, Value>, w
         &text[..from],
         &text[to..]
     );
-    let inner = text[from..to].as_bytes().to_vec();
+    let inner = text.as_bytes()[from..to].to_vec();
     let place = r"C:\inetpub\SmartHotel.Registration.Web\db.config";
     lab.put_guest_file("WEBVM", CONFIG, outer.clone().into_bytes());
     lab.put_guest_file("WEBVM", place, inner.clone());
