@@ -31,10 +31,7 @@ export function ApplicationDialog({ project, onClose }: { project: ProjectView; 
           onSubmit={(event) => {
             event.preventDefault();
             if (save.isPending) return;
-            save.mutate(
-              { project: project.path, webConfig, connectionStringName, siteText },
-              { onSuccess: onClose },
-            );
+            save.mutate({ project: project.path, webConfig, connectionStringName, siteText }, { onSuccess: onClose });
           }}
         >
           <DialogBody>
@@ -68,7 +65,12 @@ export function ApplicationDialog({ project, onClose }: { project: ProjectView; 
             </DialogContent>
             <DialogActions>
               <Button onClick={onClose}>{t("common.cancel")}</Button>
-              <Button type="submit" appearance="primary" data-testid="application-save" disabledFocusable={save.isPending}>
+              <Button
+                type="submit"
+                appearance="primary"
+                data-testid="application-save"
+                disabledFocusable={save.isPending}
+              >
                 {t("connect.save")}
               </Button>
             </DialogActions>
