@@ -121,14 +121,16 @@ fn writes(recordings: &[Recording]) -> BTreeMap<(String, String), Vec<Value>> {
     found
 }
 
-/// A path without what each side chooses for itself: case, and the random names of role assignments. Microsoft's clients
-/// leave a place empty where nothing stands above a locked resource.
+/// A path without what each side chooses for itself: case, and the random names of role assignments and of commands that
+/// read. Microsoft's clients leave a place empty where nothing stands above a locked resource.
 fn operation(path: &str) -> String {
     let path = path.to_lowercase().replace("//", "/");
-    match path.rsplit_once("/roleassignments/") {
-        Some((scope, _)) => format!("{scope}/roleassignments/*"),
-        None => path,
+    for random in ["/roleassignments/", "/runcommands/rehost-read-config-"] {
+        if let Some((scope, _)) = path.rsplit_once(random) {
+            return format!("{scope}{random}*");
+        }
     }
+    path
 }
 
 fn ends_like(path: &str, pattern: &str) -> bool {

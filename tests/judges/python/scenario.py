@@ -4,14 +4,20 @@ Names and figures are the scenario's own, written down here a second time on pur
 operation must be equal to what Microsoft's models make of them. The last line is JSON with what was done.
 """
 
+import base64
+import hashlib
+import hmac
 import json
+import secrets
 import sys
+import zlib
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.mgmt.compute import models as compute
 from azure.mgmt.network import models as network
 from azure.mgmt.resource.resources import models as resources
 from azure.mgmt.sql import models as sql
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 import database
 import replication
@@ -25,6 +31,34 @@ DATABASES = {
     "dms-offline": database.DmsOffline,
     "dms-online": database.DmsOnline,
 }
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def opened(printed: str, key: bytes) -> dict[str, bytes]:
+    """The files in what a command that reads has printed: one part holds them all."""
+    place, sealed = printed.removeprefix("part=").split()
+    assert place == "0/1", place
+    sealed = base64.b64decode(sealed)
+    told, tag = sealed[:-32], sealed[-32:]
+    assert hmac.digest(key[32:], place.encode() + told, "sha256") == tag
+    cipher = Cipher(algorithms.AES(key[:32]), modes.CBC(told[:16])).decryptor()
+    padded = cipher.update(told[16:]) + cipher.finalize()
+    head, rest = zlib.decompress(padded[: -padded[-1]], wbits=-15).split(b"\n\n", 1)
+    files = {}
+    for line in head.decode().split("\n"):
+        path, raw, length, encrypted = line.split(" ")
+        file, rest = rest[: int(length)], rest[int(length) :]
+        assert encrypted != "-" or raw == sha(file)
+        files[base64.b64decode(path).decode()] = file
+    assert not rest
+    return files
 
 
 class Scenario:
@@ -247,51 +281,60 @@ class Scenario:
     def connection(self) -> None:
         assert [d.name for d in self.azure.sql.managed_databases.list_by_instance(TARGET, INSTANCE)] == [DATABASE]
         host = self.azure.sql.managed_instances.get(TARGET, INSTANCE).properties.fully_qualified_domain_name
-        secret = f"Server=tcp:{host},1433;Initial Catalog={DATABASE};User ID=contosoadmin;Password=x;Encrypt=True"
-        commands = {
-            "switch-connection": (
-                [
-                    ("Path", r"C:\inetpub\SmartHotel.Registration.Web\web.config"),
-                    ("Name", "DefaultConnection"),
-                ],
-                [("ConnectionString", secret)],
-                "changed=1",
-            ),
-            "iisreset": ([], [], "iisreset=ok"),
-            "probe": ([], [], "http=200"),
-        }
-        for name, (plain, protected, expected) in commands.items():
-            give = lambda pairs: [compute.RunCommandInputParameter(name=n, value=v) for n, v in pairs]
-            full = f"rehost-{name}-smarthotel"
-            self.azure.ended(
-                self.azure.compute.virtual_machine_run_commands.begin_create_or_update(
-                    TARGET,
-                    VM,
-                    full,
-                    compute.VirtualMachineRunCommand(
-                        location=LOCATION,
-                        source=compute.VirtualMachineRunCommandScriptSource(script=f"# {name}"),
-                        parameters=give(plain),
-                        protected_parameters=give(protected),
-                        timeout_in_seconds=600,
-                        async_execution=False,
-                        treat_failure_as_deployment_failure=False,
-                    ),
-                )
+        path = r"C:\inetpub\SmartHotel.Registration.Web\web.config"
+        key = secrets.token_bytes(64)
+        read = f"rehost-read-config-smarthotel-{secrets.token_hex(4)}"
+        printed = self.command(read, [("Does", "read"), ("Path", path), ("Part", "0")], [("Key", b64(key))])
+        self.forget(read)
+        files = opened(printed, key)
+        assert len(files) == 2, files.keys()
+        was = files[path]
+        old = b"Data Source=SQLVM;Initial Catalog=SmartHotelDB;"
+        assert was.startswith(b"\xef\xbb\xbf<?xml") and was.count(old) == 1 and b"\r\n" in was, was
+        new = f"Data Source=tcp:{host},1433;Initial Catalog={DATABASE};Encrypt=True;".encode()
+        at = was.index(old)
+        after = sha(was[:at] + new + was[at + len(old) :])
+        change = f"file {b64(path.encode())} {sha(was)} {after}\nedit {at} {len(old)} {b64(new)}\n"
+        give = [("Does", "switch"), ("Path", path)]
+        switched = self.command("rehost-switch-connection-smarthotel", give, [("Change", b64(change.encode()))])
+        assert after in switched and "switched=ok" in switched, switched
+        assert "iisreset=ok" in self.command("rehost-iisreset-smarthotel", [], [])
+        give = [("Path", path), ("Name", "DefaultConnection"), ("Server", host), ("Text", "SmartHotel")]
+        probed = self.command("rehost-probe-smarthotel", give, [])
+        assert probed.split() == ["tcp=ok", "sql=ok", "http=200", "text=ok"], probed
+
+    def command(self, name: str, plain, protected) -> str:
+        """Runs a managed command, and gives what it printed."""
+        give = lambda pairs: [compute.RunCommandInputParameter(name=n, value=v) for n, v in pairs]
+        commands = self.azure.compute.virtual_machine_run_commands
+        self.azure.ended(
+            commands.begin_create_or_update(
+                TARGET,
+                VM,
+                name,
+                compute.VirtualMachineRunCommand(
+                    location=LOCATION,
+                    source=compute.VirtualMachineRunCommandScriptSource(script=f"# {name}"),
+                    parameters=give(plain),
+                    protected_parameters=give(protected),
+                    timeout_in_seconds=600,
+                    async_execution=False,
+                    treat_failure_as_deployment_failure=False,
+                ),
             )
-            ran = self.azure.compute.virtual_machine_run_commands.get_by_virtual_machine(
-                TARGET, VM, full, expand="instanceView"
-            )
-            assert ran.instance_view.execution_state == "Succeeded", ran.instance_view
-            assert expected in ran.instance_view.output, ran.instance_view.output
-            assert ran.protected_parameters is None, "a secret must not be shown again"
+        )
+        ran = commands.get_by_virtual_machine(TARGET, VM, name, expand="instanceView")
+        assert ran.instance_view.execution_state == "Succeeded", ran.instance_view
+        assert ran.protected_parameters is None, "a secret must not be shown again"
+        return ran.instance_view.output
+
+    def forget(self, name: str) -> None:
+        self.azure.ended(self.azure.compute.virtual_machine_run_commands.begin_delete(TARGET, VM, name))
 
     def clean_up(self) -> None:
         azure = self.azure
         for name in ["switch-connection", "iisreset", "probe"]:
-            azure.ended(
-                azure.compute.virtual_machine_run_commands.begin_delete(TARGET, VM, f"rehost-{name}-smarthotel")
-            )
+            self.forget(f"rehost-{name}-smarthotel")
         self.machine.remove()
         self.data.remove()
         azure.ended(azure.network.virtual_networks.begin_delete(NETWORKING, replication.TEST[0]))

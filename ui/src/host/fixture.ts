@@ -491,6 +491,10 @@ const handlers: Handlers = {
       whyNot,
       remarks: [],
     })),
+  application_save: ({ webConfig, connectionStringName, siteText }) => {
+    Object.assign(design, { webConfig, connectionStringName, siteText });
+    return project();
+  },
   backups_save: ({ backups }) => {
     design.backups = backups;
     return project();

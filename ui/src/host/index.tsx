@@ -28,6 +28,7 @@ const STALE: Partial<Record<Command, string[]>> = {
   rehearse_sample: ["projects"],
   methods_set: ["project", "plan", "costs"],
   dms_save: ["project", "plan", "costs"],
+  application_save: ["project", "plan"],
   around_save: ["project", "plan", "costs"],
   backups_save: ["project", "plan", "costs"],
   connection_save: ["project", "costs"],

@@ -206,6 +206,49 @@ pub async fn around_save(
     view(app, &open).await
 }
 
+/// Saves where the application's configuration is, which connection string must be in it (empty = any), and which text the
+/// site shows when it works (empty = any).
+///
+/// # Errors
+/// Fails when the path is not that of a file on a drive, when they change after a run of this project was started, and when
+/// the file refuses.
+pub async fn application_save(
+    app: &Arc<App>,
+    project: String,
+    web_config: String,
+    connection_string_name: String,
+    site_text: String,
+) -> Result<ProjectView, UiError> {
+    let open = app.opened(&project)?;
+    let [web_config, connection_string_name, site_text] =
+        [web_config, connection_string_name, site_text].map(|t| t.trim().to_owned());
+    let full = matches!(web_config.as_bytes(), [drive, b':', b'\\', ..] if drive.is_ascii_alphabetic());
+    if !full || !web_config.to_ascii_lowercase().ends_with(".config") {
+        return Err(UiError::invalid(
+            "This is no path of a configuration",
+            format!("{web_config} is not the full path of a .config file inside the virtual machine."),
+            r"Enter it as C:\inetpub\YOUR-SITE\web.config.",
+        ));
+    }
+    let now = open.project().design;
+    let same = now.web_config == web_config
+        && now.connection_string_name == connection_string_name
+        && now.site_text == site_text;
+    if !same && !open.file.runs()?.is_empty() {
+        return Err(UiError::state(
+            "These settings can't be changed any more",
+            "A run was started with them, and its approved plan names them.",
+            "Choose New in Projects, and the settings before its first run.",
+        ));
+    }
+    open.change(|p| {
+        p.design.web_config = web_config;
+        p.design.connection_string_name = connection_string_name;
+        p.design.site_text = site_text;
+    })?;
+    view(app, &open).await
+}
+
 /// Saves how Rehost backs the source up; none = a person does.
 ///
 /// # Errors

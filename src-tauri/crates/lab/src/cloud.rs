@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     arm::{
+        app_config::Files,
         datamigration::{Migration, Runtime},
         jobs::Job,
         leftovers::Classic,
@@ -67,9 +68,8 @@ pub(crate) struct Account {
 /// What the lab's virtual machine in Azure is like inside.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Guest {
-    /// The application's connection string; empty = still the one from on-premises.
-    pub connection: String,
-    pub backup: bool,
+    /// The application's configuration.
+    pub files: Files,
     pub iis_resets: u32,
     pub ready_at: Timestamp,
 }

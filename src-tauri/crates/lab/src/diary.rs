@@ -6,6 +6,7 @@
 
 use crate::{
     LabError,
+    arm::app_config,
     faults::Progress,
     gate::{Gate, Service, Struck},
     onprem::LabSession,
@@ -166,19 +167,32 @@ fn without_passwords(body: &str) -> String {
         }
     }
     let protected = properties.get_mut("protectedParameters").and_then(Value::as_array_mut);
-    for value in protected.into_iter().flatten().filter_map(|p| p.get_mut("value")) {
+    for parameter in protected.into_iter().flatten() {
+        let change = parameter["name"] == "Change";
+        let Some(value) = parameter.get_mut("value") else {
+            continue;
+        };
         // Of a connection string, what finds the database; of anything else, nothing.
         let text = value.as_str().unwrap_or_default();
-        let kept: Vec<_> = text
-            .split(';')
-            .filter(|part| {
-                let key = part.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
-                matches!(key.as_str(), "server" | "data source" | "initial catalog" | "database")
-            })
-            .collect();
-        *value = Value::from(kept.join(";"));
+        if change {
+            *value = Value::from(app_config::without_passwords(text));
+            continue;
+        }
+        *value = Value::from(database_of(text));
     }
     json.to_string()
+}
+
+/// Of a connection string, what finds the database.
+pub(crate) fn database_of(text: &str) -> String {
+    let kept: Vec<_> = text
+        .split(';')
+        .filter(|part| {
+            let key = part.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
+            matches!(key.as_str(), "server" | "data source" | "initial catalog" | "database")
+        })
+        .collect();
+    kept.join(";")
 }
 
 /// Takes the password of a guest's account out of a call.

@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use crate::{
     LabError,
-    arm::{Refusal, datamigration, last, migration_items, protected::Item, set_state},
+    arm::{Refusal, app_config::File, datamigration, last, migration_items, protected::Item, set_state},
     gate::Service,
     onprem::Power,
     tds::defects::Defect,
@@ -186,6 +186,10 @@ pub(crate) enum Effect {
     StopTools { vm: String },
     /// The computers of the integration runtimes are off.
     RuntimeOffline,
+    /// Somebody has replaced a text in `web.config` of the machines in Azure.
+    EditConfig { find: String, put: String },
+    /// The connection strings in `web.config` of the machines in Azure are encrypted.
+    EncryptConfig,
     /// Something is wrong in the datacenter from the start.
     Defect(Defect),
     /// The last row of this table, `dbo.Bookings`, does not arrive on the managed instance.
@@ -361,9 +365,18 @@ impl World {
             Some(Effect::StopTools { vm }) => self.set_tools(&vm, false),
             Some(Effect::RuntimeOffline) => self.runtimes_offline(true),
             Some(Effect::LoseRow { table }) => self.managed.lose_row = Some(table),
+            Some(Effect::EditConfig { find, put }) => self.each_config(|f| f.edit(&find, &put)),
+            Some(Effect::EncryptConfig) => self.each_config(File::encrypt),
             Some(Effect::EndSessions) => self.onprem.sessions.clear(),
             _ => {}
         }
+    }
+
+    fn each_config(&mut self, change: impl Fn(&mut File)) {
+        let files = self.cloud.guests.values_mut().flat_map(|g| &mut g.files);
+        files
+            .filter(|(path, _)| path.ends_with("web.config"))
+            .for_each(|(_, f)| change(f));
     }
 
     fn set_tools(&mut self, name: &str, run: bool) {
@@ -402,6 +415,7 @@ impl World {
                 }
                 Effect::StopTools { vm } => self.set_tools(&vm, true),
                 Effect::RuntimeOffline => self.runtimes_offline(false),
+                Effect::EditConfig { find, put } => self.each_config(|f| f.edit(&put, &find)),
                 Effect::LoseRow { .. } => {
                     self.managed.lose_row = None;
                     self.managed.again = true;

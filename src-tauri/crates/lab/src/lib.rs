@@ -40,6 +40,7 @@ use std::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use arm::app_config::OLD_PASSWORD;
 pub use clock::{ClockAnchor, LabClock};
 pub use stats::{Mutation, Stats};
 
@@ -411,6 +412,36 @@ impl Lab {
     /// What stands in the datacenter and in Azure, without times and without ids that depend on them.
     pub fn final_state(&self) -> serde_json::Value {
         self.gate.world().final_state()
+    }
+
+    /// The files of the application in a machine in Azure, by their paths.
+    pub fn guest_files(&self, vm: &str) -> std::collections::BTreeMap<String, Vec<u8>> {
+        let world = self.gate.world();
+        let end = format!("/{}", vm.to_lowercase());
+        let guest = world.cloud.guests.iter().find(|(id, _)| id.ends_with(&end));
+        let files = guest.into_iter().flat_map(|(_, g)| &g.files);
+        files.map(|(path, f)| (path.clone(), f.bytes.clone())).collect()
+    }
+
+    /// Puts a file into a machine in Azure, as a person does.
+    pub fn put_guest_file(&self, vm: &str, path: &str, bytes: Vec<u8>) {
+        let file = arm::app_config::File::new(bytes);
+        self.with_guest(vm, |g| drop(g.files.insert(path.to_owned(), file.clone())));
+    }
+
+    /// Encrypts the connection strings of the application in a machine in Azure.
+    pub fn encrypt_guest_config(&self, vm: &str) {
+        self.with_guest(vm, |g| {
+            let files = g.files.iter_mut().filter(|(p, _)| p.ends_with("web.config"));
+            files.for_each(|(_, f)| f.encrypt());
+        });
+    }
+
+    fn with_guest(&self, vm: &str, change: impl Fn(&mut cloud::Guest)) {
+        let end = format!("/{}", vm.to_lowercase());
+        let mut world = self.gate.world();
+        let guests = world.cloud.guests.iter_mut().filter(|(id, _)| id.ends_with(&end));
+        guests.for_each(|(_, g)| change(g));
     }
 
     pub fn stats(&self) -> Stats {

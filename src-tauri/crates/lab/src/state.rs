@@ -3,7 +3,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{arm::last, cloud::Registration, world::World};
+use crate::{
+    arm::{app_config, last},
+    cloud::Registration,
+    world::World,
+};
 
 impl World {
     /// The canonical state.
@@ -204,7 +208,7 @@ fn resource(world: &World, v: &Value) -> Option<Value> {
         "Microsoft.Compute/virtualMachines" => {
             let guest = world.cloud.guests.get(&id.to_lowercase());
             let server = guest.map(|g| {
-                g.connection
+                app_config::connection(&g.files, "DefaultConnection")
                     .split(';')
                     .filter(|f| {
                         let k = f.split('=').next().unwrap_or("").trim().to_lowercase();
@@ -213,7 +217,7 @@ fn resource(world: &World, v: &Value) -> Option<Value> {
                     .collect::<Vec<_>>()
                     .join(";")
             });
-            json!({"size": p["hardwareProfile"]["vmSize"], "connection": server, "backup": guest.map(|g| g.backup), "reset": guest.map(|g| g.iis_resets > 0)})
+            json!({"size": p["hardwareProfile"]["vmSize"], "connection": server, "files": guest.map(|g| g.files.keys().collect::<Vec<_>>()), "reset": guest.map(|g| g.iis_resets > 0)})
         }
         "Microsoft.Compute/virtualMachines/runCommands" => json!({"state": p["provisioningState"]}),
         "Microsoft.RecoveryServices/vaults/replicationRecoveryPlans" => {

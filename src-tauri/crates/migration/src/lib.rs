@@ -1,6 +1,6 @@
 //! The eight steps: for each kind of task what it observes, does, waits for, verifies and undoes.
 //!
-//! Knows `plan` (what), `engine` (when) and the clients `azure`, `vsphere`, `sqlserver` (how). The engine asks
+//! Knows `plan` (what), `engine` (when), the clients `azure`, `vsphere`, `sqlserver` (how) and `appconfig` (where in a file). The engine asks
 //! [`Migration`] for the [`engine::TaskKind`] of a task; each kind is a small struct in one of the modules below.
 //!
 //! Decisions: a task never sleeps or retries by itself but through [`engine::Ctx::sleep`] and the engine's retry
@@ -23,6 +23,7 @@ mod run_command;
 mod service;
 mod source;
 mod storage;
+mod switch;
 mod template;
 mod vcenter;
 mod words;
@@ -158,6 +159,7 @@ impl Runner for Migration {
                 Arc::new(checks::Check(dms::Watch(links)))
             }
             Action::RunCommand { .. } => Arc::new(run_command::RunCommand(links)),
+            Action::SwitchConfig { .. } => Arc::new(switch::SwitchConfig(links)),
             Action::CheckBoot { .. } => Arc::new(checks::Check(run_command::Boot(links))),
             Action::CheckLedger { .. } => Arc::new(checks::Check(ledger::Ledger(links))),
             Action::ListGroup { .. } => Arc::new(checks::Check(ledger::Left(links))),

@@ -38,16 +38,88 @@ impl RunCommand {
     }
 
     async fn view(&self, ctx: &Ctx) -> Result<Option<Value>, Failure> {
-        let (id, _) = self.id(ctx)?;
-        match self.0.arm(ctx).get_path(&format!("{id}?$expand=instanceView")).await {
-            Ok(v) => Ok(Some(v)),
-            Err(e) if e.is_not_found() => Ok(None),
-            Err(e) => Err(words::azure(e)),
+        view(&self.0, ctx, &self.id(ctx)?.0).await
+    }
+}
+
+/// Reads a command with what it has printed; none when it is not there.
+pub(crate) async fn view(links: &Links, ctx: &Ctx, id: &ResourceId) -> Result<Option<Value>, Failure> {
+    match links.arm(ctx).get_path(&format!("{id}?$expand=instanceView")).await {
+        Ok(v) => Ok(Some(v)),
+        Err(e) if e.is_not_found() => Ok(None),
+        Err(e) => Err(words::azure(e)),
+    }
+}
+
+/// Starts a command. Parameters are `{name, value}`.
+pub(crate) async fn send(
+    links: &Links,
+    ctx: &Ctx,
+    id: &ResourceId,
+    location: &str,
+    script: &str,
+    parameters: &Value,
+    protected: &Value,
+) -> Result<Handle, Failure> {
+    let body = json!({ "location": location, "properties": {
+        "source": { "script": script }, "parameters": parameters, "protectedParameters": protected,
+        "timeoutInSeconds": TIMEOUT_SECS, "asyncExecution": false, "treatFailureAsDeploymentFailure": false } });
+    let started = links.arm(ctx).put(id, &body).await.map_err(|e| {
+        let busy = e.status() == Some(409);
+        let mut failure = words::azure(e);
+        if busy {
+            // The VM agent is not ready, or runs another command: it is asked again.
+            failure.class = FailureClass::Conflict;
+        }
+        failure
+    })?;
+    ctx.created(id.as_str());
+    Ok(Handle(
+        started
+            .operation
+            .map_or_else(|| json!({ "view": true }), |op| json!({ "op": op })),
+    ))
+}
+
+/// Follows a command to its end.
+pub(crate) async fn follow(links: &Links, ctx: &Ctx, id: &ResourceId, handle: &Handle) -> Result<(), Failure> {
+    let mut op: Option<Operation> = handle.0.get("op").and_then(|o| serde_json::from_value(o.clone()).ok());
+    loop {
+        match &op {
+            Some(now) => match links.arm(ctx).poll(now).await {
+                Ok(Polled::Running {
+                    operation,
+                    status,
+                    percent,
+                    retry_after,
+                }) => {
+                    ctx.progress(percent, status);
+                    op = Some(operation);
+                    ctx.sleep(retry_after.max(1)).await?;
+                }
+                Ok(Polled::Done { .. }) => op = None,
+                Ok(Polled::Failed(e)) => return Err(words::ended(e)),
+                Err(e) if e.is_not_found() => op = None,
+                Err(e) => return Err(words::look(e)),
+            },
+            None => match view(links, ctx, id).await? {
+                Some(v) if runs(&v) => {
+                    ctx.progress(None, "the script runs in the VM");
+                    ctx.sleep(10).await?;
+                }
+                _ => return Ok(()),
+            },
         }
     }
 }
 
-fn part(view: &Value, name: &str) -> String {
+/// Whether the script has not ended yet.
+pub(crate) fn runs(view: &Value) -> bool {
+    matches!(part(view, "executionState").as_str(), "Pending" | "Running")
+}
+
+/// One text of the instance view: `output`, `executionState` …
+pub(crate) fn part(view: &Value, name: &str) -> String {
     let v = view.pointer(&format!("/properties/instanceView/{name}"));
     v.map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
         .unwrap_or_default()
@@ -101,55 +173,21 @@ impl TaskKind for RunCommand {
                 .map(|p| Ok(json!({ "name": p.name, "value": template::text(&self.0, ctx, &p.value)? })))
                 .collect()
         };
-        let body = json!({ "location": location, "properties": {
-            "source": { "script": script }, "parameters": list(false)?, "protectedParameters": list(true)?,
-            "timeoutInSeconds": TIMEOUT_SECS, "asyncExecution": false, "treatFailureAsDeploymentFailure": false } });
-        let started = self.0.arm(ctx).put(&id, &body).await.map_err(|e| {
-            let busy = e.status() == Some(409);
-            let mut failure = words::azure(e);
-            if busy {
-                // The VM agent is not ready, or runs another command: it is asked again.
-                failure.class = FailureClass::Conflict;
-            }
-            failure
-        })?;
-        ctx.created(id.as_str());
-        Ok(Some(Handle(
-            started
-                .operation
-                .map_or_else(|| json!({ "view": true }), |op| json!({ "op": op })),
-        )))
+        send(
+            &self.0,
+            ctx,
+            &id,
+            location,
+            script,
+            &json!(list(false)?),
+            &json!(list(true)?),
+        )
+        .await
+        .map(Some)
     }
 
     async fn settle(&self, ctx: &Ctx, handle: &Handle) -> Result<(), Failure> {
-        let mut op: Option<Operation> = handle.0.get("op").and_then(|o| serde_json::from_value(o.clone()).ok());
-        loop {
-            match &op {
-                Some(now) => match self.0.arm(ctx).poll(now).await {
-                    Ok(Polled::Running {
-                        operation,
-                        status,
-                        percent,
-                        retry_after,
-                    }) => {
-                        ctx.progress(percent, status);
-                        op = Some(operation);
-                        ctx.sleep(retry_after.max(1)).await?;
-                    }
-                    Ok(Polled::Done { .. }) => op = None,
-                    Ok(Polled::Failed(e)) => return Err(words::ended(e)),
-                    Err(e) if e.is_not_found() => op = None,
-                    Err(e) => return Err(words::look(e)),
-                },
-                None => match self.view(ctx).await? {
-                    Some(v) if matches!(part(&v, "executionState").as_str(), "Pending" | "Running") => {
-                        ctx.progress(None, "the script runs in the VM");
-                        ctx.sleep(10).await?;
-                    }
-                    _ => return Ok(()),
-                },
-            }
-        }
+        follow(&self.0, ctx, &self.id(ctx)?.0, handle).await
     }
 
     async fn verify(&self, ctx: &Ctx) -> Result<(), Failure> {

@@ -230,7 +230,7 @@ scripts! {
     no_capacity_at_failover
     no_capacity_at_migration
     agentless_critical
-    agent_not_ready
+    agent_not_ready config_changed config_encrypted config_name_missing
     instance_cores_used_up
     locked_before
     locks_unreadable

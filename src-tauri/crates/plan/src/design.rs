@@ -343,7 +343,11 @@ pub struct Design {
     pub database: String,
     /// Path of the application's web.config inside the VM.
     pub web_config: String,
+    /// The connection string that must be among those that are switched; empty = any that leads to the database.
     pub connection_string_name: String,
+    /// A text that the site shows when it works; empty = any.
+    #[serde(default)]
+    pub site_text: String,
     /// vCenter role and the principal that the replication appliance uses.
     pub vcenter_role: String,
     pub vcenter_principal: String,

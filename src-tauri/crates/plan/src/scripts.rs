@@ -214,24 +214,13 @@ $tools = Join-Path $env:ProgramFiles 'VMware\VMware Tools\vmtoolsd.exe'
     )
 }
 
-/// Runs in the migrated VM: backs up web.config and replaces one connection string. Idempotent: the first backup is
-/// kept, and the string is set to the same value again.
-pub fn switch_connection() -> String {
-    r#"param([string]$Path, [string]$Name, [string]$ConnectionString)
-$ErrorActionPreference = 'Stop'
-$backup = "$Path.rehost-backup"
-if (-not (Test-Path $backup)) { Copy-Item $Path $backup }
-'backup=ok'
-$xml = New-Object Xml.XmlDocument
-$xml.PreserveWhitespace = $true
-$xml.Load($Path)
-$node = $xml.SelectSingleNode("//connectionStrings/add[@name='$Name']")
-if (-not $node) { throw "web.config has no connection string named $Name." }
-$node.SetAttribute('connectionString', $ConnectionString)
-$xml.Save($Path)
-'changed=1'
-"#
-    .to_owned()
+/// Runs in the migrated VM: reads the application's configuration (`-Does read`), writes byte ranges into it (`switch`), and
+/// brings the files back as they were (`restore`).
+///
+/// Each can be repeated: what is written already is left alone, and the first backup is never replaced. Unverified: that
+/// `aspnet_regiis -pdf` and `-pef` work on a copy of the folder, as they are documented for any physical folder.
+pub fn config() -> String {
+    include_str!("scripts/config.ps1").to_owned()
 }
 
 /// Runs in the migrated VM.
@@ -239,16 +228,10 @@ pub fn iisreset() -> String {
     "$ErrorActionPreference = 'Stop'\niisreset /RESTART | Out-Null\nif ($LASTEXITCODE -ne 0) { throw \"IISRESET ended with $LASTEXITCODE.\" }\n'iisreset=ok'\n".to_owned()
 }
 
-/// Runs in the migrated VM: asks the site and prints its status.
+/// Runs in the migrated VM: port 1433 of the managed instance, a query with the application's own connection string as
+/// .NET reads it from the file, status and text of the site. No value of the file is printed.
 pub fn probe() -> String {
-    r#"try {
-    $answer = [Net.HttpWebRequest]::Create('http://localhost/').GetResponse()
-    "http=$([int]$answer.StatusCode)"
-} catch [Net.WebException] {
-    if ($_.Exception.Response) { "http=$([int]$_.Exception.Response.StatusCode)" } else { 'http=0' }
-}
-"#
-    .to_owned()
+    include_str!("scripts/probe.ps1").to_owned()
 }
 
 /// Functions that the role scripts share. Each can run again: what is there is completed, what is right is left alone, and

@@ -62,6 +62,7 @@ pub fn design() -> Design {
         database: "SmartHotelDB".into(),
         web_config: r"C:\inetpub\SmartHotel.Registration.Web\web.config".into(),
         connection_string_name: "DefaultConnection".into(),
+        site_text: "SmartHotel".into(),
         vcenter_role: "Azure_Site_Recovery".into(),
         vcenter_principal: r"CONTOSO\svc-asr".into(),
         mobility_account: "svc-mobility".into(),

@@ -444,6 +444,22 @@ pub enum Action {
         parameters: Vec<Parameter>,
         expect: Vec<String>,
     },
+    /// Reads the application's configuration in a VM by a managed run command and shows how its connection strings are to
+    /// be changed; with `write`, changes them. The script knows `-Does read`, `switch` and `restore`.
+    SwitchConfig {
+        vm: ResourceId,
+        location: String,
+        script: String,
+        /// Run commands are called by what they do and this: `rehost-read-config-smarthotel`.
+        suffix: String,
+        path: String,
+        /// The connection string that must be among them; empty = any.
+        connection: String,
+        /// Names of the source SQL Server.
+        sources: Vec<String>,
+        database: String,
+        write: bool,
+    },
     /// A person decides; accepting goes on, rejecting stops everything that depends on it.
     Gate {
         question: String,

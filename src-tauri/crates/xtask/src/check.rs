@@ -25,7 +25,15 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("appconfig", &["sqlserver", "secrets"]),
     (
         "migration",
-        &["plan", "engine", "azure", "vsphere", "sqlserver", "secrets"],
+        &[
+            "plan",
+            "engine",
+            "azure",
+            "vsphere",
+            "sqlserver",
+            "appconfig",
+            "secrets",
+        ],
     ),
     (
         "api",

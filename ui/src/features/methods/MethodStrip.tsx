@@ -8,6 +8,7 @@ import { useProject } from "../../app/project";
 import { ErrorCard } from "../../design/ErrorCard";
 import { useCommand } from "../../host";
 import type { ProjectView } from "../../host/gen/ProjectView";
+import { ApplicationDialog } from "./ApplicationDialog";
 import { AroundDialog } from "./AroundDialog";
 import { BackupsDialog } from "./BackupsDialog";
 import { DmsDialog } from "./DmsDialog";
@@ -22,7 +23,7 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
   const fixed = project.run !== null || project.live;
   const { replication, databaseMethod } = project.design;
   const now: Methods = set.isPending ? set.variables : { replication, databaseMethod };
-  const [settings, setSettings] = useState<"dms" | "backups" | "around" | null>(null);
+  const [settings, setSettings] = useState<"dms" | "backups" | "around" | "application" | null>(null);
   const busy = set.isPending || computing;
   return (
     <section className={s.strip} aria-label={t("methods.title")} data-testid="methods" data-fixed={fixed || undefined}>
@@ -34,7 +35,17 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
             value={now[part]}
             fixed={fixed}
             more={
-              part === "databaseMethod" && !fixed ? (
+              part === "replication" && !fixed ? (
+                <Button
+                  size="small"
+                  appearance="subtle"
+                  className={s.more}
+                  data-testid="application-settings"
+                  onClick={() => setSettings("application")}
+                >
+                  {t("application.settings")}
+                </Button>
+              ) : part === "databaseMethod" && !fixed ? (
                 <>
                   {databaseMethod === "LogReplay" ? null : (
                     <Button
@@ -87,6 +98,7 @@ export function MethodStrip({ project, computing }: { project: ProjectView; comp
         </p>
       </div>
       {settings === "dms" ? <DmsDialog project={project} onClose={() => setSettings(null)} /> : null}
+      {settings === "application" ? <ApplicationDialog project={project} onClose={() => setSettings(null)} /> : null}
       {settings === "backups" ? <BackupsDialog project={project} onClose={() => setSettings(null)} /> : null}
       {settings === "around" ? (
         <AroundDialog project={project} onClose={() => setSettings(null)} onConnect={() => go("connect")} />

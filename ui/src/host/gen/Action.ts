@@ -63,7 +63,19 @@ madeFor: ResourceId | null, } | { "do": "checkPower", vm: string, state: string,
 /**
  * As in [`Action::ShutDownVm`]: only when this run has shut it down.
  */
-madeFor: ResourceId | null, } | { "do": "checkBoot", vm: ResourceId, } | { "do": "runCommand", vm: ResourceId, name: string, location: string, script: string, parameters: Array<Parameter>, expect: Array<string>, } | { "do": "gate", question: string, accept: string, reject: string, safeBecause: string, } | { "do": "waitDays", since: Address, days: number, } | { "do": "checkLedger", keep: Array<ResourceId>, } | { "do": "patch", id: ResourceId, body: unknown, } | { "do": "call", id: ResourceId, verb: string, follow: Follow, } | { "do": "remove", id: ResourceId, 
+madeFor: ResourceId | null, } | { "do": "checkBoot", vm: ResourceId, } | { "do": "runCommand", vm: ResourceId, name: string, location: string, script: string, parameters: Array<Parameter>, expect: Array<string>, } | { "do": "switchConfig", vm: ResourceId, location: string, script: string, 
+/**
+ * Run commands are called by what they do and this: `rehost-read-config-smarthotel`.
+ */
+suffix: string, path: string, 
+/**
+ * The connection string that must be among them; empty = any.
+ */
+connection: string, 
+/**
+ * Names of the source SQL Server.
+ */
+sources: Array<string>, database: string, write: boolean, } | { "do": "gate", question: string, accept: string, reject: string, safeBecause: string, } | { "do": "waitDays", since: Address, days: number, } | { "do": "checkLedger", keep: Array<ResourceId>, } | { "do": "patch", id: ResourceId, body: unknown, } | { "do": "call", id: ResourceId, verb: string, follow: Follow, } | { "do": "remove", id: ResourceId, 
 /**
  * The POST action that removes it; none = DELETE.
  */

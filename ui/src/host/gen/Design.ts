@@ -22,7 +22,15 @@ knownSpaces: string[], cacheAccount: string, backupAccount: string, backupContai
 /**
  * Path of the application's web.config inside the VM.
  */
-webConfig: string, connectionStringName: string, 
+webConfig: string, 
+/**
+ * The connection string that must be among those that are switched; empty = any that leads to the database.
+ */
+connectionStringName: string, 
+/**
+ * A text that the site shows when it works; empty = any.
+ */
+siteText: string, 
 /**
  * vCenter role and the principal that the replication appliance uses.
  */

@@ -1,10 +1,11 @@
 //! Virtual machines as a failover leaves them, and managed run commands on them. A script isn't run: the lab knows what
-//! Rehost's commands do by their names, and keeps a small model of the machine's inside.
+//! Rehost's commands do by their names, and does it to what it keeps of the machine's inside: the application's files.
 
 use axum::http::Method;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use super::app_config::{self, Given};
 use super::{Answer, Refusal, Req, Resp, last, location, lro, network, parent, sql};
 use crate::{
     cloud::Guest,
@@ -256,6 +257,7 @@ pub(crate) fn create(
     }));
     let guest = Guest {
         ready_at: plus(now, SignedDuration::from_secs(AGENT_SECS)),
+        files: app_config::smarthotel(),
         ..Guest::default()
     };
     world.cloud.guests.insert(id.to_lowercase(), guest);
@@ -347,13 +349,13 @@ fn put_command(world: &mut World, req: &Req, id: &str, name: &str) -> Answer {
     props["instanceView"] = json!({"executionState": "Running", "executionMessage": "", "exitCode": 0, "output": "", "error": "", "startTime": started.to_string()});
     let body = json!({"id": id, "name": last(id), "type": COMMANDS, "location": region, "properties": props});
     world.cloud.store(body.clone());
-    let secret = p["protectedParameters"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|p| p["name"] == "ConnectionString")
-        .and_then(|p| p["value"].as_str())
-        .map(str::to_owned);
+    let text = |p: &Value, key: &str| p[key].as_str().unwrap_or_default().to_owned();
+    let given: Given = ["parameters", "protectedParameters"]
+        .iter()
+        .flat_map(|list| p[list].as_array().into_iter().flatten())
+        .map(|p| (text(p, "name"), text(p, "value")))
+        .collect();
+    let blind = world.replaying;
     let (target, command) = (id.to_owned(), name.to_lowercase());
     let op = lro::start(
         world,
@@ -363,7 +365,7 @@ fn put_command(world: &mut World, req: &Req, id: &str, name: &str) -> Answer {
         COMMAND_SECS,
         id,
         move |w| {
-            let (code, output, error) = execute(w, &vm, &command, secret.as_deref());
+            let (code, output, error) = execute(w, &vm, &command, &given, blind);
             let now = w.now().to_string();
             let Some(v) = w.cloud.get_mut(&target) else {
                 return Ok(());
@@ -397,30 +399,29 @@ fn put_command(world: &mut World, req: &Req, id: &str, name: &str) -> Answer {
 }
 
 /// What Rehost's commands do: exit code, output, error.
-fn execute(world: &mut World, vm: &str, name: &str, secret: Option<&str>) -> (i32, String, String) {
+fn execute(world: &mut World, vm: &str, name: &str, given: &Given, blind: bool) -> (i32, String, String) {
     let key = vm.to_lowercase();
     let ok = |text: &str| (0, text.to_owned(), String::new());
-    if name.starts_with("rehost-switch-connection") {
-        let Some(secret) = secret else {
-            return (
-                1,
-                String::new(),
-                "The protected parameter ConnectionString is missing.".into(),
-            );
-        };
+    let text = |name: &str| given.get(name).map(String::as_str).unwrap_or_default();
+    let config = [
+        "rehost-read-config",
+        "rehost-switch-connection",
+        "rehost-restore-connection",
+    ];
+    if config.iter().any(|c| name.starts_with(c)) {
         let Some(guest) = world.cloud.guests.get_mut(&key) else {
             return ok("");
         };
-        let changed = guest.connection != secret;
-        guest.connection = secret.to_owned();
-        guest.backup = true;
-        return ok(&format!("backup=ok\nchanged={}\n", u8::from(changed)));
-    }
-    if name.starts_with("rehost-restore-connection") {
-        if let Some(guest) = world.cloud.guests.get_mut(&key) {
-            guest.connection.clear();
+        // Another program's script for the same: it brings the whole connection string.
+        if !text("ConnectionString").is_empty() {
+            return match app_config::put_connection(&mut guest.files, "DefaultConnection", text("ConnectionString")) {
+                Some(changed) => ok(&format!("backup=ok\nchanged={}\n", u8::from(changed))),
+                None => (1, String::new(), "web.config has no such connection string.".into()),
+            };
         }
-        return ok("restored=1\n");
+        let (code, output) = app_config::run(&mut guest.files, given, blind);
+        guest.iis_resets += u32::from(code == 0 && text("Does") == "restore");
+        return (code, output, String::new());
     }
     if name.starts_with("rehost-iisreset") {
         if let Some(guest) = world.cloud.guests.get_mut(&key) {
@@ -432,14 +433,20 @@ fn execute(world: &mut World, vm: &str, name: &str, secret: Option<&str>) -> (i3
         return ok("rdp=1;firewall=domain,private,public;san=OnlineAll;updates=0;reboot=0\n");
     }
     if name.starts_with("rehost-probe") {
-        let connection = world
-            .cloud
-            .guests
-            .get(&key)
-            .map(|g| g.connection.clone())
+        let files = world.cloud.guests.get(&key).map(|g| &g.files);
+        let connection = files
+            .map(|f| app_config::connection(f, "DefaultConnection"))
             .unwrap_or_default();
         let works = reaches(world, vm, &connection);
-        return ok(if works { "http=200\n" } else { "http=500\n" });
+        let shows = works && "smarthotel".contains(&text("Text").to_lowercase());
+        let state = |ok: bool| if ok { "ok" } else { "no answer" };
+        return ok(&format!(
+            "tcp={}\nsql={}\nhttp={}\ntext={}\n",
+            state(works),
+            state(works),
+            if works { 200 } else { 500 },
+            if shows { "ok" } else { "not found" }
+        ));
     }
     ok("")
 }

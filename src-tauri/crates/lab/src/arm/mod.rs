@@ -1,6 +1,7 @@
 //! Azure Resource Manager: one entry, which checks what the real one checks before any provider sees the request (token,
 //! subscription, api-version, throttling, locks, what a fault script refuses), then one module per provider. State is in [`crate::cloud`].
 
+pub(crate) mod app_config;
 pub(crate) mod authorization;
 pub(crate) mod compute;
 pub(crate) mod datamigration;

@@ -234,6 +234,18 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             format!("{}/runCommands/write", kind(vm)),
             format!("PUT {}/{}/runCommands/{name}", kind(vm), vm.name()),
         ),
+        Action::SwitchConfig { vm, suffix, write, .. } => {
+            let call = |method: &str, what: &str| {
+                format!("{method} {}/{}/runCommands/rehost-{what}-{suffix}", kind(vm), vm.name())
+            };
+            let mut calls = vec![call("PUT", "read-config"), call("DELETE", "read-config")];
+            calls.extend(write.then(|| call("PUT", "switch-connection")));
+            let rights = ["read", "write", "delete"];
+            (
+                rights.map(|r| format!("azure:{}/runCommands/{r}", kind(vm))).into(),
+                calls,
+            )
+        }
         Action::CheckBoot { vm } => one(
             format!("{}/retrieveBootDiagnosticsData/action", kind(vm)),
             format!("POST {}/{}/retrieveBootDiagnosticsData", kind(vm), vm.name()),

@@ -79,6 +79,46 @@ impl Builder<'_> {
             value: value.into(),
             protected: false,
         };
+        let config = |name: &str, write: bool| {
+            let (title, what) = match write {
+                false => (
+                    "Show how the connection strings are to be changed",
+                    "Reads web.config and the files that hold sections of it, encrypted on its way, and shows each change with passwords hidden.",
+                ),
+                true => (
+                    "Switch the connection strings",
+                    "Backs up each file beside it and points exactly what was shown at the managed instance; comments, formatting and encryption stay.",
+                ),
+            };
+            task(
+                7,
+                "run-command",
+                name,
+                title,
+                what,
+                Action::SwitchConfig {
+                    vm: self.azure_vm(&d.web_vm),
+                    location: d.location.clone(),
+                    script: scripts::config(),
+                    suffix: d.application.to_ascii_lowercase(),
+                    path: d.web_config.clone(),
+                    connection: d.connection_string_name.clone(),
+                    sources: self.source_names(),
+                    database: d.database.clone(),
+                    write,
+                },
+            )
+            .secs(90, 600, "learn.microsoft.com: at least 20 seconds for each command")
+            .nodes(std::slice::from_ref(&azure_node))
+        };
+        let probe = format!(
+            "From inside the VM: port 1433 of the managed instance, a query with the application's own connection string, and the site, which must answer 200{}.",
+            if d.site_text.is_empty() {
+                String::new()
+            } else {
+                format!(" with the text {}", d.site_text)
+            }
+        );
         let mut tasks = vec![
                 test,
                 task(7, "check-vm", &test_vm, "The test VM runs", "Reads size, state and agent of the test VM.", runs(&test_vm, "The test VM is not running yet."))
@@ -164,26 +204,24 @@ impl Builder<'_> {
                     .after(&[&format!("7/check-vm/{}", d.web_vm)])
                     .why("The screenshot shows whether Windows came up.")
                     .nodes(std::slice::from_ref(&azure_node)),
-                command(
-                    "switch-connection",
-                    "Switch the connection string",
-                    "Backs up web.config and points it at the managed instance.",
-                    scripts::switch_connection(),
-                    vec![
-                        plain("Path", &d.web_config),
-                        plain("Name", &d.connection_string_name),
-                        Parameter { name: "ConnectionString".into(), value: format!("${{connection:{}}}", d.database), protected: true },
-                    ],
-                    &["backup=ok", "changed=1"],
-                )
-                .after(&[&format!("7/check-nic/{}", d.web_vm), &format!("6/check-database/{}", d.database)])
-                .why("The application must use the migrated database.")
-                .back("Copy web.config.rehost-backup back over web.config and run IISRESET."),
+                config("read-config", false)
+                    .after(&[&format!("7/check-nic/{}", d.web_vm), &format!("6/check-database/{}", d.database)])
+                    .why("What will be changed is seen before it is changed, and what is doubtful stops here.")
+                    .back("Nothing to take back: it only reads, and deletes its run commands."),
+                config("switch-connection", true)
+                    .after(&["7/run-command/read-config"])
+                    .why("The application must use the migrated database.")
+                    .back("Rehost puts the backup beside each file back, byte for byte, when nobody has changed it since, and runs IISRESET /RESTART."),
                 command("iisreset", "IISRESET /RESTART", "Restarts IIS in the VM.", scripts::iisreset(), vec![], &["iisreset=ok"])
                     .after(&["7/run-command/switch-connection"])
                     .why("IIS reads the new connection string when it restarts.")
                     .back("Nothing to take back."),
-                command("probe", "The site answers from Azure", "Asks the site from inside the VM and expects status 200.", scripts::probe(), vec![], &["http=200"])
+                command("probe", "The site answers from Azure", &probe, scripts::probe(), vec![
+                    plain("Path", &d.web_config),
+                    plain("Name", &d.connection_string_name),
+                    plain("Server", "${mi.fqdn}"),
+                    plain("Text", &d.site_text),
+                ], &["tcp=ok", "sql=ok", "http=200", "text=ok"])
                     .after(&["7/run-command/iisreset", &format!("7/check-boot/{}", d.web_vm)])
                     .why("It proves VM, network, IIS and database together."),
             ];
@@ -224,6 +262,21 @@ impl Builder<'_> {
             .nodes(&[format!("vm/{}", d.web_vm)]),
         ]);
         step(7, "Migrate the VM", tasks)
+    }
+
+    /// By which names the application may know the source server.
+    fn source_names(&self) -> Vec<String> {
+        let vm = self.inventory.vm(&self.d.sql_vm);
+        let mut names = vec![self.d.sql_vm.clone()];
+        names.extend(
+            vm.into_iter()
+                .flat_map(|v| [&v.host_name, &v.ip_address])
+                .flatten()
+                .cloned(),
+        );
+        names.retain(|n| !n.is_empty());
+        names.dedup();
+        names
     }
 
     fn moves_by_site_recovery(&self) -> Moves {

@@ -366,6 +366,8 @@ fn the_scripts_for_windows_are_powershell() {
         }
     }
     assert!(parses(&crate::scripts::readiness()));
+    assert!(parses(&crate::scripts::config()));
+    assert!(parses(&crate::scripts::probe()));
 }
 
 #[test]
