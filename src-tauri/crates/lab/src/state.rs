@@ -6,12 +6,14 @@ use serde_json::{Map, Value, json};
 use crate::{
     arm::{app_config, last},
     cloud::Registration,
+    tds::managed,
     world::World,
 };
 
 impl World {
-    /// The canonical state.
-    pub fn final_state(&self) -> Value {
+    /// The canonical state. The managed instance is brought to it first, whether anybody has signed in to it or not.
+    pub fn final_state(&mut self) -> Value {
+        managed::follow(self);
         json!({"onPrem": onprem(self), "azure": azure(self), "sql": sql(self)})
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn spec() -> Spec {
 }
 
 /// Brings the instance to where the resource manager sees it. False when there is no managed instance that is ready.
-pub(super) fn follow(world: &mut World) -> bool {
+pub(crate) fn follow(world: &mut World) -> bool {
     let Some((login, online)) = crate::arm::sql::serving(world) else {
         return false;
     };
