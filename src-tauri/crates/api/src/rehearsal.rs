@@ -89,6 +89,7 @@ impl Default for RehearsalOptions {
             database_method: DatabaseMethod::default(),
             backups: BackupSource::default(),
             by_rehost: false,
+            several: false,
             fault: None,
         }
     }
@@ -266,6 +267,9 @@ pub async fn rehearse(app: &Arc<App>, rehearsal: Rehearsal) -> Result<ProjectVie
     (project.design.replication, project.design.database_method) = (options.replication, options.database_method);
     project.design.dms.source = options.backups;
     project.design.backups = options.by_rehost.then(BackupDesign::default);
+    if options.several {
+        project.design.further_databases = smarthotel::FURTHER_DATABASES.map(str::to_owned).to_vec();
+    }
     let proved = lab::faults::SCRIPTS
         .iter()
         .any(|s| Some(&s.id) == options.fault.as_ref() && s.with == With::Proof);

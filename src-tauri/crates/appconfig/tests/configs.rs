@@ -105,9 +105,8 @@ fn wanted(password: &str) -> Wanted {
     );
     Wanted {
         sources: vec![Target::parse("SQLVM").unwrap()],
-        database: "SmartHotelDB".into(),
+        databases: vec![("SmartHotelDB".into(), ConnectionString::parse(to.expose()).unwrap())],
         name: "DefaultConnection".into(),
-        to: ConnectionString::parse(to.expose()).unwrap(),
     }
 }
 

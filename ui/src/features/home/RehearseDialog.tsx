@@ -1,6 +1,7 @@
 // A rehearsal with choices: how fast, with which methods, and what goes wrong in it.
 import {
   Button,
+  Checkbox,
   Dialog,
   DialogActions,
   DialogBody,
@@ -98,6 +99,12 @@ export function RehearseDialog({ open, busy, error, onRehearse, onClose }: Props
                   <BackupsChoice value={options.backups} onChange={(backups) => set({ backups })} />
                 )}
                 <ByChoice value={options.byRehost} onChange={(byRehost) => set({ byRehost })} />
+                <Checkbox
+                  label={t("rehearse.several")}
+                  checked={options.several}
+                  data-testid="rehearse-several"
+                  onChange={(_, data) => set({ several: data.checked === true })}
+                />
               </div>
               <div className={s.faults}>
                 <h3 id={faults} className={s.faultsTitle}>

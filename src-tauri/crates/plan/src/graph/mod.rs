@@ -82,7 +82,8 @@ pub fn plan(design: &Design, subscription: &str, inventory: &Inventory) -> Resul
     if subscription.trim().is_empty() {
         return Err(PlanError::NoSubscription);
     }
-    let b = Builder::new(design, subscription, pack, inventory);
+    let each: Vec<Design> = design.databases().map(|name| design.of_database(name)).collect();
+    let b = Builder::new(design, &each, subscription, pack, inventory);
     let mut plan = Plan {
         format: FORMAT,
         application: design.application.clone(),
