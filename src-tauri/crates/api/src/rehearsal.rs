@@ -16,11 +16,11 @@ use crate::{
 };
 use engine::Clock;
 use jiff::Timestamp;
-use lab::{Addresses, Lab, LabError, Options, Ports, faults::With};
+use lab::{Addresses, Lab, LabDatabase, LabError, Options, Ports, faults::With};
 use plan::{
-    BackupSource, Connections, DatabaseMethod, Project, ReplicationMethod,
+    BackupSource, Connections, DatabaseMethod, Design, Project, ReplicationMethod,
     around::ProveDesign,
-    backup::BackupDesign,
+    backup::{BackupDesign, folder_of},
     design::{AzureConnection, Cloud, ManagedConnection, SqlConnection, VCenterConnection},
     exchange::NoTrace,
     smarthotel,
@@ -485,6 +485,7 @@ async fn inside(
         fault: project.rehearsal_fault.clone(),
         diary: Some(diary),
         dba_backs_up: project.design.backups.is_none(),
+        databases: databases(&project.design),
         resume_at,
         ..Options::default()
     })
@@ -495,6 +496,18 @@ async fn inside(
         time: Time::Here(clock),
         lab: Mutex::new(Some(lab)),
     })
+}
+
+/// The databases that a lab migrates for a design.
+fn databases(design: &Design) -> Vec<LabDatabase> {
+    if design.further_databases.is_empty() {
+        return vec![];
+    }
+    let all = design.databases().map(|name| LabDatabase {
+        name: name.to_owned(),
+        folder: folder_of(name),
+    });
+    all.collect()
 }
 
 /// Points the project at the lab: connections, secrets, inventory.

@@ -178,7 +178,7 @@ fn judged(bytes: &[u8], password: &str) -> (Config, Switch) {
             ConnectionString::parse(new).unwrap(),
         );
         for k in [keys::SERVER, keys::DATABASE, keys::USER, keys::PASSWORD] {
-            assert_eq!(new.get(k), wanted.to.get(k));
+            assert_eq!(new.get(k), wanted.databases[0].1.get(k));
         }
         for kept in [
             &["app", "application name"][..],

@@ -210,9 +210,6 @@ enum Command {
         /// The lab's database administrator takes no backups: Rehost does.
         #[arg(long)]
         no_dba: bool,
-        /// Migrate two further databases along.
-        #[arg(long)]
-        several: bool,
         /// Let something go wrong; `rehost-cli faults` lists what.
         #[arg(long, value_name = "NAME")]
         fault: Option<String>,

@@ -462,9 +462,19 @@ pub async fn take(client: &mut Client, backup: &Backup, cancel: &CancellationTok
 pub async fn ensure_credential(client: &mut Client, container: &str, sas: &Secret<String>) -> Result<bool, SqlError> {
     let there = has_credential(client, container).await?;
     let statement = credential(container, sas, there)?;
-    client.query(statement.expose()).await?;
-    Ok(!there)
+    match client.query(statement.expose()).await {
+        Ok(_) => Ok(!there),
+        // A backup of another database has made it meanwhile.
+        Err(SqlError::Statement { number: EXISTS, .. }) if !there => {
+            client.query(credential(container, sas, true)?.expose()).await?;
+            Ok(false)
+        }
+        Err(e) => Err(e),
+    }
 }
+
+/// What is to be created is there.
+const EXISTS: u32 = 15028;
 
 /// Drops the container's credential, if it is there.
 ///

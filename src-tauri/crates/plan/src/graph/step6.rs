@@ -436,7 +436,7 @@ impl Builder<'_> {
         let first = if self.d.from_share() {
             "2/person/integration-runtime".to_owned()
         } else if self.d.uploads_backups() {
-            format!("2/container/{}", self.d.backup_container)
+            format!("2/container/{}", self.whole.backup_container)
         } else {
             "2/sas/backup".to_owned()
         };
