@@ -323,8 +323,7 @@ function Along({ name, planned, first }: { name: string; planned: boolean; first
           data-testid="database-along"
           disabledFocusable={save.isPending}
           onClick={() =>
-            !save.isPending &&
-            save.mutate({ project: project.path, further: planned ? others : [...further, name] })
+            !save.isPending && save.mutate({ project: project.path, further: planned ? others : [...further, name] })
           }
         >
           {t(planned ? "databases.leaveOut" : "databases.along")}

@@ -254,6 +254,14 @@ impl<'a> Builder<'a> {
             further => format!("{name}-{further}"),
         }
     }
+    /// The title of a task that each database has: with several it says whose it is.
+    pub(super) fn own_title(&self, title: &str) -> String {
+        let name = &self.d.database;
+        if self.each.len() == 1 || title.contains(name.as_str()) {
+            return title.to_owned();
+        }
+        format!("{title}: {name}")
+    }
     /// Addresses of the tasks that see the databases online.
     pub(super) fn all_online(&self) -> Vec<String> {
         self.each

@@ -67,7 +67,7 @@ impl Builder<'_> {
             6,
             kind,
             &d.database,
-            title,
+            &self.own_title(title),
             what,
             Action::CheckSource {
                 instance: self.mi(),

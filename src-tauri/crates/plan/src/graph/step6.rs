@@ -25,12 +25,9 @@ impl Builder<'_> {
     pub(super) fn step6(&self) -> Step {
         let mut tasks = vec![];
         for one in self.databases() {
-            let several = self.each.len() > 1;
             tasks.extend(one.database_tasks().into_iter().map(|mut t| {
-                // Tasks of several databases are told apart by their titles.
-                let name = &one.d.database;
-                if several && t.0.address.kind() != "check-stopped" && !t.0.title.contains(name.as_str()) {
-                    t.0.title = format!("{}: {name}", t.0.title);
+                if t.0.address.kind() != "check-stopped" {
+                    t.0.title = one.own_title(&t.0.title);
                 }
                 t
             }));
