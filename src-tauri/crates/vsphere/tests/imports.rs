@@ -401,7 +401,8 @@ async fn another_host_is_known_by_its_thumbprint_and_gets_no_cookie() {
         lab.with_world(|w| assert!(!w.onprem.leases.last().expect("a lease").files[0].with_cookie));
     }
     // Somebody else answers there, vCenter names nobody whom this computer trusts, or it is no safe address.
-    let other = sha1.replace('A', "B").replace('1', "2");
+    let flipped = if sha1.starts_with('0') { "1" } else { "0" };
+    let other = format!("{flipped}{}", &sha1[1..]);
     for (at, thumbprint, code) in [
         (host.clone(), other, "CertificateChanged"),
         (host.clone(), String::new(), "CertificateUnknown"),
