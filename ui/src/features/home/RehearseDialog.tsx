@@ -99,12 +99,6 @@ export function RehearseDialog({ open, busy, error, onRehearse, onClose }: Props
                   <BackupsChoice value={options.backups} onChange={(backups) => set({ backups })} />
                 )}
                 <ByChoice value={options.byRehost} onChange={(byRehost) => set({ byRehost })} />
-                <Checkbox
-                  label={t("rehearse.several")}
-                  checked={options.several}
-                  data-testid="rehearse-several"
-                  onChange={(_, data) => set({ several: data.checked === true })}
-                />
               </div>
               <div className={s.faults}>
                 <h3 id={faults} className={s.faultsTitle}>
@@ -133,6 +127,14 @@ export function RehearseDialog({ open, busy, error, onRehearse, onClose }: Props
                   {chosen ? t("rehearse.expect", { text: chosen.admin }) : t("rehearse.nothingText")}
                   {chosen ? <small>{t("plan.source", { source: chosen.source })}</small> : null}
                 </p>
+                <Field className={s.databases} label={t("rehearse.databases")} hint={t("rehearse.severalHint")}>
+                  <Checkbox
+                    label={t("rehearse.several")}
+                    checked={options.several}
+                    data-testid="rehearse-several"
+                    onChange={(_, data) => set({ several: data.checked === true })}
+                  />
+                </Field>
               </div>
               {error ? (
                 <div className={s.whole}>
