@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::{Answer, Refusal, Req, Resp, authorization, last, location, lro, parent, resources, text};
 use crate::{
     cloud::Blob,
+    tds::certificate,
     world::{World, plus},
 };
 
@@ -1051,6 +1052,17 @@ fn go_on(world: &mut World, key: &str) {
         }
         return;
     };
+    if m.files[at].full()
+        && let Some(why) = certificate::missing(world, &m.source_database)
+    {
+        world.cloud.database_migrations.insert(key.to_owned(), m);
+        return end(
+            world,
+            key,
+            State::Failed,
+            Some(trouble("2009", format!("MigrationRestoreFailed: {why}"))),
+        );
+    }
     let position = m.last_restored().map(|f| f.blob.log.1);
     let f = &mut m.files[at];
     let gap = match position {
