@@ -71,6 +71,38 @@ async fn the_sample_is_rehearsed_whole_quickly_and_small() {
 }
 
 #[tokio::test]
+async fn several_databases_are_rehearsed_in_one_run() {
+    let _machine = together().await;
+    let home = Home::new();
+    let folder = home.path("report");
+    let folder = folder.to_str().unwrap();
+    for by in ["person", "rehost"] {
+        let project = home.path(&format!("{by}.rehost"));
+        let arguments = [
+            "rehearse",
+            "--several",
+            "--backups-by",
+            by,
+            "--project",
+            project.to_str().unwrap(),
+            "--report",
+            folder,
+        ];
+        let ended = home.run(&arguments).await;
+        ended.must_end_with(0);
+        assert_eq!(ended.json["outcome"], "done", "{}", ended.stdout);
+        let json = std::fs::read_to_string(ended.json["report"]["json"].as_str().unwrap()).unwrap();
+        let report = Report::verify(&json).unwrap();
+        for name in std::iter::once("SmartHotelDB").chain(plan::smarthotel::FURTHER_DATABASES) {
+            let online = report
+                .tasks()
+                .find(|t| t.address.to_string() == format!("step-6/check-database/{name}"));
+            assert_eq!(online.map(|t| t.status), Some(Status::Done), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_same_seed_gives_the_same_rehearsal() {
     let _machine = together().await;
     let home = Home::new();

@@ -81,6 +81,16 @@ const shots = [
     },
   },
   {
+    name: "databases-along",
+    screen: on("inventory"),
+    act: async (p) => {
+      await click("inventory-databases")(p);
+      await click("databases-begin")(p);
+      await p.getByText("SmartHotelReports").first().click();
+      await click("database-along")(p);
+    },
+  },
+  {
     name: "databases-instance",
     screen: on("inventory"),
     act: async (p) => {

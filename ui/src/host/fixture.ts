@@ -463,6 +463,7 @@ const handlers: Handlers = {
     design.replication = options.replication;
     design.databaseMethod = options.databaseMethod;
     design.dms.source = options.backups;
+    design.furtherDatabases = options.several ? ["SmartHotelReports", "SmartHotel Archive"] : [];
     design.backups = options.byRehost ? { files: 1, differential: false, folder: "", sourceAfter: "restoring" } : null;
     return project();
   },
@@ -493,6 +494,10 @@ const handlers: Handlers = {
     })),
   application_save: ({ webConfig, connectionStringName, siteText }) => {
     Object.assign(design, { webConfig, connectionStringName, siteText });
+    return project();
+  },
+  databases_save: ({ further }) => {
+    design.furtherDatabases = further;
     return project();
   },
   backups_save: ({ backups }) => {

@@ -30,6 +30,7 @@ const STALE: Partial<Record<Command, string[]>> = {
   dms_save: ["project", "plan", "costs"],
   application_save: ["project", "plan"],
   around_save: ["project", "plan", "costs"],
+  databases_save: ["project", "plan", "costs", "databases"],
   backups_save: ["project", "plan", "costs"],
   connection_save: ["project", "costs"],
   inventory_import: ["inventory", "project", "plan", "costs"],

@@ -73,6 +73,7 @@ export type Commands = {
   dms_save: [InProject & { dms: DmsDesign; sqlPassword: string | null; sharePassword: string | null }, ProjectView];
   around_look: [InProject & { around: AroundDesign }, AroundObject[]];
   application_save: [InProject & { webConfig: string; connectionStringName: string; siteText: string }, ProjectView];
+  databases_save: [InProject & { further: string[] }, ProjectView];
   backups_save: [InProject & { backups: BackupDesign | null }, ProjectView];
   around_save: [
     InProject & { around: AroundDesign | null; prove: ProveDesign | null; certificate: boolean },

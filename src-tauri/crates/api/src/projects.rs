@@ -252,6 +252,59 @@ pub async fn application_save(
     view(app, &open).await
 }
 
+/// Saves which further databases are migrated in the same run.
+///
+/// # Errors
+/// Fails when a name can't be or stands twice, when they change after a run of this project was started, in a rehearsal,
+/// whose databases are those that it began with, and when the file refuses.
+pub async fn databases_save(app: &Arc<App>, project: String, further: Vec<String>) -> Result<ProjectView, UiError> {
+    let open = app.opened(&project)?;
+    let now = open.project();
+    let mut names = vec![now.design.database.to_lowercase()];
+    for name in &further {
+        let lower = name.to_lowercase();
+        let why = if name.trim().is_empty() || name.chars().count() > 128 {
+            Some("A name has 1 to 128 characters.".to_owned())
+        } else if ["master", "model", "msdb", "tempdb"].contains(&lower.as_str()) {
+            Some(format!(
+                "{name} belongs to SQL Server itself, and the managed instance has its own."
+            ))
+        } else if names.contains(&lower) {
+            Some(format!(
+                "{name} is in the plan already; SQL Server ignores case in names."
+            ))
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            return Err(UiError::invalid(
+                "The database can't be migrated along",
+                why,
+                "Choose a database from the list in Inventory, Databases.",
+            ));
+        }
+        names.push(lower);
+    }
+    if now.design.further_databases != further {
+        if !open.file.runs()?.is_empty() {
+            return Err(UiError::state(
+                "The databases can't be changed any more",
+                "A run was started with them; its backups and restores belong to them.",
+                "Choose New in Projects, and the databases before its first run.",
+            ));
+        }
+        if now.rehearsal {
+            return Err(UiError::state(
+                "A rehearsal migrates the databases that it began with",
+                "Its database administrator has prepared these.",
+                "Begin another rehearsal from Projects, with options, and choose several databases there.",
+            ));
+        }
+    }
+    open.change(|p| p.design.further_databases = further)?;
+    view(app, &open).await
+}
+
 /// Saves how Rehost backs the source up; none = a person does.
 ///
 /// # Errors

@@ -16,11 +16,11 @@ use crate::{
 };
 use engine::Clock;
 use jiff::Timestamp;
-use lab::{Addresses, Lab, LabError, Options, Ports, faults::With};
+use lab::{Addresses, Lab, LabDatabase, LabError, Options, Ports, faults::With};
 use plan::{
-    BackupSource, Connections, DatabaseMethod, Project, ReplicationMethod,
+    BackupSource, Connections, DatabaseMethod, Design, Project, ReplicationMethod,
     around::ProveDesign,
-    backup::BackupDesign,
+    backup::{BackupDesign, folder_of},
     design::{AzureConnection, Cloud, ManagedConnection, SqlConnection, VCenterConnection},
     exchange::NoTrace,
     smarthotel,
@@ -89,6 +89,7 @@ impl Default for RehearsalOptions {
             database_method: DatabaseMethod::default(),
             backups: BackupSource::default(),
             by_rehost: false,
+            several: false,
             fault: None,
         }
     }
@@ -266,6 +267,9 @@ pub async fn rehearse(app: &Arc<App>, rehearsal: Rehearsal) -> Result<ProjectVie
     (project.design.replication, project.design.database_method) = (options.replication, options.database_method);
     project.design.dms.source = options.backups;
     project.design.backups = options.by_rehost.then(BackupDesign::default);
+    if options.several {
+        project.design.further_databases = smarthotel::FURTHER_DATABASES.map(str::to_owned).to_vec();
+    }
     let proved = lab::faults::SCRIPTS
         .iter()
         .any(|s| Some(&s.id) == options.fault.as_ref() && s.with == With::Proof);
@@ -481,6 +485,7 @@ async fn inside(
         fault: project.rehearsal_fault.clone(),
         diary: Some(diary),
         dba_backs_up: project.design.backups.is_none(),
+        databases: databases(&project.design),
         resume_at,
         ..Options::default()
     })
@@ -491,6 +496,18 @@ async fn inside(
         time: Time::Here(clock),
         lab: Mutex::new(Some(lab)),
     })
+}
+
+/// The databases that a lab migrates for a design.
+fn databases(design: &Design) -> Vec<LabDatabase> {
+    if design.further_databases.is_empty() {
+        return vec![];
+    }
+    let all = design.databases().map(|name| LabDatabase {
+        name: name.to_owned(),
+        folder: folder_of(name),
+    });
+    all.collect()
 }
 
 /// Points the project at the lab: connections, secrets, inventory.

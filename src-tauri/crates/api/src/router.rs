@@ -80,8 +80,8 @@ mod functions {
         import::{inventory_import, inventory_import_preview},
         inventory::{inventory_details, inventory_get, inventory_read, inventory_watch, vm_events},
         projects::{
-            application_save, around_save, backups_save, dms_save, methods_set, project_close, project_forget,
-            project_get, project_new, project_open, projects_list,
+            application_save, around_save, backups_save, databases_save, dms_save, methods_set, project_close,
+            project_forget, project_get, project_new, project_open, projects_list,
         },
         rehearsal::{fault_scripts, rehearse_sample, set_speed},
         rights::{vcenter_rights, vcenter_roles_apply, vcenter_script_save},

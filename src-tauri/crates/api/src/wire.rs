@@ -104,6 +104,9 @@ pub struct RehearsalOptions {
     /// Rehost takes the backups; otherwise the rehearsal's database administrator does.
     #[serde(default)]
     pub by_rehost: bool,
+    /// Two further databases are migrated along.
+    #[serde(default)]
+    pub several: bool,
     /// Id of the [`FaultScript`] to play; none = nothing goes wrong.
     pub fault: Option<String>,
 }

@@ -18,11 +18,10 @@ use std::{collections::BTreeMap, fmt};
 pub struct Wanted {
     /// All names of the source server.
     pub sources: Vec<Target>,
-    pub database: String,
+    /// The databases that were moved, each with its new address, name, sign-in and encryption.
+    pub databases: Vec<(String, ConnectionString)>,
     /// The string that must be among the switched ones; empty: any.
     pub name: String,
-    /// The new address, database, sign-in and encryption.
-    pub to: ConnectionString,
 }
 
 /// One byte range.
@@ -68,8 +67,9 @@ pub struct Mismatch {
 }
 
 /// How a connection string relates to what is wanted.
-enum Leads {
-    Here,
+enum Leads<'a> {
+    /// To a database that was moved, whose new string this is.
+    Here(&'a ConnectionString),
     Elsewhere,
     Doubt(Finding),
 }
@@ -121,7 +121,10 @@ impl Switch {
         if !switch.edits.is_empty() {
             // Proves itself: read again, there is nothing left to do.
             let again = read(&changed)?;
-            let done = |t: &ConnectionText| !matches!(leads(t, wanted), Leads::Here) || same(t, wanted);
+            let done = |t: &ConnectionText| match leads(t, wanted) {
+                Leads::Here(to) => same(t, to),
+                _ => true,
+            };
             if again.texts.len() != config.texts.len() || !again.texts.iter().all(done) {
                 return Err(BadConfig::Malformed(
                     1,
@@ -136,13 +139,13 @@ impl Switch {
         match leads(text, wanted) {
             Leads::Elsewhere => {}
             Leads::Doubt(finding) => self.findings.push(finding),
-            Leads::Here if same(text, wanted) => self.already.push(text.name.clone()),
-            Leads::Here => {
+            Leads::Here(to) if same(text, to) => self.already.push(text.name.clone()),
+            Leads::Here(to) => {
                 let Ok(old) = ConnectionString::parse(text.value.expose()) else {
                     return;
                 };
                 let mut new = old.clone();
-                new.redirect(&wanted.to);
+                new.redirect(to);
                 let is = config
                     .charset
                     .encode(&write(new.write().expose(), text.form, config.charset.is_unicode()));
@@ -261,15 +264,15 @@ fn must(bytes: &[u8], wanted: &str) -> Result<(), Mismatch> {
 }
 
 /// Whether it says already what is wanted.
-fn same(text: &ConnectionText, wanted: &Wanted) -> bool {
+fn same(text: &ConnectionText, to: &ConnectionString) -> bool {
     ConnectionString::parse(text.value.expose()).is_ok_and(|old| {
         let mut new = old.clone();
-        new.redirect(&wanted.to);
+        new.redirect(to);
         new.write() == old.write()
     })
 }
 
-fn leads(text: &ConnectionText, wanted: &Wanted) -> Leads {
+fn leads<'a>(text: &ConnectionText, wanted: &'a Wanted) -> Leads<'a> {
     let (line, name) = (text.line, text.name.clone());
     let sure = text.place == Place::ConnectionStrings;
     let read = match ConnectionString::parse(text.value.expose()) {
@@ -283,25 +286,31 @@ fn leads(text: &ConnectionText, wanted: &Wanted) -> Leads {
         return Leads::Elsewhere;
     };
     let database = value(keys::DATABASE).filter(|d| !d.is_empty());
-    let ours = database
-        .as_ref()
-        .map(|d| d.to_lowercase() == wanted.database.to_lowercase());
+    // None of its own: the login decides. Some(None): another one.
+    let ours = database.as_ref().map(|d| {
+        let mut all = wanted.databases.iter();
+        all.find(|(name, _)| name.to_lowercase() == d.to_lowercase())
+            .map(|(_, to)| to)
+    });
     let source = wanted.sources.iter().map(|s| fits(&server, s)).fold(Fit::No, Fit::max);
-    let target = wanted.to.get(keys::SERVER).and_then(|s| Target::parse(s.expose()).ok());
-    let target = target.map_or(Fit::No, |t| fits(&server, &t));
+    let targets = wanted.databases.iter().filter_map(|(_, to)| to.get(keys::SERVER));
+    let target = targets
+        .filter_map(|s| Target::parse(s.expose()).ok())
+        .map(|t| fits(&server, &t))
+        .fold(Fit::No, Fit::max);
     let leads = match (source.max(target), ours) {
-        (_, Some(false)) | (Fit::No, None) => return Leads::Elsewhere,
+        (_, Some(None)) | (Fit::No, None) => return Leads::Elsewhere,
         (Fit::Yes | Fit::Maybe, None) if !sure && !text.value.expose().contains(';') => return Leads::Elsewhere,
         (Fit::Yes | Fit::Maybe, None) => Leads::Doubt(Finding::NoDatabase {
             line,
             name: name.clone(),
         }),
-        (Fit::No | Fit::Maybe, Some(true)) => Leads::Doubt(Finding::OtherServer {
+        (Fit::No | Fit::Maybe, Some(Some(_))) => Leads::Doubt(Finding::OtherServer {
             line,
             name: name.clone(),
             server,
         }),
-        (Fit::Yes, Some(true)) => Leads::Here,
+        (Fit::Yes, Some(Some(to))) => Leads::Here(to),
     };
     let foreign = text.provider.as_ref().filter(|p| !for_sql_server(p));
     match foreign {
@@ -310,7 +319,9 @@ fn leads(text: &ConnectionText, wanted: &Wanted) -> Leads {
             name,
             provider: provider.clone(),
         }),
-        None if text.form == Form::Mixed && matches!(leads, Leads::Here) => Leads::Doubt(Finding::Mixed { line, name }),
+        None if text.form == Form::Mixed && matches!(leads, Leads::Here(_)) => {
+            Leads::Doubt(Finding::Mixed { line, name })
+        }
         None => leads,
     }
 }

@@ -105,9 +105,8 @@ fn wanted(password: &str) -> Wanted {
     );
     Wanted {
         sources: vec![Target::parse("SQLVM").unwrap()],
-        database: "SmartHotelDB".into(),
+        databases: vec![("SmartHotelDB".into(), ConnectionString::parse(to.expose()).unwrap())],
         name: "DefaultConnection".into(),
-        to: ConnectionString::parse(to.expose()).unwrap(),
     }
 }
 
@@ -179,7 +178,7 @@ fn judged(bytes: &[u8], password: &str) -> (Config, Switch) {
             ConnectionString::parse(new).unwrap(),
         );
         for k in [keys::SERVER, keys::DATABASE, keys::USER, keys::PASSWORD] {
-            assert_eq!(new.get(k), wanted.to.get(k));
+            assert_eq!(new.get(k), wanted.databases[0].1.get(k));
         }
         for kept in [
             &["app", "application name"][..],

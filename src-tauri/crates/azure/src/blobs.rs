@@ -92,7 +92,8 @@ impl Blobs {
         }
     }
 
-    /// Lists the blobs whose names start with `prefix` (empty = all), page by page.
+    /// Lists the blobs of a container, or of a folder in it (`container/folder`), by their names below it, whose names
+    /// start with `prefix` (empty = all), page by page.
     ///
     /// # Errors
     /// Fails when the service refuses (403: what the SAS allows) or can't be understood.
@@ -103,7 +104,14 @@ impl Blobs {
         prefix: &str,
         sas: &Secret<String>,
     ) -> Result<Vec<BlobItem>, AzureError> {
-        let mut all = Vec::new();
+        let (container, folder) = container.split_once('/').unwrap_or((container, ""));
+        let folder = if folder.is_empty() {
+            String::new()
+        } else {
+            format!("{folder}/")
+        };
+        let prefix = format!("{folder}{prefix}");
+        let mut all: Vec<BlobItem> = Vec::new();
         let mut marker: Option<String> = None;
         let mut seen = HashSet::new();
         loop {
@@ -112,7 +120,7 @@ impl Blobs {
                 let mut query = url.query_pairs_mut();
                 query.append_pair("restype", "container").append_pair("comp", "list");
                 if !prefix.is_empty() {
-                    query.append_pair("prefix", prefix);
+                    query.append_pair("prefix", &prefix);
                 }
                 if let Some(marker) = &marker {
                     query.append_pair("marker", marker);
@@ -137,7 +145,10 @@ impl Blobs {
                     .collect::<Result<Vec<_>, _>>()?;
                 Ok((blobs, page.next_marker.filter(|m| !m.is_empty())))
             })?;
-            all.extend(page.0);
+            all.extend(page.0.into_iter().filter_map(|mut b| {
+                b.name = b.name.strip_prefix(&folder)?.to_owned();
+                Some(b)
+            }));
             match page.1 {
                 None => return Ok(all),
                 Some(next) if seen.insert(next.clone()) => marker = Some(next),

@@ -63,6 +63,8 @@ pub fn service_sas(
 }
 
 fn string_to_sign(account: &str, container: &str, permissions: &str, start: &str, expiry: &str) -> String {
+    // A folder has no SAS of its own without a hierarchical namespace.
+    let container = container.split('/').next().unwrap_or(container);
     let resource = format!("/blob/{account}/{container}");
     [
         permissions,

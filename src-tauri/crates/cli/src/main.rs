@@ -159,6 +159,9 @@ enum Command {
         seed: u64,
         #[command(flatten)]
         methods: Methods,
+        /// Migrate two further databases along.
+        #[arg(long)]
+        several: bool,
         /// Let something go wrong; `rehost-cli faults` lists what.
         #[arg(long, value_name = "NAME")]
         fault: Option<String>,
@@ -310,6 +313,7 @@ async fn act(command: Command, say: Say) -> Result<End, UiError> {
             speed,
             seed,
             methods,
+            several,
             fault,
             report,
             project,
@@ -327,6 +331,7 @@ async fn act(command: Command, say: Say) -> Result<End, UiError> {
                     database_method,
                     backups,
                     by_rehost: methods.backups_by == Some(BackupsBy::Rehost),
+                    several,
                     fault,
                 },
                 seed,

@@ -78,6 +78,17 @@ pub struct Options {
     pub token_time: entra::TokenTime,
     /// A folder of this computer into which the source SQL Server can back up, by the same path; none = there is none.
     pub sql_folder: Option<PathBuf>,
+    /// The databases that are migrated, SmartHotelDB among them; empty = that one alone, with its backups in no folder.
+    pub databases: Vec<LabDatabase>,
+}
+
+/// A database that is migrated, and the folder of its backups in the container and on the share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LabDatabase {
+    pub name: String,
+    /// Empty = none of its own.
+    pub folder: String,
 }
 
 impl Default for Options {
@@ -96,6 +107,7 @@ impl Default for Options {
             resume_at: None,
             token_time: entra::TokenTime::Real,
             sql_folder: None,
+            databases: vec![],
         }
     }
 }
@@ -272,6 +284,7 @@ impl Lab {
             let (identity, identity_principal) = w.cloud.reader_identity(options.seed);
             w.entra.time = options.token_time;
             w.onprem.sql.folder = options.sql_folder.clone().unwrap_or_default();
+            w.migrates(&options.databases);
             w.cloud.arm_url = url(&arm);
             w.cloud.authority_url = url(&entra);
             w.cloud.blob_url = url(&blob);
@@ -341,7 +354,7 @@ impl Lab {
             let world = world.lock();
             let sql = &world.onprem.sql;
             let windows = (sql.share_user.as_str(), sql.share_password.as_str());
-            Spec::smarthotel((&sql.user, &sql.password), windows, options.seed)
+            Spec::smarthotel((&sql.user, &sql.password), windows, options.seed).with_databases(&options.databases)
         };
         let service = SqlService {
             gate: gate.clone(),
@@ -451,9 +464,16 @@ impl Lab {
     /// End of the source database's log, and how far the database on a managed instance has come in it (none: there is
     /// none). Equal at the end of a migration: no transaction was lost.
     pub fn log_positions(&self) -> (u64, Option<u64>) {
+        self.log_positions_of(people::DATABASE)
+    }
+
+    /// The same of another database.
+    pub fn log_positions_of(&self, database: &str) -> (u64, Option<u64>) {
         let world = self.gate.world();
-        let target = world.cloud.positions.values().max().copied();
-        (world.onprem.sql.position, target)
+        let named = |id: &str| arm::last(id).to_lowercase() == database.to_lowercase();
+        let mut all = world.cloud.positions.iter().filter(|(id, _)| named(id));
+        let target = all.next().map(|(_, at)| *at);
+        (world.onprem.sql.position(database), target)
     }
 
     /// People remove the cause of what the fault script lets go wrong. False when there is none, or none any more.

@@ -311,18 +311,12 @@ pub struct SqlServer {
     pub share_path: String,
     pub share_user: String,
     pub share_password: String,
-    /// Files on the share.
+    /// Files on the share, by their paths below it.
     pub share: BTreeMap<String, crate::cloud::Blob>,
-    /// End of the database's log: it grows while the web site runs.
-    pub position: u64,
-    /// Lab time up to which the log was written.
+    /// Logs of the application's databases, by lower-case names.
+    pub logs: BTreeMap<String, DatabaseLog>,
+    /// Lab time up to which the logs were written.
     pub written: Option<Timestamp>,
-    /// The tail of the log was backed up WITH NORECOVERY: nobody can write any more.
-    pub restoring: bool,
-    /// The database was set READ_ONLY.
-    pub read_only: bool,
-    /// End of the last backup in the log.
-    pub logged: u64,
     /// Bytes left on the share; none = enough.
     pub share_free: Option<u64>,
     /// SQL Server's service account may not write to the share.
@@ -339,6 +333,39 @@ pub struct SqlServer {
     pub share_gone: Option<&'static str>,
 }
 
+/// The log of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseLog {
+    /// Its end: it grows while the web site runs.
+    pub position: u64,
+    /// The tail was backed up WITH NORECOVERY: nobody can write any more.
+    pub restoring: bool,
+    /// The database was set READ_ONLY.
+    pub read_only: bool,
+    /// End of the last backup in the log.
+    pub logged: u64,
+}
+
+impl Default for DatabaseLog {
+    fn default() -> Self {
+        Self {
+            position: 1,
+            restoring: false,
+            read_only: false,
+            logged: 0,
+        }
+    }
+}
+
+impl DatabaseLog {
+    /// Where a backup begins and ends in the log, whoever takes it. A full one holds all of it.
+    pub fn back_up(&mut self, full: bool) -> (u64, u64) {
+        let from = if full { 0 } else { self.logged };
+        self.logged = self.position;
+        (from, self.position)
+    }
+}
+
 impl SqlServer {
     fn new(seed: u64) -> Self {
         let password = |label: &str| format!("Lab-{}-9", guid(seed, label).simple());
@@ -349,11 +376,8 @@ impl SqlServer {
             share_user: r"CONTOSO\svc-backup".into(),
             share_password: password("share account"),
             share: BTreeMap::new(),
-            position: 1,
+            logs: BTreeMap::from([("smarthoteldb".into(), DatabaseLog::default())]),
             written: None,
-            restoring: false,
-            read_only: false,
-            logged: 0,
             share_free: None,
             share_denied: false,
             containers_denied: false,
@@ -364,11 +388,9 @@ impl SqlServer {
         }
     }
 
-    /// Where a backup begins and ends in the log, whoever takes it. A full one holds all of it.
-    pub fn back_up(&mut self, full: bool) -> (u64, u64) {
-        let from = if full { 0 } else { self.logged };
-        self.logged = self.position;
-        (from, self.position)
+    /// End of a database's log; 0 when the application has none of this name.
+    pub fn position(&self, database: &str) -> u64 {
+        self.logs.get(&database.to_lowercase()).map_or(0, |l| l.position)
     }
 
     /// Puts a file on the share that holds the log from `from` to `to`.

@@ -4,7 +4,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use std::collections::BTreeMap;
+
 use crate::{
+    LabDatabase,
     arm::{datamigration, migrate, recovery, resources},
     cloud::Blob,
     onprem::{self, Power},
@@ -51,8 +54,10 @@ pub(crate) struct People {
     account: bool,
     /// The vault or Azure Migrate project for which an appliance is being deployed, and how far.
     appliance: Option<(String, Step)>,
-    /// Where the DBA backs up to.
-    backup: Option<Backup>,
+    /// The databases that are migrated.
+    databases: Vec<LabDatabase>,
+    /// Where the DBA backs each of them up to, by its name.
+    backups: BTreeMap<String, Backup>,
     /// What they get wrong with their backups.
     pub(crate) careless: Option<Defect>,
     /// Backups that were moved away from their place.
@@ -71,6 +76,7 @@ enum Step {
 
 #[derive(Debug, Clone)]
 struct Backup {
+    database: LabDatabase,
     place: Place,
     number: u64,
     full: Option<Timestamp>,
@@ -88,6 +94,10 @@ impl People {
         People {
             on,
             backs_up: true,
+            databases: vec![LabDatabase {
+                name: DATABASE.into(),
+                folder: String::new(),
+            }],
             ..People::default()
         }
     }
@@ -114,14 +124,27 @@ pub(crate) fn look(world: &mut World) {
     }
 }
 
-/// The application writes to its database as long as it runs: a unit of log a second.
+impl World {
+    /// These databases are migrated; none = SmartHotelDB alone.
+    pub(crate) fn migrates(&mut self, databases: &[LabDatabase]) {
+        if databases.is_empty() {
+            return;
+        }
+        for one in databases {
+            self.onprem.sql.logs.entry(one.name.to_lowercase()).or_default();
+        }
+        self.people.databases = databases.to_vec();
+    }
+}
+
+/// The application writes to its databases as long as it runs: a unit of log a second.
 fn write(world: &mut World) {
     let now = world.now();
     let runs = world.onprem.vm(WEB).is_some_and(|v| v.power == Power::On);
     let sql = &mut world.onprem.sql;
     let since = sql.written.map_or(SignedDuration::ZERO, |w| now.duration_since(w));
-    if runs && !sql.restoring && !sql.read_only {
-        sql.position += since.as_secs().unsigned_abs();
+    for log in sql.logs.values_mut().filter(|l| runs && !l.restoring && !l.read_only) {
+        log.position += since.as_secs().unsigned_abs();
     }
     // What is less than a second counts the next time.
     if sql.written.is_none() || since.as_secs() > 0 || !runs {
@@ -284,6 +307,12 @@ fn step(world: &mut World, to: Step) {
 }
 
 fn dba(world: &mut World) {
+    for database in world.people.databases.clone() {
+        back_up(world, &database);
+    }
+}
+
+fn back_up(world: &mut World, database: &LabDatabase) {
     let there = |w: &World, b: &Backup| match &b.place {
         Place::Container { account, container } => w
             .cloud
@@ -292,8 +321,10 @@ fn dba(world: &mut World) {
             .is_some_and(|a| a.containers.contains_key(container)),
         Place::Share => datamigration::with_runtime(w).is_some(),
     };
-    match world.people.backup.clone() {
-        Some(b) if !there(world, &b) => world.people.backup = None,
+    match world.people.backups.get(&database.name).cloned() {
+        Some(b) if !there(world, &b) => {
+            world.people.backups.remove(&database.name);
+        }
         None => {
             let share = matches!(datamigration::with_runtime(world), Some((.., true))).then_some(Place::Share);
             let Some(place) = share.or_else(|| container(world)) else {
@@ -301,33 +332,48 @@ fn dba(world: &mut World) {
             };
             let number = world.number();
             if place == Place::Share {
-                world.onprem.sql.share.clear();
+                world
+                    .onprem
+                    .sql
+                    .share
+                    .retain(|file, _| !lies_in(file, '\\', &database.folder));
             }
-            world.onprem.sql.restoring = false;
-            world.people.backup = Some(Backup {
+            if let Some(log) = world.onprem.sql.logs.get_mut(&database.name.to_lowercase()) {
+                log.restoring = false;
+            }
+            let begun = Backup {
+                database: database.clone(),
                 place,
                 number,
                 full: None,
                 tail: false,
-            });
+            };
+            world.people.backups.insert(database.name.clone(), begun);
+            let name = database.name.clone();
             world.after(minutes(FULL), move |w| {
                 let now = w.now();
                 put(
                     w,
-                    number,
-                    &format!("{DATABASE}_full_01.bak"),
+                    (&name, number),
+                    &format!("{name}_full_01.bak"),
                     "full",
                     backups::FULL,
                     |b| b.full = Some(now),
                 );
                 for n in 1..=LOGS {
+                    let name = name.clone();
                     w.after(minutes(LOG * i64::from(n)), move |w| {
                         // After the tail the database is offline: no more log backups.
-                        if w.people.backup.as_ref().is_some_and(|b| b.number == number && !b.tail) {
+                        let goes_on = w
+                            .people
+                            .backups
+                            .get(&name)
+                            .is_some_and(|b| b.number == number && !b.tail);
+                        if goes_on {
                             put(
                                 w,
-                                number,
-                                &format!("{DATABASE}_log_{n:03}.trn"),
+                                (&name, number),
+                                &format!("{name}_log_{n:03}.trn"),
                                 "log",
                                 backups::LOG,
                                 |_| {},
@@ -341,59 +387,91 @@ fn dba(world: &mut World) {
             if world.onprem.vm(WEB).is_none_or(|v| v.power == Power::On) {
                 return;
             }
-            if let Some(b) = &mut world.people.backup {
+            if let Some(b) = world.people.backups.get_mut(&database.name) {
                 b.tail = true;
             }
+            let name = database.name.clone();
             world.after(minutes(TAIL), move |w| {
                 put(
                     w,
-                    b.number,
-                    &format!("{DATABASE}_tail.trn"),
+                    (&name, b.number),
+                    &format!("{name}_tail.trn"),
                     "tail",
                     backups::TAIL,
                     |_| {},
                 );
-                w.onprem.sql.restoring = true;
+                if let Some(log) = w.onprem.sql.logs.get_mut(&name.to_lowercase()) {
+                    log.restoring = true;
+                }
             });
         }
         Some(_) => {}
     }
 }
 
+/// Whether the path of a file is that of one in this folder, not deeper; an empty folder is the place itself.
+pub(crate) fn lies_in(path: &str, slash: char, folder: &str) -> bool {
+    let (of, _) = path.rsplit_once(slash).unwrap_or(("", path));
+    of.eq_ignore_ascii_case(folder)
+}
+
 /// Puts a backup file into its place, if that is still the same one. A script that writes to the share reports `key`.
-fn put(world: &mut World, number: u64, name: &str, key: &str, size: u64, note: impl FnOnce(&mut Backup)) {
+fn put(
+    world: &mut World,
+    (database, number): (&str, u64),
+    name: &str,
+    key: &str,
+    size: u64,
+    note: impl FnOnce(&mut Backup),
+) {
     let modified = world.now();
-    let Some(b) = world.people.backup.as_mut().filter(|b| b.number == number) else {
+    let mut backups = world.people.backups.values_mut();
+    let Some(b) = backups.find(|b| b.database.name == database && b.number == number) else {
         return;
     };
     note(b);
-    let place = b.place.clone();
-    let log = world.onprem.sql.back_up(key == "full");
+    let (place, folder) = (b.place.clone(), b.database.folder.clone());
+    let Some(log) = world.onprem.sql.logs.get_mut(&database.to_lowercase()) else {
+        return;
+    };
+    let log = log.back_up(key == "full");
+    let slash = if place == Place::Share { '\\' } else { '/' };
+    let below = |name: &str| match folder.as_str() {
+        "" => name.to_owned(),
+        folder => format!("{folder}{slash}{name}"),
+    };
+    let first = database == DATABASE;
     let file = Blob {
         size,
         modified,
         log,
         bytes: vec![],
     };
-    let careless = world.people.careless;
+    // What they get wrong, they get wrong with the application's own.
+    let careless = world.people.careless.filter(|_| first);
     let kind = if key == "full" { "D" } else { "L" };
-    note_in_msdb(world, &place, DATABASE, kind, name, &file);
+    note_in_msdb(world, &place, database, kind, &below(name), &file);
     if careless == Some(Defect::MovedAway) && name.ends_with("_log_002.trn") {
-        world.people.moved.push((name.to_owned(), file));
+        world.people.moved.push((below(name), file));
         return;
     }
-    store(world, &place, name, file.clone());
+    store(world, &place, &below(name), file.clone());
     if careless == Some(Defect::Stranger) && key == "full" {
-        note_in_msdb(world, &place, "Payroll", "D", STRANGER, &file);
-        store(world, &place, STRANGER, file);
+        note_in_msdb(world, &place, "Payroll", "D", &below(STRANGER), &file);
+        store(world, &place, &below(STRANGER), file);
     }
     if place == Place::Share
         && let Some(vm) = world.onprem.vm_mut(SQL)
     {
+        let key = if first {
+            key.to_owned()
+        } else {
+            format!("{key}-{folder}")
+        };
         let line = vm.extra_config.entry("guestinfo.rehost.readiness".into()).or_default();
         let others = line
             .split(';')
-            .filter(|p| !p.is_empty() && p.split('=').next() != Some(key));
+            .filter(|p| !p.is_empty() && p.split('=').next() != Some(key.as_str()));
         let mut all: Vec<String> = others.map(str::to_owned).collect();
         all.push(format!("{key}={}", modified.strftime("%Y%m%d%H%M%S")));
         *line = all.join(";");
@@ -406,7 +484,7 @@ fn note_in_msdb(world: &mut World, place: &Place, database: &str, kind: &str, na
         Place::Share => format!(r"{}\{name}", world.onprem.sql.share_path),
         Place::Container { account, container } => format!("{}/{account}/{container}/{name}", world.cloud.blob_url),
     };
-    let checksum = world.people.careless != Some(Defect::Unchecked);
+    let checksum = world.people.careless != Some(Defect::Unchecked) || database != DATABASE;
     // While a diary is repeated there is none yet.
     if let Some(source) = world.onprem.instances.first_mut() {
         source.note_backup(database, kind, &device, file.modified, file, checksum);
@@ -436,7 +514,7 @@ pub(crate) fn correct(world: &mut World) {
     if let Some(source) = world.onprem.instances.first_mut() {
         source.check_backups();
     }
-    let Some(place) = world.people.backup.as_ref().map(|b| b.place.clone()) else {
+    let Some(place) = world.people.backups.get(DATABASE).map(|b| b.place.clone()) else {
         return;
     };
     for (name, file) in std::mem::take(&mut world.people.moved) {

@@ -111,7 +111,7 @@ fn azure(world: &World) -> Value {
     let lost: Map<String, Value> = c
         .positions
         .iter()
-        .map(|(id, at)| (short(id), json!(world.onprem.sql.position > *at)))
+        .map(|(id, at)| (short(id), json!(world.onprem.sql.position(last(id)) > *at)))
         .collect();
     json!({
         "providers": providers, "resources": resources, "restores": restores, "migrations": migrations, "lost": lost,

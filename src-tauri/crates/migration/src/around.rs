@@ -138,7 +138,7 @@ impl Look for Prove {
                     rows(&found),
                     found.rows.len()
                 ));
-                ctx.set_fact(MEASURE_FACT, kept(&found)?);
+                ctx.set_fact(format!("{MEASURE_FACT}{database}"), kept(&found)?);
                 Ok(Observed::Matches)
             }
             Action::ProveDatabase {
@@ -148,7 +148,7 @@ impl Look for Prove {
                 prove,
             } => {
                 let before: Measure = ctx
-                    .fact(MEASURE_FACT)
+                    .fact(&format!("{MEASURE_FACT}{database}"))
                     .and_then(|f| serde_json::from_value(f.clone()).ok())
                     .ok_or_else(|| {
                         Failure::permanent(
@@ -170,7 +170,7 @@ impl Look for Prove {
                         .also
                         .push("DBCC CHECKDB found nothing wrong on the managed instance.".into());
                 }
-                ctx.set_fact(PROOF_FACT, kept(&proof)?);
+                ctx.set_fact(format!("{PROOF_FACT}{database}"), kept(&proof)?);
                 let differ = proof.differences();
                 if differ.is_empty() {
                     ctx.evidence(format!(

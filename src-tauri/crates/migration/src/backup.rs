@@ -20,7 +20,7 @@ use azure::{
 use engine::{Ctx, Failure, FailureClass, Handle, Observed, TaskKind};
 use plan::{
     Action, ResourceId,
-    backup::{BackupKind, BackupPlace, SourceAfter},
+    backup::{BackupKind, BackupPlace, SourceAfter, joined},
 };
 use serde_json::{Value, json};
 use sqlserver::{
@@ -36,8 +36,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Seconds between looks at a backup that runs.
 const AGAIN_SECS: u64 = 15;
-/// Name of the fact that holds the full backup's number in msdb.
-const FULL_SET: &str = "db.backupSet";
 /// Name of the fact that is there when Rehost made the container's credential.
 const CREDENTIAL: &str = "sql.credential";
 
@@ -78,8 +76,24 @@ fn parts(ctx: &Ctx) -> Result<Parts<'_>, Failure> {
     }
 }
 
+/// Address of a container, or of a folder in it.
+fn address(links: &Links, account: &ResourceId, container: &str) -> String {
+    let blob = links.arm.connection().blob_url.replace("{account}", account.name());
+    format!("{}/{container}", blob.trim_end_matches('/'))
+}
+
+/// Address by which SQL Server knows the credential of a container.
+fn credential(links: &Links, account: &ResourceId, container: &str) -> String {
+    address(links, account, container.split('/').next().unwrap_or(container))
+}
+
 fn needs_person(code: &str, title: impl Into<String>, detail: impl Into<String>, hint: impl Into<String>) -> Failure {
     Failure::of(FailureClass::NeedsPerson, code, title, detail, hint)
+}
+
+/// Name of the fact that holds the number of a database's full backup in msdb.
+fn full_set(database: &str) -> String {
+    format!("db.backupSet.{database}")
 }
 
 fn mark(ctx: &Ctx) -> String {
@@ -95,20 +109,12 @@ fn file_name(device: &str) -> &str {
     device.rsplit(['/', '\\']).next().unwrap_or(device)
 }
 
-fn joined(folder: &str, name: &str) -> String {
-    let slash = if folder.contains('\\') { '\\' } else { '/' };
-    format!("{}{slash}{name}", folder.trim_end_matches(['/', '\\']))
-}
-
 impl Parts<'_> {
     /// Address or path of the place, without a slash at its end.
     fn place(&self, links: &Links) -> String {
         match self.to {
-            BackupPlace::Container { account, container } => {
-                let blob = links.arm.connection().blob_url.replace("{account}", account.name());
-                format!("{}/{container}", blob.trim_end_matches('/'))
-            }
-            BackupPlace::Folder { path } => path.trim_end_matches(['/', '\\']).to_owned(),
+            BackupPlace::Container { account, container } => address(links, account, container),
+            BackupPlace::Folder { path, .. } => path.trim_end_matches(['/', '\\']).to_owned(),
         }
     }
 
@@ -190,7 +196,7 @@ impl BackUp {
                         .any(|b| file_name(&b.name).eq_ignore_ascii_case(wanted) && b.size > 0)
                 }));
             }
-            BackupPlace::Folder { path } => {
+            BackupPlace::Folder { path, .. } => {
                 for file in files {
                     let at = [joined(path, file_name(file))];
                     match backup::prove(source, &at, false, &CancellationToken::new()).await {
@@ -206,7 +212,7 @@ impl BackUp {
 
     /// Refuses a chain with a log backup that went somewhere else and was not copied.
     async fn whole_chain(&self, ctx: &Ctx, p: &Parts<'_>, source: &mut Client) -> Result<(), Failure> {
-        let Some(full) = ctx.fact(FULL_SET).and_then(Value::as_i64) else {
+        let Some(full) = ctx.fact(&full_set(p.database)).and_then(Value::as_i64) else {
             return Ok(());
         };
         let logs = backup::logs_after(source, p.database, full)
@@ -320,6 +326,11 @@ impl TaskKind for BackUp {
                 state.recovery
             ));
         }
+        if let BackupPlace::Folder { path, make: true } = p.to
+            && p.kind == BackupKind::Full
+        {
+            source.query(&backup::make_folder(path)).await.map_err(|e| sql(&e))?;
+        }
         if let BackupPlace::Container { account, container } = p.to {
             if !backup::writes_to_containers(source.version()) {
                 return Err(needs_person(
@@ -331,7 +342,7 @@ impl TaskKind for BackUp {
             }
             let sas = storage::recorded_sas(&self.links, ctx, "backup", account, container).await?;
             self.links.arm.protect(&sas);
-            let made = backup::ensure_credential(&mut source, &p.place(&self.links), &sas)
+            let made = backup::ensure_credential(&mut source, &credential(&self.links, account, container), &sas)
                 .await
                 .map_err(|e| sql(&e))?;
             if made {
@@ -453,7 +464,7 @@ impl TaskKind for BackUp {
             }
         }
         match p.kind {
-            BackupKind::Full => ctx.set_fact(FULL_SET, taken.id),
+            BackupKind::Full => ctx.set_fact(full_set(p.database), taken.id),
             BackupKind::Differential => {}
             BackupKind::Log | BackupKind::Tail => self.whole_chain(ctx, &p, &mut source).await?,
         }
@@ -463,13 +474,6 @@ impl TaskKind for BackUp {
         }
         ctx.set_fact(files_fact(p.fact), names.clone());
         ctx.evidence(told(&p, &taken, &names));
-        if p.kind == BackupKind::Tail && matches!(p.to, BackupPlace::Container { .. }) && ctx.fact(CREDENTIAL).is_some()
-        {
-            backup::forget_credential(&mut source, &p.place(&self.links))
-                .await
-                .map_err(|e| sql(&e))?;
-            ctx.evidence("The credential that Rehost made for the container is dropped.");
-        }
         Ok(())
     }
 
@@ -517,6 +521,79 @@ fn told(p: &Parts<'_>, taken: &Taken, names: &[&str]) -> String {
         taken.first,
         taken.last
     )
+}
+
+/// Drops the container's credential.
+pub(crate) struct Forget(pub(crate) Arc<Links>);
+
+impl Forget {
+    /// The connection, and whether the credential is there.
+    async fn look(&self, ctx: &Ctx) -> Result<(Client, String, bool), Failure> {
+        let Action::ForgetCredential { account, container } = &ctx.task.action else {
+            return Err(words::misplaced(&ctx.task));
+        };
+        let name = credential(&self.0, account, container);
+        let mut source = self.0.sql().await?;
+        let there = backup::has_credential(&mut source, &name).await.map_err(|e| sql(&e))?;
+        Ok((source, name, there))
+    }
+}
+
+#[async_trait::async_trait]
+impl TaskKind for Forget {
+    async fn observe(&self, ctx: &Ctx) -> Result<Observed, Failure> {
+        if ctx.fact(CREDENTIAL).is_none() {
+            return Ok(Observed::NotNeeded(
+                "The credential was there before Rehost, and stays.".into(),
+            ));
+        }
+        let (_, name, there) = self.look(ctx).await?;
+        Ok(if there {
+            Observed::Differs(format!("the credential {name} is there"))
+        } else {
+            Observed::Matches
+        })
+    }
+
+    async fn apply(&self, ctx: &Ctx) -> Result<Option<Handle>, Failure> {
+        let (mut source, name, _) = self.look(ctx).await?;
+        backup::forget_credential(&mut source, &name)
+            .await
+            .map_err(|e| sql(&e))?;
+        Ok(None)
+    }
+
+    async fn settle(&self, _: &Ctx, _: &Handle) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn verify(&self, ctx: &Ctx) -> Result<(), Failure> {
+        let (_, name, there) = self.look(ctx).await?;
+        if there {
+            return Err(Failure::of(
+                FailureClass::Conflict,
+                "CredentialStays",
+                format!("The credential {name} is still there"),
+                "Somebody has made it again.",
+                "Rehost drops it again.",
+            ));
+        }
+        ctx.evidence("The credential that Rehost made for the container is dropped.");
+        Ok(())
+    }
+
+    async fn undo(&self, ctx: &Ctx) -> Result<(), Failure> {
+        ctx.evidence("A new run makes the credential again.");
+        Ok(())
+    }
+
+    fn intent(&self, ctx: &Ctx) -> String {
+        ctx.task.calls.join(", ")
+    }
+
+    fn system(&self) -> &'static str {
+        "sqlserver"
+    }
 }
 
 /// Brings the files of a backup into the container.

@@ -29,9 +29,9 @@ const AGAIN_SECS: u32 = 30;
 const ARRIVES_SECS: i64 = 120;
 /// Clocks of two machines differ.
 const SKEW: SignedDuration = SignedDuration::from_secs(60);
-/// Name of the fact that holds the migration's operation.
+/// Start of the name of the fact that holds the operation of a database's migration.
 const OPERATION: &str = "dms.operation";
-/// Name of the fact that holds the operation whose failure a person has been told of.
+/// Start of the name of the fact that holds the operation whose failure a person has been told of.
 const FAILED: &str = "dms.failed";
 /// What Retry does when the migration is lost.
 const BEGINS_AGAIN: &str = "Choose Retry: the migration begins again from the first backup.";
@@ -162,7 +162,7 @@ impl Record {
     fn lost(&self, ctx: &Ctx, migration: &ResourceId) -> Option<Failure> {
         let lost = (self.over() && !self.is("Succeeded")) || self.is("Canceling");
         let why = if lost { self.stopped() } else { None }?;
-        ctx.set_fact(FAILED, self.operation());
+        ctx.set_fact(own(FAILED, migration), self.operation());
         Some(why.having_lost(migration.as_str()))
     }
 
@@ -236,6 +236,10 @@ fn file_name(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
+fn own(fact: &str, migration: &ResourceId) -> String {
+    format!("{fact}.{}", migration.name())
+}
+
 /// Id of the database that the migration makes: the record's name on the same managed instance.
 fn database_of(migration: &ResourceId) -> ResourceId {
     let instance = migration.as_str().rsplit_once("/providers/").map_or("", |(i, _)| i);
@@ -259,7 +263,7 @@ async fn our_record(links: &Links, ctx: &Ctx, migration: &ResourceId) -> Result<
         )
         .having_lost(migration.as_str()));
     };
-    let ours = ctx.fact(OPERATION).and_then(Value::as_str);
+    let ours = ctx.fact(&own(OPERATION, migration)).and_then(Value::as_str);
     if ours.is_some_and(|o| !o.eq_ignore_ascii_case(now.operation())) {
         return Err(needs_person(
             "OtherMigration",
@@ -334,8 +338,8 @@ impl Start {
     }
 
     /// Keeps in mind that a person is told of this failure.
-    fn told(ctx: &Ctx, now: &Record) {
-        ctx.set_fact(FAILED, now.operation());
+    fn told(ctx: &Ctx, migration: &ResourceId, now: &Record) {
+        ctx.set_fact(own(FAILED, migration), now.operation());
     }
 }
 
@@ -394,13 +398,13 @@ impl TaskKind for Start {
         if !now.is("Failed") && !now.is("Canceled") {
             return Ok(Observed::Matches);
         }
-        if ctx.fact(FAILED).and_then(Value::as_str) == Some(now.operation()) {
+        if ctx.fact(&own(FAILED, migration)).and_then(Value::as_str) == Some(now.operation()) {
             return Ok(Observed::Differs(format!(
                 "the last migration ended {}",
                 now.text("migrationStatus")
             )));
         }
-        Self::told(ctx, &now);
+        Self::told(ctx, migration, &now);
         Err(now.stopped().unwrap_or_else(|| words::misplaced(&ctx.task)))
     }
 
@@ -430,7 +434,7 @@ impl TaskKind for Start {
             && let Some(now) = record(&self.0, ctx, migration).await?
             && let Some(why) = now.stopped()
         {
-            Self::told(ctx, &now);
+            Self::told(ctx, migration, &now);
             return Err(why);
         }
         ended
@@ -441,13 +445,13 @@ impl TaskKind for Start {
         for _ in 0..20 {
             if let Some(now) = record(&self.0, ctx, migration).await? {
                 if now.over() && !now.is("Succeeded") {
-                    Self::told(ctx, &now);
+                    Self::told(ctx, migration, &now);
                 }
                 if let Some(why) = now.stopped() {
                     return Err(why);
                 }
                 if !now.operation().is_empty() && now.text("provisioningState").eq_ignore_ascii_case("Succeeded") {
-                    ctx.set_fact(OPERATION, now.operation());
+                    ctx.set_fact(own(OPERATION, migration), now.operation());
                     ctx.evidence(format!(
                         "The service has accepted the migration: {}.",
                         now.text("migrationStatus")
@@ -566,7 +570,7 @@ impl TaskKind for CutOver {
 
     async fn apply(&self, ctx: &Ctx) -> Result<Option<Handle>, Failure> {
         let (migration, ..) = self.migration(ctx)?;
-        let body = json!({ "migrationOperationId": template::text(&self.0, ctx, &format!("${{{OPERATION}}}"))? });
+        let body = json!({ "migrationOperationId": template::text(&self.0, ctx, &format!("${{{}}}", own(OPERATION, migration)))? });
         let started = self
             .0
             .arm(ctx)

@@ -152,6 +152,7 @@ impl Runner for Migration {
                 Arc::new(database::LogReplay(links))
             }
             Action::BackUp { .. } => Arc::new(backup::BackUp::new(links)),
+            Action::ForgetCredential { .. } => Arc::new(backup::Forget(links)),
             Action::UploadBackup { .. } => Arc::new(backup::Upload(links)),
             Action::StartDms { .. } => Arc::new(dms::Start(links)),
             Action::CutOverDms { .. } => Arc::new(dms::CutOver(links)),

@@ -46,6 +46,7 @@ struct Parts<'a> {
     subnet: &'a ResourceId,
     share: &'a str,
     database: &'a str,
+    along: &'a [String],
     method: DatabaseMethod,
     pack: &'a str,
     backups: bool,
@@ -159,6 +160,7 @@ impl Source {
                 subnet,
                 share,
                 database,
+                along,
                 method,
                 pack,
                 backups,
@@ -172,6 +174,7 @@ impl Source {
                 subnet,
                 share,
                 database,
+                along,
                 method: *method,
                 pack,
                 backups: *backups,
@@ -425,15 +428,27 @@ impl Look for Source {
                 way.sas = storage::recorded_rights(&self.0, ctx, "restore", p.account, p.container).await?;
             }
         }
+        // What is being restored already has its room.
+        let restored = target.databases.clone().unwrap_or_default();
+        let along = p
+            .along
+            .iter()
+            .filter(|n| !restored.iter().any(|r| r.eq_ignore_ascii_case(n)));
+        let along = along.filter_map(|n| instance.databases.iter().find(|d| d.name.eq_ignore_ascii_case(n)));
+        let databases: Vec<(&SqlDatabase, &str)> = std::iter::once((&database, p.database))
+            .chain(along.map(|d| (d, d.name.as_str())))
+            .collect();
         let case = SqlCase {
             instance: &instance,
             target: &target,
             way: &way,
             method: p.method,
-            databases: &[(&database, p.database)],
+            databases: &databases,
         };
         let mut found: Vec<Finding> = missing.into_iter().chain(pack.judge_sql(&case)).collect();
-        found.retain(|f| f.severity == Severity::Blocking);
+        // Each is judged by a task of its own.
+        let of_another = |f: &Finding| p.along.iter().any(|n| n.eq_ignore_ascii_case(&f.about));
+        found.retain(|f| f.severity == Severity::Blocking && !of_another(f));
         if let Some(thumbprint) = &database.certificate {
             if found.iter().any(|f| f.rule == "sql-tde") {
                 certificate::asked(ctx, thumbprint);

@@ -59,7 +59,7 @@ struct Job<'a> {
     path: &'a str,
     connection: &'a str,
     sources: &'a [String],
-    database: &'a str,
+    databases: &'a [String],
     write: bool,
 }
 
@@ -91,7 +91,7 @@ fn job(ctx: &Ctx) -> Result<Job<'_>, Failure> {
             path,
             connection,
             sources,
-            database,
+            databases,
             write,
         } => Ok(Job {
             vm,
@@ -101,7 +101,7 @@ fn job(ctx: &Ctx) -> Result<Job<'_>, Failure> {
             path,
             connection,
             sources,
-            database,
+            databases,
             write: *write,
         }),
         _ => Err(words::misplaced(&ctx.task)),
@@ -206,22 +206,25 @@ impl SwitchConfig {
     }
 
     fn wanted(&self, ctx: &Ctx, job: &Job) -> Result<Wanted, Failure> {
-        let to = template::text(&self.0, ctx, &format!("${{connection:{}}}", job.database))?;
-        let to = ConnectionString::parse(&to).map_err(|e| {
-            Failure::permanent(
-                "Internal",
-                "The new connection string is none",
-                e.to_string(),
-                "Report this to the makers of Rehost.",
-            )
-        })?;
+        let to = |database: &String| {
+            let to = template::text(&self.0, ctx, &format!("${{connection:{database}}}"))?;
+            let to = ConnectionString::parse(&to).map_err(|e| {
+                Failure::permanent(
+                    "Internal",
+                    "The new connection string is none",
+                    e.to_string(),
+                    "Report this to the makers of Rehost.",
+                )
+            })?;
+            Ok((database.clone(), to))
+        };
+        let databases = job.databases.iter().map(to).collect::<Result<_, Failure>>()?;
         let known = std::iter::once(&self.0.sql.server).filter(|s| !s.trim().is_empty());
         let names = job.sources.iter().chain(known);
         Ok(Wanted {
             sources: names.filter_map(|n| Target::parse(n).ok()).collect(),
-            database: job.database.to_owned(),
+            databases,
             name: job.connection.to_owned(),
-            to,
         })
     }
 

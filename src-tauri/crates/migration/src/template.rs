@@ -182,7 +182,9 @@ pub fn secret_names(plan: &Plan) -> BTreeSet<String> {
         let text = match &task.action {
             Action::Put { body, .. } | Action::StartDms { body, .. } => body.to_string(),
             Action::RunCommand { parameters, .. } => parameters.iter().map(|p| p.value.as_str()).collect(),
-            Action::SwitchConfig { database, .. } => format!("${{connection:{database}}}"),
+            Action::SwitchConfig { databases, .. } => {
+                databases.iter().map(|d| format!("${{connection:{d}}}")).collect()
+            }
             _ => continue,
         };
         for name in text.split("${").skip(1).filter_map(|r| r.split('}').next()) {

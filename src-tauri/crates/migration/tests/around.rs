@@ -53,7 +53,7 @@ async fn logins_are_moved_and_the_proof_is_equal() {
         let plan = plan_of(&lab, &design, &inventory(&lab).await);
         let state = run_whole(&lab, plan, runner_as(&lab, sign_in), Vec::new).await;
 
-        let proof: Proof = serde_json::from_value(state.facts[PROOF_FACT].clone()).unwrap();
+        let proof: Proof = serde_json::from_value(state.facts[&format!("{PROOF_FACT}SmartHotelDB")].clone()).unwrap();
         assert_eq!(
             (proof.source.as_str(), proof.target.as_str()),
             ("SQLVM", "managed-instance")
@@ -124,7 +124,11 @@ async fn a_missing_row_stops_the_run_before_the_application_is_switched() {
             told(&run, |t| t.address.to_string() == waits)
         );
     }
-    assert!(state.facts.contains_key(MEASURE_FACT) && state.facts.contains_key(PROOF_FACT));
+    assert!(
+        [MEASURE_FACT, PROOF_FACT]
+            .iter()
+            .all(|f| state.facts.contains_key(&format!("{f}SmartHotelDB")))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -98,7 +98,7 @@ async fn a_lost_start_is_adopted_another_ones_migration_is_not_and_the_way_back_
     let operation = reported
         .iter()
         .find_map(|r| match r {
-            Report::Fact { name, value } if name == "dms.operation" => Some(value.clone()),
+            Report::Fact { name, value } if name == "dms.operation.SmartHotelDB" => Some(value.clone()),
             _ => None,
         })
         .unwrap();
@@ -117,7 +117,7 @@ async fn a_lost_start_is_adopted_another_ones_migration_is_not_and_the_way_back_
     // Another operation than that of the start is never followed.
     let follow = s.task("step-6/restore/full");
     let other = BTreeMap::from([(
-        "dms.operation".to_owned(),
+        "dms.operation.SmartHotelDB".to_owned(),
         "858ba109-5ab7-4fa1-8aea-bea487cacdcd".into(),
     )]);
     let (ctx, _) = support::ctx(&s.lab, &follow, other);
@@ -148,7 +148,7 @@ async fn a_lost_start_is_adopted_another_ones_migration_is_not_and_the_way_back_
         !state.contains("databasemigrations") && !state.contains("/databases/smarthoteldb"),
         "{state}"
     );
-    let facts = BTreeMap::from([("dms.operation".to_owned(), operation)]);
+    let facts = BTreeMap::from([("dms.operation.SmartHotelDB".to_owned(), operation)]);
     let (ctx, _) = support::ctx(&s.lab, &follow, facts);
     assert_eq!(
         s.runner.kind(&follow).observe(&ctx).await.unwrap_err().code,

@@ -120,16 +120,16 @@ pub enum RowCount {
 #[ts(export)]
 pub struct ProveDesign {
     pub rows: RowCount,
-    /// Tables whose contents are compared by checksum, `dbo.Hotels`.
+    /// Tables whose contents are compared by checksum, `dbo.Hotels`; of several databases in each that has them.
     pub checksums: Vec<String>,
     /// `DBCC CHECKDB` on the managed instance.
     pub checkdb: bool,
 }
 
-/// Name of the fact under which the source's [`Measure`] is kept.
-pub const MEASURE_FACT: &str = "database.measure";
-/// Name of the fact under which the [`Proof`] is kept.
-pub const PROOF_FACT: &str = "database.proof";
+/// Start of the name of the fact under which the source's [`Measure`] of a database is kept.
+pub const MEASURE_FACT: &str = "database.measure.";
+/// Start of the name of the fact under which the [`Proof`] of a database is kept.
+pub const PROOF_FACT: &str = "database.proof.";
 
 /// What a checksum can and can't say.
 pub const CHECKSUM_LIMITS: &str = "Checksums are CHECKSUM_AGG(BINARY_CHECKSUM(*)): different ones prove that the contents differ, equal ones make it very likely that they don't. Columns of the types text, ntext, image and xml are not part of them, and two equal rows cancel each other out.";

@@ -2,6 +2,7 @@
 
 use crate::address::ResourceId;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// How Rehost backs up. Its log backups are two: one that proves the chain, and one when the change window begins, so that
 /// little is left for the tail. Whoever keeps the log short meanwhile goes on doing so, into the same place.
@@ -90,11 +91,35 @@ pub enum BackupPlace {
     /// By the SAS `backup`.
     Container {
         account: ResourceId,
+        /// A container, or a folder in it: `backups/reports`.
         container: String,
     },
     Folder {
         path: String,
+        /// It is this database's own, and is made before the first backup.
+        #[serde(default)]
+        make: bool,
     },
+}
+
+/// Name of the folder that holds the backups of a database when several are migrated: small letters, digits and hyphens. What
+/// is lost of the database's name is made up for by a hash of it, so that two databases never share a folder.
+pub fn folder_of(database: &str) -> String {
+    let lower = database.to_lowercase();
+    let plain = lower.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    if plain == lower && plain.len() <= 40 {
+        return plain;
+    }
+    let words: String = plain.split('-').filter(|w| !w.is_empty()).collect::<Vec<_>>().join("-");
+    let hash = hex::encode(&Sha256::digest(&lower)[..4]);
+    let kept: String = words.chars().take(31).collect();
+    [kept.trim_matches('-'), &hash].join("-").trim_matches('-').to_owned()
+}
+
+/// A file or folder below a folder, a share or an address, with the slash that is used there.
+pub fn joined(folder: &str, name: &str) -> String {
+    let slash = if folder.contains('\\') { '\\' } else { '/' };
+    format!("{}{slash}{name}", folder.trim_end_matches(['/', '\\']))
 }
 
 /// Kind of a backup file by its name, in the order of restoring. The database's own name may hold any of these words, so the
@@ -129,6 +154,34 @@ pub fn restored(last: &str, target: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_database_has_a_folder_of_its_own() {
+        assert_eq!(folder_of("Reports2"), "reports2");
+        let odd = [
+            "My Db",
+            "my_db",
+            "my-db",
+            "My]Db",
+            "Zürich",
+            "Кино",
+            "кино2",
+            &"x".repeat(90),
+            &"x".repeat(91),
+        ];
+        let folders: std::collections::BTreeSet<String> = odd.iter().map(|n| folder_of(n)).collect();
+        assert_eq!(folders.len(), odd.len(), "{folders:?}");
+        for f in &folders {
+            assert!(
+                f.len() <= 40 && f.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
+                "{f}"
+            );
+            assert!(f.starts_with(|c: char| c.is_ascii_alphanumeric()), "{f}");
+        }
+        assert_eq!(folder_of("MY DB"), folder_of("my db"), "SQL Server ignores case");
+        assert_eq!(joined(r"\\F\s\", "a"), r"\\F\s\a");
+        assert_eq!(joined("/tmp/x", "a"), "/tmp/x/a");
+    }
 
     #[test]
     fn later_files_imply_earlier_ones() {

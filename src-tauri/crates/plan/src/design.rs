@@ -2,7 +2,7 @@
 
 use crate::{
     around::{AroundDesign, ProveDesign},
-    backup::BackupDesign,
+    backup::{BackupDesign, folder_of, joined},
 };
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -341,6 +341,10 @@ pub struct Design {
     pub web_vm_size: String,
     pub sql_vm: String,
     pub database: String,
+    /// Further databases of the same SQL Server that are migrated in the same run. With any, each database has a folder of its
+    /// own among the backups, see [`Design::of_database`].
+    #[serde(default)]
+    pub further_databases: Vec<String>,
     /// Path of the application's web.config inside the VM.
     pub web_config: String,
     /// The connection string that must be among those that are switched; empty = any that leads to the database.
@@ -431,6 +435,39 @@ impl Design {
             ReplicationMethod::InMageRcm => &self.cache_account,
             ReplicationMethod::VMwareCbt => "migratersa",
         }
+    }
+
+    /// Names of the databases that are migrated, the application's first.
+    pub fn databases(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.database)
+            .chain(&self.further_databases)
+            .map(String::as_str)
+    }
+
+    /// The design as it is for one of its databases. Of several each has its own folder in the container, on the share and in
+    /// the folder from which Rehost uploads: both services restore whatever lies in a folder, and look into no deeper one.
+    #[must_use]
+    pub fn of_database(&self, name: &str) -> Self {
+        let mut one = Self {
+            database: name.to_owned(),
+            further_databases: vec![],
+            ..self.clone()
+        };
+        if self.further_databases.is_empty() {
+            return one;
+        }
+        let folder = folder_of(name);
+        let below = |place: &mut String| {
+            if !place.trim().is_empty() {
+                *place = joined(place, &folder);
+            }
+        };
+        one.backup_container = format!("{}/{folder}", one.backup_container);
+        below(&mut one.dms.share_path);
+        if let Some(backups) = &mut one.backups {
+            below(&mut backups.folder);
+        }
+        one
     }
 
     /// Whether Azure Database Migration Service restores the database.

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Quotes a name for T-SQL: `]` is doubled.
-fn name(s: &str) -> String {
+pub(crate) fn name(s: &str) -> String {
     format!("[{}]", s.replace(']', "]]"))
 }
 
@@ -101,34 +101,38 @@ fn file(share: &str, name: &str) -> String {
     text(&format!("{}\\{name}", share.trim_end_matches('\\')))
 }
 
-/// Recovery model and full backup to the share.
-pub fn full_backup_to_share(database: &str, share: &str) -> String {
+/// Recovery model and full backup to the share, whose folder is made first. It is reported as `key`.
+pub fn full_backup_to_share(database: &str, share: &str, key: &str) -> String {
     let sql = format!(
         "ALTER DATABASE {db} SET RECOVERY FULL;\nGO\nBACKUP DATABASE {db}\n    TO DISK = {to}\n    WITH INIT, COMPRESSION, CHECKSUM, STATS = 5;\nGO\n",
         db = name(database),
         to = file(share, &format!("{database}_full_01.bak")),
     );
-    to_share(&sql, "full")
+    let folder = share.replace('\'', "''");
+    format!(
+        "if (-not (Test-Path -LiteralPath '{folder}')) {{ New-Item -ItemType Directory -Force -Path '{folder}' | Out-Null }}\n{}",
+        to_share(&sql, key)
+    )
 }
 
 /// One log backup to the share, whose file name holds the time.
-pub fn log_backup_to_share(database: &str, share: &str) -> String {
+pub fn log_backup_to_share(database: &str, share: &str, key: &str) -> String {
     let sql = format!(
         "DECLARE @file nvarchar(400) = {prefix} + FORMAT(SYSUTCDATETIME(), 'yyyyMMddHHmmss') + N'.trn';\nBACKUP LOG {db}\n    TO DISK = @file\n    WITH COMPRESSION, CHECKSUM;\nGO\n",
         prefix = file(share, &format!("{database}_log_")),
         db = name(database),
     );
-    to_share(&sql, "log")
+    to_share(&sql, key)
 }
 
 /// The last log backup, to the share; it leaves the source in RESTORING.
-pub fn tail_backup_to_share(database: &str, share: &str) -> String {
+pub fn tail_backup_to_share(database: &str, share: &str, key: &str) -> String {
     let sql = format!(
         "USE [master];\nALTER DATABASE {db} SET SINGLE_USER WITH ROLLBACK IMMEDIATE;\nBACKUP LOG {db}\n    TO DISK = {to}\n    WITH NORECOVERY, COMPRESSION, CHECKSUM;\nGO\n",
         db = name(database),
         to = file(share, &tail_name(database)),
     );
-    to_share(&sql, "tail")
+    to_share(&sql, key)
 }
 
 /// File name of the tail-log backup.
@@ -352,11 +356,17 @@ mod tests {
         let share = r"\\FILES\it's here\";
         for (script, file) in [
             (
-                full_backup_to_share("db", share),
+                full_backup_to_share("db", share, "full"),
                 r"N'\\FILES\it''s here\db_full_01.bak'",
             ),
-            (tail_backup_to_share("db", share), r"N'\\FILES\it''s here\db_tail.trn'"),
-            (log_backup_to_share("db", share), r"N'\\FILES\it''s here\db_log_'"),
+            (
+                tail_backup_to_share("db", share, "tail"),
+                r"N'\\FILES\it''s here\db_tail.trn'",
+            ),
+            (
+                log_backup_to_share("db", share, "log"),
+                r"N'\\FILES\it''s here\db_log_'",
+            ),
         ] {
             for part in [file, "CHECKSUM", "COMPRESSION", "guestinfo.rehost.readiness"] {
                 assert!(script.contains(part), "{part} is missing in {script}");

@@ -12,6 +12,9 @@ fn net(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
 }
 
+/// Databases that a rehearsal can migrate along.
+pub const FURTHER_DATABASES: [&str; 2] = ["SmartHotelReports", "SmartHotel Archive"];
+
 /// The design of the sample.
 pub fn design() -> Design {
     Design {
@@ -60,6 +63,7 @@ pub fn design() -> Design {
         web_vm_size: "Standard_D4s_v5".into(),
         sql_vm: "SQLVM".into(),
         database: "SmartHotelDB".into(),
+        further_databases: vec![],
         web_config: r"C:\inetpub\SmartHotel.Registration.Web\web.config".into(),
         connection_string_name: "DefaultConnection".into(),
         site_text: "SmartHotel".into(),

@@ -268,6 +268,11 @@ pub enum Action {
         source_after: SourceAfter,
         fact: String,
     },
+    /// Drops the container's credential on the source SQL Server, if Rehost made it.
+    ForgetCredential {
+        account: ResourceId,
+        container: String,
+    },
     /// Uploads the files of a backup from the folder into the container.
     UploadBackup {
         folder: String,
@@ -457,7 +462,8 @@ pub enum Action {
         connection: String,
         /// Names of the source SQL Server.
         sources: Vec<String>,
-        database: String,
+        /// The databases that are moved; a string that leads to any of them is switched.
+        databases: Vec<String>,
         write: bool,
     },
     /// A person decides; accepting goes on, rejecting stops everything that depends on it.
@@ -548,6 +554,8 @@ pub enum Action {
         /// `\\SERVER\share\folder`; empty = the backups go into the container.
         share: String,
         database: String,
+        /// Databases that are moved along, and need room as well.
+        along: Vec<String>,
         method: DatabaseMethod,
         pack: String,
         /// The backups that are there are judged as well, and the SAS by which Log Replay Service reads them.

@@ -44,10 +44,9 @@ pub struct Report {
     pub remaining: Vec<LedgerEntry>,
     #[ts(type = "Record<string, unknown>")]
     pub facts: BTreeMap<String, Value>,
-    /// The database on the source and on the target, compared; none = it was not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[ts(optional)]
-    pub proof: Option<Proof>,
+    /// Each database on the source and on the target, compared; empty = none was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proofs: Vec<Proof>,
     pub chain: Chain,
     pub made_by: String,
     #[ts(type = "string")]
@@ -173,8 +172,11 @@ impl Report {
             .collect();
         let mut facts: BTreeMap<String, Value> = input.facts.into_iter().map(|(k, v)| (k, scrub(v))).collect();
         // The proof has a table of its own; what it was computed from stands in it.
-        facts.remove(MEASURE_FACT);
-        let proof = facts.remove(PROOF_FACT).and_then(|p| serde_json::from_value(p).ok());
+        facts.retain(|name, _| !name.starts_with(MEASURE_FACT));
+        let proofs = facts
+            .extract_if(PROOF_FACT.to_owned().., |name, _| name.starts_with(PROOF_FACT))
+            .filter_map(|(_, p)| serde_json::from_value(p).ok())
+            .collect();
         let remaining = remaining(&input.ledger);
         let end = input.run.ended.unwrap_or(input.made_at);
         let summary = Summary {
@@ -199,7 +201,7 @@ impl Report {
             ledger: input.ledger,
             remaining,
             facts,
-            proof,
+            proofs,
             chain: input.chain,
             made_by: input.made_by,
             made_at: input.made_at,

@@ -292,10 +292,13 @@ fn the_database_has_a_table_of_before_and_after() {
     };
     let with = |bookings: &str| {
         let mut input = input();
-        input.facts.insert(plan::around::PROOF_FACT.into(), proof(bookings));
         input
             .facts
-            .insert(plan::around::MEASURE_FACT.into(), json!({"server": "SQLVM"}));
+            .insert(format!("{}SmartHotelDB", plan::around::PROOF_FACT), proof(bookings));
+        input.facts.insert(
+            format!("{}SmartHotelDB", plan::around::MEASURE_FACT),
+            json!({"server": "SQLVM"}),
+        );
         Report::new(input).unwrap()
     };
     let report = with("39");
@@ -311,7 +314,7 @@ fn the_database_has_a_table_of_before_and_after() {
         assert!(page.contains(part), "{part}");
     }
     let again = Report::verify(&report.to_json().unwrap()).unwrap();
-    assert_eq!(again.proof, report.proof);
+    assert_eq!(again.proofs, report.proofs);
     assert!(!report::render(&with("40")).unwrap().contains("differ</"));
     assert!(
         !report::render(&Report::new(input()).unwrap())

@@ -203,6 +203,11 @@ pub fn recover(database: &str) -> Result<String, SqlError> {
     Ok(format!("RESTORE DATABASE {} WITH RECOVERY", name(database)?))
 }
 
+/// The statement that makes a folder where SQL Server sees it; one that is there stays as it is.
+pub fn make_folder(path: &str) -> String {
+    format!("EXEC master.dbo.xp_create_subdir {}", quote::literal(path))
+}
+
 /// Statements that read a backup: its header, and (`whole`) all of it with its checksums.
 ///
 /// # Errors
@@ -418,9 +423,19 @@ pub async fn take(client: &mut Client, backup: &Backup, cancel: &CancellationTok
 pub async fn ensure_credential(client: &mut Client, container: &str, sas: &Secret<String>) -> Result<bool, SqlError> {
     let there = has_credential(client, container).await?;
     let statement = credential(container, sas, there)?;
-    client.query(statement.expose()).await?;
-    Ok(!there)
+    match client.query(statement.expose()).await {
+        Ok(_) => Ok(!there),
+        // A backup of another database has made it meanwhile.
+        Err(SqlError::Statement { number: EXISTS, .. }) if !there => {
+            client.query(credential(container, sas, true)?.expose()).await?;
+            Ok(false)
+        }
+        Err(e) => Err(e),
+    }
 }
+
+/// What is to be created is there.
+const EXISTS: u32 = 15028;
 
 /// Drops the container's credential, if it is there.
 ///
@@ -433,7 +448,11 @@ pub async fn forget_credential(client: &mut Client, container: &str) -> Result<(
     Ok(())
 }
 
-async fn has_credential(client: &mut Client, container: &str) -> Result<bool, SqlError> {
+/// Whether there is a credential of this name.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn has_credential(client: &mut Client, container: &str) -> Result<bool, SqlError> {
     let sql = "SELECT name FROM sys.credentials WHERE name = @P1";
     Ok(!client.query_with(sql, &[container]).await?.is_empty())
 }

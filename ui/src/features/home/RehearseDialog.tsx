@@ -1,6 +1,7 @@
 // A rehearsal with choices: how fast, with which methods, and what goes wrong in it.
 import {
   Button,
+  Checkbox,
   Dialog,
   DialogActions,
   DialogBody,
@@ -126,6 +127,14 @@ export function RehearseDialog({ open, busy, error, onRehearse, onClose }: Props
                   {chosen ? t("rehearse.expect", { text: chosen.admin }) : t("rehearse.nothingText")}
                   {chosen ? <small>{t("plan.source", { source: chosen.source })}</small> : null}
                 </p>
+                <Field className={s.databases} label={t("rehearse.databases")} hint={t("rehearse.severalHint")}>
+                  <Checkbox
+                    label={t("rehearse.several")}
+                    checked={options.several}
+                    data-testid="rehearse-several"
+                    onChange={(_, data) => set({ several: data.checked === true })}
+                  />
+                </Field>
               </div>
               {error ? (
                 <div className={s.whole}>

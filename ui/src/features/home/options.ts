@@ -12,6 +12,7 @@ export const USUAL: RehearsalOptions = {
   databaseMethod: METHODS.databaseMethod[0],
   backups: "Blob",
   byRehost: false,
+  several: false,
   fault: null,
 };
 

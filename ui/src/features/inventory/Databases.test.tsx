@@ -15,16 +15,16 @@ import { connections } from "../../testing";
 import { Databases } from "./Databases";
 
 /** The screen with a server that is played by `stream`; nothing was read before. */
-function show(server: string, stream: (send: (message: SqlMessage) => void) => () => void) {
+function show(server: string, stream: (send: (message: SqlMessage) => void) => () => void, call = vi.fn()) {
   const view = connections("browser");
   view.connections.sql.server = server;
   const go = vi.fn();
   const host: Partial<Host> = {
-    call: (() => Promise.resolve(null)) as unknown as Host["call"],
+    call: ((...args: unknown[]) => Promise.resolve(call(...args) ?? null)) as unknown as Host["call"],
     stream: ((_: string, __: unknown, send: (message: SqlMessage) => void) => stream(send)) as Host["stream"],
   };
-  const project = { path: "/p.rehost", connections: view, design: { database: "smarthoteldb" } };
-  const value = { project: project as ProjectView, path: "/p.rehost", go } as unknown as ProjectContextValue;
+  const project = { path: "/p.rehost", connections: view, design: { database: "smarthoteldb", furtherDatabases: [] } };
+  const value = { project: project as unknown as ProjectView, path: "/p.rehost", go } as unknown as ProjectContextValue;
   render(
     <FluentProvider theme={lightTheme}>
       <QueryClientProvider client={new QueryClient()}>
@@ -73,6 +73,19 @@ it("reads, judges, and tells of each database by keyboard alone", async () => {
   expect(await flaws()).toEqual([]);
   await userEvent.keyboard("{Escape}");
   expect(screen.queryByTestId("database-details")).toBeNull();
+});
+
+it("takes a database along, and leaves the application's own in the plan", async () => {
+  const call = vi.fn();
+  show("SQLVM", readSql, call);
+  await userEvent.click(await screen.findByTestId("databases-begin"));
+  const rows = within(await screen.findByTestId("databases"));
+  await userEvent.click(await rows.findByRole("row", { name: /SmartHotelDB/ }));
+  expect(screen.getByTestId("database-details")).toHaveTextContent("always in the plan");
+  expect(screen.queryByTestId("database-along")).toBeNull();
+  await userEvent.click(rows.getByRole("row", { name: /SmartHotelReports/ }));
+  await userEvent.click(screen.getByTestId("database-along"));
+  expect(call).toHaveBeenCalledWith("databases_save", { project: "/p.rehost", further: ["SmartHotelReports"] });
 });
 
 it("says why a server can't be read, and leads to the connection", async () => {

@@ -10,6 +10,7 @@ import { ErrorCard } from "../../design/ErrorCard";
 import { bytes, count, dateTime } from "../../design/format";
 import type { Mark } from "../../design/mark";
 import { StatusIcon } from "../../design/StatusIcon";
+import { useCommand } from "../../host";
 import type { Finding } from "../../host/gen/Finding";
 import type { SqlDatabase } from "../../host/gen/SqlDatabase";
 import type { SqlInstance } from "../../host/gen/SqlInstance";
@@ -34,7 +35,8 @@ export function Databases({ tabs }: { tabs: React.ReactNode }) {
   const findings = (name: string) => view?.databases.find((one) => one.database === name)?.findings ?? null;
   const database = rows.find((one) => one.name === chosen);
   const busy = reading?.busy ?? false;
-  const planned = project?.design.database.toLowerCase();
+  const first = project?.design.database.toLowerCase();
+  const planned = new Set([first, ...(project?.design.furtherDatabases ?? []).map((name) => name.toLowerCase())]);
   const summary = busy
     ? reading?.instance
       ? t("databases.reading", { server, n: count(reading.looked), total: count(rows.length) })
@@ -94,7 +96,8 @@ export function Databases({ tabs }: { tabs: React.ReactNode }) {
             <Details
               database={database}
               findings={findings(database.name)}
-              planned={database.name.toLowerCase() === planned}
+              planned={planned.has(database.name.toLowerCase())}
+              first={database.name.toLowerCase() === first}
               onClose={() => setChosen(null)}
             />
           ) : (
@@ -123,7 +126,7 @@ function Empty({ server, onRead, onConnect }: EmptyProps) {
 
 type RowsProps = {
   rows: readonly SqlDatabase[];
-  planned: string | undefined;
+  planned: ReadonlySet<string | undefined>;
   chosen: string | null;
   busy: boolean;
   findings: (name: string) => readonly Finding[] | null;
@@ -184,7 +187,7 @@ function Rows({ rows, planned, chosen, busy, findings, onChoose }: RowsProps) {
               <span className="cut" title={one.name}>
                 {one.name}
               </span>
-              {one.name.toLowerCase() === planned ? <span className={s.badge}>{t("databases.planned")}</span> : null}
+              {planned.has(one.name.toLowerCase()) ? <span className={s.badge}>{t("databases.planned")}</span> : null}
             </div>
             <div role="gridcell">
               <Count findings={findings(one.name)} />
@@ -232,10 +235,12 @@ type DetailsProps = {
   database: SqlDatabase;
   findings: readonly Finding[] | null;
   planned: boolean;
+  /** It is the application's own, which stays in the plan. */
+  first: boolean;
   onClose: () => void;
 };
 
-function Details({ database: one, findings, planned, onClose }: DetailsProps) {
+function Details({ database: one, findings, planned, first, onClose }: DetailsProps) {
   const { t } = useTranslation();
   const matters = findings?.filter((f) => f.severity !== "information") ?? [];
   const notes = findings?.filter((f) => f.severity === "information") ?? [];
@@ -266,6 +271,7 @@ function Details({ database: one, findings, planned, onClose }: DetailsProps) {
           onClick={onClose}
         />
       </div>
+      <Along name={one.name} planned={planned} first={first} />
       <section className={d.section} aria-label={t("inventory.findings")}>
         {findings && matters.length === 0 ? (
           <p className={d.fit} data-mark="done">
@@ -297,6 +303,34 @@ function Details({ database: one, findings, planned, onClose }: DetailsProps) {
         ]}
       />
     </aside>
+  );
+}
+
+/** Takes a database into the plan beside the application's, or out of it. */
+function Along({ name, planned, first }: { name: string; planned: boolean; first: boolean }) {
+  const { t } = useTranslation();
+  const { project } = useProject();
+  const save = useCommand("databases_save");
+  if (!project) return null;
+  const further = project.design.furtherDatabases;
+  const others = further.filter((one) => one.toLowerCase() !== name.toLowerCase());
+  return (
+    <section className={s.along} aria-label={t("databases.planned")}>
+      <p>{t(first ? "databases.first" : "databases.alongText")}</p>
+      {first ? null : (
+        <Button
+          size="small"
+          data-testid="database-along"
+          disabledFocusable={save.isPending}
+          onClick={() =>
+            !save.isPending && save.mutate({ project: project.path, further: planned ? others : [...further, name] })
+          }
+        >
+          {t(planned ? "databases.leaveOut" : "databases.along")}
+        </Button>
+      )}
+      {save.error ? <ErrorCard error={save.error} /> : null}
+    </section>
   );
 }
 

@@ -55,7 +55,7 @@ instance: ResourceId | null, } | { "do": "issueSas", name: string, account: Reso
 /**
  * Of the tail alone.
  */
-sourceAfter: SourceAfter, fact: string, } | { "do": "uploadBackup", folder: string, account: ResourceId, container: string, fact: string, } | { "do": "startLogReplay", database: ResourceId, location: string, account: ResourceId, container: string, sas: string, } | { "do": "followLogReplay", database: ResourceId, untilFact: string, } | { "do": "completeLogReplay", database: ResourceId, lastFileFact: string, application: string, } | { "do": "rotateKey", account: ResourceId, container: string, key: string, } | { "do": "checkClassicDms" } | { "do": "checkRuntime", service: ResourceId, } | { "do": "removeRuntime", service: ResourceId, } | { "do": "noteReports", vm: string, } | { "do": "checkReported", vm: string, key: string, } | { "do": "startDms", migration: ResourceId, account: ResourceId, body: unknown, } | { "do": "followDms", migration: ResourceId, until: DmsUntil, } | { "do": "cutOverDms", migration: ResourceId, lastFile: string, application: string, } | { "do": "checkVCenter", minVersion: string, } | { "do": "checkVCenterRights", needs: Array<RightNeed>, } | { "do": "checkVm", vm: string, method: ReplicationMethod, size: string, } | { "do": "ensureRole", role: string, privileges: Array<string>, } | { "do": "removeRole", role: string, } | { "do": "checkPrincipal", principal: string, } | { "do": "grantRole", role: string, principal: string, datacenter: string | null, } | { "do": "revokeRole", role: string, principal: string, datacenter: string | null, } | { "do": "checkVmRuns", vm: string, } | { "do": "checkReadiness", vm: string, key: string, value: string, } | { "do": "shutDownVm", vm: string, 
+sourceAfter: SourceAfter, fact: string, } | { "do": "forgetCredential", account: ResourceId, container: string, } | { "do": "uploadBackup", folder: string, account: ResourceId, container: string, fact: string, } | { "do": "startLogReplay", database: ResourceId, location: string, account: ResourceId, container: string, sas: string, } | { "do": "followLogReplay", database: ResourceId, untilFact: string, } | { "do": "completeLogReplay", database: ResourceId, lastFileFact: string, application: string, } | { "do": "rotateKey", account: ResourceId, container: string, key: string, } | { "do": "checkClassicDms" } | { "do": "checkRuntime", service: ResourceId, } | { "do": "removeRuntime", service: ResourceId, } | { "do": "noteReports", vm: string, } | { "do": "checkReported", vm: string, key: string, } | { "do": "startDms", migration: ResourceId, account: ResourceId, body: unknown, } | { "do": "followDms", migration: ResourceId, until: DmsUntil, } | { "do": "cutOverDms", migration: ResourceId, lastFile: string, application: string, } | { "do": "checkVCenter", minVersion: string, } | { "do": "checkVCenterRights", needs: Array<RightNeed>, } | { "do": "checkVm", vm: string, method: ReplicationMethod, size: string, } | { "do": "ensureRole", role: string, privileges: Array<string>, } | { "do": "removeRole", role: string, } | { "do": "checkPrincipal", principal: string, } | { "do": "grantRole", role: string, principal: string, datacenter: string | null, } | { "do": "revokeRole", role: string, principal: string, datacenter: string | null, } | { "do": "checkVmRuns", vm: string, } | { "do": "checkReadiness", vm: string, key: string, value: string, } | { "do": "shutDownVm", vm: string, 
 /**
  * Only when this project created that resource: an appliance may serve others.
  */
@@ -75,7 +75,11 @@ connection: string,
 /**
  * Names of the source SQL Server.
  */
-sources: Array<string>, database: string, write: boolean, } | { "do": "gate", question: string, accept: string, reject: string, safeBecause: string, } | { "do": "waitDays", since: Address, days: number, } | { "do": "checkLedger", keep: Array<ResourceId>, } | { "do": "patch", id: ResourceId, body: unknown, } | { "do": "call", id: ResourceId, verb: string, follow: Follow, } | { "do": "remove", id: ResourceId, 
+sources: Array<string>, 
+/**
+ * The databases that are moved; a string that leads to any of them is switched.
+ */
+databases: Array<string>, write: boolean, } | { "do": "gate", question: string, accept: string, reject: string, safeBecause: string, } | { "do": "waitDays", since: Address, days: number, } | { "do": "checkLedger", keep: Array<ResourceId>, } | { "do": "patch", id: ResourceId, body: unknown, } | { "do": "call", id: ResourceId, verb: string, follow: Follow, } | { "do": "remove", id: ResourceId, 
 /**
  * The POST action that removes it; none = DELETE.
  */
@@ -91,7 +95,11 @@ subnet: ResourceId,
 /**
  * `\\SERVER\share\folder`; empty = the backups go into the container.
  */
-share: string, database: string, method: DatabaseMethod, pack: string, 
+share: string, database: string, 
+/**
+ * Databases that are moved along, and need room as well.
+ */
+along: Array<string>, method: DatabaseMethod, pack: string, 
 /**
  * The backups that are there are judged as well, and the SAS by which Log Replay Service reads them.
  */

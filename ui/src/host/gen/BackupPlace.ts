@@ -4,4 +4,12 @@ import type { ResourceId } from "./ResourceId";
 /**
  * Where SQL Server writes.
  */
-export type BackupPlace = { "in": "container", account: ResourceId, container: string, } | { "in": "folder", path: string, };
+export type BackupPlace = { "in": "container", account: ResourceId, 
+/**
+ * A container, or a folder in it: `backups/reports`.
+ */
+container: string, } | { "in": "folder", path: string, 
+/**
+ * It is this database's own, and is made before the first backup.
+ */
+make: boolean, };

@@ -20,6 +20,11 @@ location: string, locationName: string, datacenter: string, networkingGroup: str
  */
 knownSpaces: string[], cacheAccount: string, backupAccount: string, backupContainer: string, vault: string, policy: string, recoveryPlan: string, webVm: string, webVmSize: string, sqlVm: string, database: string, 
 /**
+ * Further databases of the same SQL Server that are migrated in the same run. With any, each database has a folder of its
+ * own among the backups, see [`Design::of_database`].
+ */
+furtherDatabases: Array<string>, 
+/**
  * Path of the application's web.config inside the VM.
  */
 webConfig: string, 

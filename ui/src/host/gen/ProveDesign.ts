@@ -6,7 +6,7 @@ import type { RowCount } from "./RowCount";
  */
 export type ProveDesign = { rows: RowCount, 
 /**
- * Tables whose contents are compared by checksum, `dbo.Hotels`.
+ * Tables whose contents are compared by checksum, `dbo.Hotels`; of several databases in each that has them.
  */
 checksums: Array<string>, 
 /**

@@ -20,6 +20,10 @@ backups: BackupSource,
  */
 byRehost: boolean, 
 /**
+ * Two further databases are migrated along.
+ */
+several: boolean, 
+/**
  * Id of the [`FaultScript`] to play; none = nothing goes wrong.
  */
 fault: string | null, };

@@ -24,9 +24,9 @@ rules: string, planHash: string, run: ReportRun, summary: ReportSummary, steps: 
  */
 remaining: Array<ReportLedgerEntry>, facts: Record<string, unknown>, 
 /**
- * The database on the source and on the target, compared; none = it was not.
+ * Each database on the source and on the target, compared; empty = none was.
  */
-proof?: Proof, chain: ReportChain, madeBy: string, madeAt: string, 
+proofs?: Array<Proof>, chain: ReportChain, madeBy: string, madeAt: string, 
 /**
  * SHA-256 over this JSON with an empty digest, lower-case hex.
  */

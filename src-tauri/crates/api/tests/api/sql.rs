@@ -122,6 +122,35 @@ async fn databases_are_read_judged_and_kept() {
 }
 
 #[tokio::test]
+async fn further_databases_are_chosen_before_the_first_run() {
+    let b = bench().await;
+    let path = b.desk.path("further.rehost");
+    let mut sample = plan::smarthotel::project("further", b.connections.clone(), 1, 1);
+    sample.rehearsal = false;
+    drop(engine::ProjectFile::create(&path, &sample).unwrap());
+    let open: ProjectView = b.desk.call("project_open", json!({ "path": path })).await.unwrap();
+    let save = async |further: &[&str]| {
+        let asked = json!({ "project": open.path, "further": further });
+        b.desk.call::<ProjectView>("databases_save", asked).await
+    };
+    for wrong in [
+        &["master"][..],
+        &["smarthotelDB"],
+        &["A", "a"],
+        &[" "],
+        &[&"x".repeat(129)],
+    ] {
+        let refused = save(wrong).await.unwrap_err();
+        assert_eq!(refused.title, "The database can't be migrated along", "{wrong:?}");
+    }
+    let view = save(&["Reports", "Old ]Archive"]).await.unwrap();
+    assert_eq!(view.design.further_databases, ["Reports", "Old ]Archive"]);
+    let view: PlanView = b.desk.call("plan_get", json!({ "project": open.path })).await.unwrap();
+    assert!(view.plan.tasks().any(|t| t.title.contains("Old ]Archive")));
+    assert_eq!(save(&[]).await.unwrap().design.further_databases, [""; 0]);
+}
+
+#[tokio::test]
 async fn the_plan_tells_what_stands_against_its_database() {
     let mut b = bench().await;
     let a = b.lab.addresses();

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::{Answer, Refusal, Req, Resp, authorization, last, location, lro, parent, resources, text};
 use crate::{
     cloud::Blob,
+    people::lies_in,
     tds::certificate,
     world::{World, plus},
 };
@@ -49,12 +50,16 @@ enum Source {
     Container {
         account: String,
         container: String,
+        /// In the container; empty = none.
+        folder: String,
         by: Access,
     },
     /// The account and the container into which the share's files are uploaded.
     Share {
         account: String,
         container: String,
+        /// Below the share's own path; empty = none.
+        folder: String,
         key: Option<(usize, u32)>,
     },
 }
@@ -650,9 +655,11 @@ fn source_of(world: &World, id: &str, p: &Value) -> Result<Source, Refusal> {
                 }
                 _ => return Err(bad("authType must be AccountKey or ManagedIdentity")),
             };
+            let (container, folder) = container.split_once('/').unwrap_or((container, ""));
             Ok(Source::Container {
                 account: account.to_owned(),
                 container: container.to_owned(),
+                folder: folder.to_owned(),
                 by,
             })
         }
@@ -665,7 +672,13 @@ fn source_of(world: &World, id: &str, p: &Value) -> Result<Source, Refusal> {
             for field in ["path", "username", "password"] {
                 text(share, &format!("/{field}")).ok_or_else(|| bad(&format!("the share's {field} is missing")))?;
             }
+            let path = text(share, "/path")
+                .unwrap_or_default()
+                .trim_end_matches('\\')
+                .to_lowercase();
+            let own = world.onprem.sql.share_path.to_lowercase();
             Ok(Source::Share {
+                folder: path.strip_prefix(&format!("{own}\\")).unwrap_or_default().to_owned(),
                 account: account.to_owned(),
                 container: world.guid(&format!("container of {}", id.to_lowercase())).to_string(),
                 key: which_key(world, account, key),
@@ -690,7 +703,16 @@ fn refused(world: &World, p: &Value, source: &Source) -> Option<Trouble> {
         .unwrap_or("")
         .trim_end_matches('\\')
         .to_owned();
-    if !path.eq_ignore_ascii_case(&sql.share_path) {
+    let folder = match source {
+        Source::Share { folder, .. } => folder.as_str(),
+        Source::Container { .. } => "",
+    };
+    let there = folder.is_empty() || sql.share.keys().any(|f| lies_in(f, '\\', folder));
+    let wanted = match folder {
+        "" => sql.share_path.clone(),
+        folder => format!(r"{}\{folder}", sql.share_path),
+    };
+    if !there || !path.eq_ignore_ascii_case(&wanted) {
         return Some(trouble(
             "2049",
             format!("FileShareTestConnectionFailed: the network path '{path}' was not found."),
@@ -801,7 +823,7 @@ fn validate(world: &mut World, m: &Migration) -> Result<(), Trouble> {
     if let Some(why) = &m.refused {
         return Err(why.clone());
     }
-    if !m.source_database.eq_ignore_ascii_case(crate::people::DATABASE) {
+    if world.onprem.sql.position(&m.source_database) == 0 {
         return Err(trouble(
             "2056",
             format!(
@@ -827,11 +849,9 @@ fn validate(world: &mut World, m: &Migration) -> Result<(), Trouble> {
     }
     readable(world, m)?;
     if let Some(wanted) = &m.offline {
-        let files = source_files(world, m);
-        let newest = files
-            .iter()
-            .max_by_key(|(n, b)| (b.modified, (*n).clone()))
-            .map(|(n, _)| n.clone());
+        let newest = source_files(world, m)
+            .max_by_key(|(n, b)| (b.modified, *n))
+            .map(|(n, _)| n);
         // From a share the name may be left out: then the newest file is the last.
         let unnamed = wanted.is_empty() && matches!(m.source, Source::Share { .. });
         if !unnamed && newest.as_ref().is_none_or(|n| !n.eq_ignore_ascii_case(wanted)) {
@@ -869,7 +889,9 @@ fn readable(world: &World, m: &Migration) -> Result<(), Trouble> {
             ),
         )),
         Source::Share { .. } => Ok(()),
-        Source::Container { account, container, by } => {
+        Source::Container {
+            account, container, by, ..
+        } => {
             let error = |why: String| Err(trouble("Ext_RestoreSettingsError", why));
             let allowed = match by {
                 Access::Key(key) => valid(account, key),
@@ -909,20 +931,22 @@ fn may_read(world: &World, account: &str, identity: &str) -> bool {
 }
 
 /// The files at the migration's source.
-fn source_files(world: &World, m: &Migration) -> Vec<(String, Blob)> {
-    let files = match &m.source {
-        Source::Share { .. } => Some(&world.onprem.sql.share),
-        Source::Container { account, container, .. } => world
-            .cloud
-            .accounts
-            .get(account)
-            .and_then(|a| a.containers.get(container)),
+fn source_files<'a>(world: &'a World, m: &'a Migration) -> impl Iterator<Item = (&'a str, &'a Blob)> {
+    let (files, slash, folder) = match &m.source {
+        Source::Share { folder, .. } => (Some(&world.onprem.sql.share), '\\', folder),
+        Source::Container {
+            account,
+            container,
+            folder,
+            ..
+        } => {
+            let account = world.cloud.accounts.get(account);
+            (account.and_then(|a| a.containers.get(container)), '/', folder)
+        }
     };
-    files
-        .into_iter()
-        .flatten()
-        .map(|(n, b)| (n.clone(), b.clone()))
-        .collect()
+    let all = files.into_iter().flatten();
+    all.filter(move |(n, _)| lies_in(n, slash, folder))
+        .map(move |(n, b)| (n.rsplit_once(slash).map_or(n.as_str(), |(_, file)| file), b))
 }
 
 /// Lets every migration that waits see whether there is something to do. Called at each request, so it only counts.
@@ -937,7 +961,7 @@ pub(crate) fn look(world: &mut World) {
                 !m.files
                     .iter()
                     .any(|f| matches!(f.step, Step::Uploading(..) | Step::Restoring))
-                    && (source_count(world, m) != m.files.len() + m.invalid.len()
+                    && (source_files(world, m).count() != m.files.len() + m.invalid.len()
                         || (m.blocked.is_empty() && m.files.iter().any(|f| f.step != Step::Restored)))
             }
             State::Retriable(_) => true,
@@ -959,18 +983,6 @@ pub(crate) fn look(world: &mut World) {
         } else {
             go_on(world, &key);
         }
-    }
-}
-
-fn source_count(world: &World, m: &Migration) -> usize {
-    match &m.source {
-        Source::Share { .. } => world.onprem.sql.share.len(),
-        Source::Container { account, container, .. } => world
-            .cloud
-            .accounts
-            .get(account)
-            .and_then(|a| a.containers.get(container))
-            .map_or(0, std::collections::BTreeMap::len),
     }
 }
 
@@ -1005,10 +1017,13 @@ fn go_on(world: &mut World, key: &str) {
     m.upload_errors.clear();
     m.blocked.clear();
     notice(world, &mut m);
+    // The service reads headers; here the name tells, whole or with `_` for what a path does not take.
+    let own = m.source_database.to_lowercase();
+    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let stem: String = m.source_database.chars().map(safe).collect::<String>().to_lowercase();
     let foreign = m.files.iter().find(|f| {
-        !f.name
-            .to_lowercase()
-            .starts_with(&format!("{}_", m.source_database.to_lowercase()))
+        let name = f.name.to_lowercase();
+        ![&own, &stem].iter().any(|own| name.starts_with(&format!("{own}_")))
     });
     if let Some(f) = foreign {
         let why = trouble(
@@ -1125,7 +1140,8 @@ fn later(
 /// Puts files that are new into the list; the log's order is the order.
 fn notice(world: &World, m: &mut Migration) {
     m.invalid.clear();
-    for (name, blob) in source_files(world, m) {
+    let found: Vec<(String, Blob)> = source_files(world, m).map(|(n, b)| (n.to_owned(), b.clone())).collect();
+    for (name, blob) in found {
         let ends = |e: &[&str]| e.iter().any(|e| name.to_lowercase().ends_with(e));
         if !ends(&[".bak", ".trn", ".dif", ".diff"]) {
             m.invalid.push(name);

@@ -1,20 +1,20 @@
 //! Backups of the lab's SQL Servers: BACKUP, RESTORE, the credentials of containers, and who may use a database. A backup
 //! takes the time of its size, shows its progress, and leaves a file where it went (a blob in the lab's cloud, a file on the
-//! share, or one on the server's own disk) and its rows in msdb. SmartHotelDB's log has one position, [`SqlServer::position`],
+//! share, or one on the server's own disk) and its rows in msdb. The application's databases have one log each, [`DatabaseLog`],
 //! whoever backs it up.
 //!
-//! [`SqlServer::position`]: crate::onprem::SqlServer
+//! [`DatabaseLog`]: crate::onprem::DatabaseLog
 
 use super::{
     data::{Instance, civil, int, text},
-    security::{Part, name, refuse, split, value, word},
+    security::{Part, name, procedure, refuse, split, value, word},
     statements::{Session, no_database},
     wire::{Column, Message, Type, Value},
 };
 use crate::{
     blob,
     cloud::Blob,
-    onprem::Power,
+    onprem::{DatabaseLog, Power},
     people::{DATABASE, WEB},
     world::World,
 };
@@ -115,12 +115,16 @@ pub(super) enum Step {
     Later(Work),
 }
 
+/// The procedure that makes a folder.
+const MAKE_FOLDER: &str = "xp_create_subdir";
+
 /// Whether the statement is one of these.
 pub(super) fn known(s: &[Part]) -> bool {
     match (word(s, 0), word(s, 1)) {
         ("BACKUP", "DATABASE" | "LOG" | "CERTIFICATE") | ("RESTORE", _) | ("SET", "CONTEXT_INFO") => true,
         ("CREATE" | "ALTER" | "DROP", "CREDENTIAL") => true,
         ("ALTER", "DATABASE") => word(s, 3) == "SET",
+        ("EXEC", _) => procedure(s) == MAKE_FOLDER,
         _ => false,
     }
 }
@@ -217,7 +221,11 @@ impl Device {
 
     /// The name under which a container's credential is kept.
     fn container(&self) -> &str {
-        self.name.rsplit_once('/').map_or("", |(c, _)| c)
+        let Place::Container { blob, .. } = &self.place else {
+            return "";
+        };
+        let deep = blob.split('/').count() + 1;
+        self.name.rsplitn(deep, '/').last().unwrap_or_default()
     }
 
     fn find<'a>(&self, world: &'a World, instance: &'a Instance) -> Option<&'a Blob> {
@@ -272,9 +280,20 @@ impl Device {
     }
 }
 
+/// Whether it is a database of the application.
+fn is_applications(world: &World, place: usize, database: &str) -> bool {
+    place == 0 && world.onprem.sql.logs.contains_key(&database.to_lowercase())
+}
+
+/// The log of a database of the application; none of another one.
+fn log_of<'a>(world: &'a mut World, place: usize, database: &str) -> Option<&'a mut DatabaseLog> {
+    let logs = &mut world.onprem.sql.logs;
+    logs.get_mut(&database.to_lowercase()).filter(|_| place == 0)
+}
+
 /// Whether the application is at work in its database.
 fn in_use(world: &World, place: usize, database: &str) -> bool {
-    place == 0 && database == DATABASE && world.onprem.vm(WEB).is_some_and(|v| v.power == Power::On)
+    is_applications(world, place, database) && world.onprem.vm(WEB).is_some_and(|v| v.power == Power::On)
 }
 
 /// Reads a statement and checks whether it can be; what needs no time is done.
@@ -329,8 +348,26 @@ pub(super) fn begin(world: &mut World, place: usize, session: &Session, s: &[Par
             }
             instance.set_state(&database, "ONLINE");
             instance.set_standby(&database, false);
-            if place == 0 && database == DATABASE {
-                world.onprem.sql.restoring = false;
+            if let Some(log) = log_of(world, place, &database) {
+                log.restoring = false;
+            }
+            Ok(Step::Now)
+        }
+        ("EXEC", _) => {
+            let Some(Part::Text(path)) = s.last() else {
+                return Err(syntax(s));
+            };
+            // Anything in it is a device that can be.
+            let device = Device::read(world, "DISK", &format!("{path}\\x"));
+            if !in_folder(world, path) {
+                device?.opens(world, &world.onprem.instances[place], 'w')?;
+            } else if std::fs::create_dir_all(path).is_err() {
+                return Err(refuse(
+                    22048,
+                    1,
+                    16,
+                    "xp_create_subdir() returned error 3, 'The system cannot find the path specified.'",
+                ));
             }
             Ok(Step::Now)
         }
@@ -433,8 +470,8 @@ fn alter(world: &mut World, place: usize, s: &[Part]) -> Result<Step, Message> {
             if let Some(d) = instance.spec.databases.iter_mut().find(|d| d.name == database) {
                 d.read_only = only;
             }
-            if place == 0 && database == DATABASE {
-                world.onprem.sql.read_only = only;
+            if let Some(log) = log_of(world, place, &database) {
+                log.read_only = only;
             }
         }
         _ => return Err(syntax(s)),
@@ -792,8 +829,8 @@ pub(super) fn finish(world: &mut World, place: usize, work: Work) -> Result<(), 
     for device in &b.devices {
         device.opens(world, &world.onprem.instances[place], 'w')?;
     }
-    let log = if smarthotel {
-        world.onprem.sql.back_up(b.kind == "D")
+    let log = if let Some(log) = log_of(world, place, &b.database) {
+        log.back_up(b.kind == "D")
     } else {
         let instance = &mut world.onprem.instances[place];
         let from = instance.logged;
@@ -850,8 +887,8 @@ pub(super) fn finish(world: &mut World, place: usize, work: Work) -> Result<(), 
         } else {
             instance.set_state(&b.database, "RESTORING");
         }
-        if smarthotel {
-            world.onprem.sql.restoring = true;
+        if let Some(log) = log_of(world, place, &b.database) {
+            log.restoring = true;
         }
     }
     Ok(())
@@ -1018,7 +1055,7 @@ mod tests {
             verb = "ALTER";
         }
         let blob = &world.cloud.accounts["contoso"].containers["backups"]["SmartHotelDB_full_01.bak"];
-        assert_eq!((blob.size, blob.log), (FULL, (0, world.onprem.sql.position)));
+        assert_eq!((blob.size, blob.log), (FULL, (0, world.onprem.sql.position(DATABASE))));
     }
 
     #[test]
@@ -1029,11 +1066,12 @@ mod tests {
             r"BACKUP DATABASE SmartHotelDB TO DISK = 'C:\SQLBackup\f.bak'",
         )
         .unwrap();
-        let after_full = world.onprem.sql.position;
-        world.onprem.sql.position += 10;
+        let after_full = world.onprem.sql.position(DATABASE);
+        let log = log_of(&mut world, 0, DATABASE).unwrap();
+        log.position += 10;
         // A person's backup takes what is between.
-        assert_eq!(world.onprem.sql.back_up(false), (after_full, after_full + 10));
-        world.onprem.sql.position += 5;
+        assert_eq!(log.back_up(false), (after_full, after_full + 10));
+        log.position += 5;
         run(&mut world, r"BACKUP LOG SmartHotelDB TO DISK = 'C:\SQLBackup\l.trn'").unwrap();
         let log = world.onprem.instances[0].disk[r"c:\sqlbackup\l.trn"].log;
         assert_eq!(log, (after_full + 10, after_full + 15));

@@ -111,7 +111,7 @@ const PROCEDURES: [&str; 7] = [
 ];
 
 /// The last part of the name of what is called.
-fn procedure(s: &[Part]) -> String {
+pub(super) fn procedure(s: &[Part]) -> String {
     let name = s
         .iter()
         .take_while(|p| !matches!(p, Part::Name(n) if n.starts_with('@')));

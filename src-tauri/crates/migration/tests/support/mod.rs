@@ -128,6 +128,15 @@ pub async fn lab(options: Options) -> Lab {
     .unwrap()
 }
 
+/// The databases of a design, as a lab migrates them.
+pub fn databases(design: &Design) -> Vec<lab::LabDatabase> {
+    let all = design.databases().map(|name| lab::LabDatabase {
+        name: name.to_owned(),
+        folder: plan::backup::folder_of(name),
+    });
+    all.collect()
+}
+
 /// What the lab's vCenter holds.
 pub async fn inventory(lab: &Lab) -> Inventory {
     let a = lab.addresses();

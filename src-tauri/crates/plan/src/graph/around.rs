@@ -7,6 +7,8 @@
 //!   string is switched only when the proof is equal and its users have their logins.
 //! * Before the change window both servers are signed in to once: what is closed or forbidden is known in time.
 //! * Logins come before what names them. All of it is read on the source, so that the old server is shut down only then.
+//! * Of several databases each is measured, proved, and gets its users mapped. What belongs to the server is moved once, when
+//!   all of them are online: a job may run in any.
 
 use super::builder::*;
 use crate::around::{AroundKind, RowCount};
@@ -17,7 +19,7 @@ impl Builder<'_> {
     /// Puts its tasks into steps 6 and 7, and lets tasks that are there wait for them.
     pub(super) fn around(&self, steps: &mut [Step]) {
         let [.., six, seven, _] = steps else { return };
-        let online = format!("6/check-database/{}", self.d.database);
+        let online = self.all_online();
         let switch = Address::new(7, "run-command", "switch-connection");
         let shutdown = Address::new(7, "shutdown", &self.d.sql_vm);
         if self.d.around.is_none() && self.d.prove.is_none() {
@@ -27,28 +29,38 @@ impl Builder<'_> {
         wait(seven, &Address::new(7, "gate", "cutover"), &check.address);
         six.tasks.insert(0, check);
         let mut new = vec![];
-        if let Some(measure) = self.measure() {
+        for one in self.databases() {
+            let Some(measure) = one.measure() else { continue };
             let measure = measure.0;
             for (kind, name) in [("person", "tail-backup"), ("backup", "tail")] {
-                wait(six, &Address::new(6, kind, name), &measure.address);
+                wait(six, &Address::new(6, kind, &one.own(name)), &measure.address);
             }
-            let prove = self.prove(&measure.address, &online).0;
+            let prove = one.prove(&measure.address).0;
             wait(seven, &switch, &prove.address);
             six.tasks.push(measure);
             new.push(prove);
         }
+        let kinds = self.d.around.iter().flat_map(|a| &a.kinds);
+        let tasks = kinds.flat_map(|kind| {
+            let of = match kind {
+                AroundKind::Users => self.each.len(),
+                _ => 1,
+            };
+            self.databases()
+                .take(of)
+                .map(|one| (*kind, one.one_kind(*kind, &online).0))
+        });
         let mut before: Option<Address> = None;
-        for kind in self.d.around.iter().flat_map(|a| &a.kinds) {
-            let mut task = self.one_kind(*kind, &online).0;
+        for (kind, mut task) in tasks {
             task.after.extend(before.take());
-            if *kind == AroundKind::Jobs {
+            if kind == AroundKind::Jobs {
                 task.after.extend(
                     new.iter()
                         .filter(|t| t.address.kind() == "prove")
                         .map(|t| t.address.clone()),
                 );
             }
-            if *kind == AroundKind::Users {
+            if kind == AroundKind::Users {
                 wait(seven, &switch, &task.address);
             }
             wait(seven, &shutdown, &task.address);
@@ -93,7 +105,7 @@ impl Builder<'_> {
         let measure = task(
             6,
             "measure",
-            "source",
+            &self.own("source"),
             &format!("Measure {} on the source", d.database),
             "Counts the rows of each table and the objects of each type, and computes the checksums that were chosen.",
             Action::MeasureDatabase {
@@ -111,12 +123,12 @@ impl Builder<'_> {
         )
     }
 
-    fn prove(&self, measure: &Address, online: &str) -> T {
+    fn prove(&self, measure: &Address) -> T {
         let d = self.d;
         task(
             7,
             "prove",
-            "database",
+            &self.own("database"),
             &format!("{} has arrived whole", d.database),
             "Measures the database on the managed instance and compares it with the source, table by table.",
             Action::ProveDatabase {
@@ -126,7 +138,7 @@ impl Builder<'_> {
                 prove: d.prove.clone().unwrap_or_default(),
             },
         )
-        .after(&[online])
+        .after(&[&format!("6/check-database/{}", d.database)])
         .after_task(measure.clone())
         .why("After the application writes to the managed instance, nobody can tell any more whether a row was lost.")
         .secs(60, 900, "every table is read once; assumed for 42 GB")
@@ -134,7 +146,7 @@ impl Builder<'_> {
         .nodes(&[format!("mi/{}", d.mi.name)])
     }
 
-    fn one_kind(&self, kind: AroundKind, online: &str) -> T {
+    fn one_kind(&self, kind: AroundKind, online: &[String]) -> T {
         let d = self.d;
         let why = match kind {
             AroundKind::Logins => {
@@ -173,7 +185,10 @@ impl Builder<'_> {
                 ),
             ),
             _ => (
-                format!("Move {words}"),
+                match kind {
+                    AroundKind::Users if self.each.len() > 1 => format!("Move {words} of {}", d.database),
+                    _ => format!("Move {words}"),
+                },
                 format!(
                     "Reads {words} on the source, makes those that the managed instance lacks, and lists what can't be moved."
                 ),
@@ -182,7 +197,7 @@ impl Builder<'_> {
         task(
             7,
             "around",
-            kind.id(),
+            &self.own(kind.id()),
             &title,
             &what,
             Action::MoveAround {
@@ -193,7 +208,7 @@ impl Builder<'_> {
                 around: d.around.clone().unwrap_or_default(),
             },
         )
-        .after(&[online])
+        .after(&online.iter().map(String::as_str).collect::<Vec<_>>())
         .why(why)
         .secs(5, 60, "a few requests")
         .back(back)
@@ -201,7 +216,6 @@ impl Builder<'_> {
     }
 }
 
-/// Lets a task, when it is in the step, wait for another.
 /// Lets a task wait for another one, if it is there.
 pub(super) fn wait(step: &mut Step, who: &Address, on: &Address) {
     if let Some(t) = step.tasks.iter_mut().find(|t| t.address == *who) {

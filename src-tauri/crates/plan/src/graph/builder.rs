@@ -1,7 +1,7 @@
 //! The words in which the steps are written down: a task with its reasons, and the ids that all steps share.
 
 use super::derive::derive;
-use crate::backup::BackupKind;
+use crate::backup::{BackupKind, folder_of};
 pub(super) use crate::{
     address::{Address, ResourceId},
     design::{DatabaseMethod, Design, ReplicationMethod, SHARE_SECRET, SQL_SECRET},
@@ -74,6 +74,12 @@ impl T {
 
 pub(super) struct Builder<'a> {
     pub(super) d: &'a Design,
+    /// The design of the whole plan.
+    pub(super) whole: &'a Design,
+    /// The design for each of its databases, see [`Design::of_database`]; the application's comes first.
+    pub(super) each: &'a [Design],
+    /// What tells the tasks and facts of a further database from those of the first; empty for that one.
+    pub(super) further: String,
     pub(super) pack: &'a Pack,
     pub(super) inventory: &'a Inventory,
     pub(super) subscription: &'a str,
@@ -206,9 +212,19 @@ pub(super) fn register(step: u8, namespace: &str, why: &str) -> T {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(d: &'a Design, subscription: &'a str, pack: &'a Pack, inventory: &'a Inventory) -> Self {
+    /// `each` is the design for each of its databases.
+    pub(super) fn new(
+        d: &'a Design,
+        each: &'a [Design],
+        subscription: &'a str,
+        pack: &'a Pack,
+        inventory: &'a Inventory,
+    ) -> Self {
         Self {
             d,
+            whole: d,
+            each,
+            further: String::new(),
             pack,
             inventory,
             subscription,
@@ -216,6 +232,42 @@ impl<'a> Builder<'a> {
             target: ResourceId::group(subscription, &d.target_group),
             failover: ResourceId::group(subscription, &d.failover_group),
         }
+    }
+
+    /// A builder for each database, the application's first.
+    pub(super) fn databases(&self) -> impl Iterator<Item = Builder<'a>> + use<'a> {
+        let (whole, all) = (self.whole, self.each);
+        let (subscription, pack, inventory) = (self.subscription, self.pack, self.inventory);
+        all.iter().enumerate().map(move |(n, d)| Builder {
+            whole,
+            further: match n {
+                0 => String::new(),
+                _ => folder_of(&d.database),
+            },
+            ..Builder::new(d, all, subscription, pack, inventory)
+        })
+    }
+    /// The name of a task or of its fact that each database has.
+    pub(super) fn own(&self, name: &str) -> String {
+        match self.further.as_str() {
+            "" => name.to_owned(),
+            further => format!("{name}-{further}"),
+        }
+    }
+    /// The title of a task that each database has: with several it says whose it is.
+    pub(super) fn own_title(&self, title: &str) -> String {
+        let name = &self.d.database;
+        if self.each.len() == 1 || title.contains(name.as_str()) {
+            return title.to_owned();
+        }
+        format!("{title}: {name}")
+    }
+    /// Addresses of the tasks that see the databases online.
+    pub(super) fn all_online(&self) -> Vec<String> {
+        self.each
+            .iter()
+            .map(|d| format!("6/check-database/{}", d.database))
+            .collect()
     }
 
     pub(super) fn vnet(&self, name: &str) -> ResourceId {
@@ -244,17 +296,20 @@ impl<'a> Builder<'a> {
         let guid = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
         account.resource("Microsoft.Authorization/roleAssignments", &guid)
     }
-    /// Tasks after which the database waits for nothing but the change window.
-    pub(super) fn database_ready(&self) -> Vec<String> {
+    /// Tasks after which the databases wait for nothing but the change window.
+    pub(super) fn databases_ready(&self) -> Vec<String> {
         let d = self.d;
         match d.database_method {
-            DatabaseMethod::LogReplay | DatabaseMethod::DmsOnline => vec!["6/restore/logs".into()],
+            DatabaseMethod::LogReplay | DatabaseMethod::DmsOnline => self
+                .databases()
+                .map(|one| format!("6/restore/{}", one.own("logs")))
+                .collect(),
             DatabaseMethod::DmsOffline => {
-                let mut all = vec![
-                    self.backed(BackupKind::Log),
+                let mut all: Vec<String> = self.databases().map(|one| one.backed(BackupKind::Log)).collect();
+                all.extend([
                     format!("1/managed-instance/{}", d.mi.name),
                     format!("2/dms/{}", d.dms.service),
-                ];
+                ]);
                 if d.from_share() {
                     all.push("2/person/integration-runtime".into());
                 }

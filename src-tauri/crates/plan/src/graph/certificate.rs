@@ -7,22 +7,30 @@
 use super::builder::*;
 
 impl Builder<'_> {
-    /// Puts its task into step 6, and lets the look before the restore wait for it.
+    /// Puts its tasks into step 6, and lets the look before each restore wait for its own. One comes after the other: databases
+    /// often share a certificate, and what was brought is not brought again.
     pub(super) fn certificate(&self, steps: &mut [Step]) {
         let Some(six) = steps.get_mut(5).filter(|_| self.d.certificate) else {
             return;
         };
-        let looks = |t: &Task| matches!(t.action, Action::CheckSource { backups: true, .. });
-        let bring = self.bring_certificate(&self.d.database).0;
-        for look in six.tasks.iter_mut().filter(|t| looks(t)) {
-            look.after.push(bring.address.clone());
+        let mut before = None;
+        for one in self.databases() {
+            let looks = |t: &Task| {
+                matches!(t.action, Action::CheckSource { backups: true, .. }) && t.address.name() == one.d.database
+            };
+            let mut bring = one.bring_certificate().0;
+            bring.after.extend(before.replace(bring.address.clone()));
+            for look in six.tasks.iter_mut().filter(|t| looks(t)) {
+                look.after.push(bring.address.clone());
+            }
+            let at = six.tasks.iter().position(looks).unwrap_or(0);
+            six.tasks.insert(at, bring);
         }
-        let at = six.tasks.iter().position(looks).unwrap_or(0);
-        six.tasks.insert(at, bring);
     }
 
-    fn bring_certificate(&self, database: &str) -> T {
+    fn bring_certificate(&self) -> T {
         let d = self.d;
+        let database = &d.database;
         task(
             6,
             "certificate",
@@ -34,7 +42,7 @@ impl Builder<'_> {
             ),
             Action::BringCertificate {
                 instance: self.mi(),
-                database: database.to_owned(),
+                database: database.clone(),
             },
         )
         .after(&[&format!("1/managed-instance/{}", d.mi.name)])
@@ -82,6 +90,31 @@ mod tests {
                 // The first backup need not wait for the managed instance.
                 assert!(!of("step-6/check-source/SmartHotelDB").after.contains(&bring.address));
             }
+        }
+    }
+
+    #[test]
+    fn of_several_databases_one_after_the_other() {
+        let plan = graph::plan(
+            &Design {
+                certificate: true,
+                further_databases: vec!["Reports".into()],
+                ..smarthotel::design()
+            },
+            "s",
+            &Inventory::default(),
+        )
+        .unwrap();
+        let waits = |who: &str, on: &str| {
+            let task = plan.task(&who.parse().unwrap()).unwrap();
+            assert!(task.after.contains(&on.parse().unwrap()), "{who} waits for {on}");
+        };
+        waits("step-6/certificate/Reports", "step-6/certificate/SmartHotelDB");
+        for name in ["SmartHotelDB", "Reports"] {
+            waits(
+                &format!("step-6/check-backups/{name}"),
+                &format!("step-6/certificate/{name}"),
+            );
         }
     }
 }

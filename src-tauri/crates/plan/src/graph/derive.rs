@@ -264,6 +264,9 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             calls.push(format!("GET {}/{container}?comp=list", account.name()));
             (rights, calls)
         }
+        Action::ForgetCredential { account, container } => {
+            (vec![], vec![format!("DROP CREDENTIAL {}/{container}", account.name())])
+        }
         Action::UploadBackup { account, container, .. } => {
             let (rights, keys) = keys(account);
             (rights, vec![keys, format!("PUT {}/{container}", account.name())])

@@ -83,7 +83,8 @@ pub fn plan(design: &Design, subscription: &str, inventory: &Inventory) -> Resul
     if subscription.trim().is_empty() {
         return Err(PlanError::NoSubscription);
     }
-    let b = Builder::new(design, subscription, pack, inventory);
+    let each: Vec<Design> = design.databases().map(|name| design.of_database(name)).collect();
+    let b = Builder::new(design, &each, subscription, pack, inventory);
     let mut plan = Plan {
         format: FORMAT,
         application: design.application.clone(),
@@ -541,6 +542,122 @@ mod tests {
                 d.reading_identity().map(|_| "ManagedIdentity")
             );
         }
+    }
+
+    #[test]
+    fn several_databases_go_side_by_side_and_the_application_starts_with_the_last() {
+        let mut d = smarthotel::design();
+        d.further_databases = vec!["Reports".into(), "Old ]Archive".into()];
+        d.prove = Some(crate::around::ProveDesign::default());
+        d.around = Some(crate::around::AroundDesign::default());
+        let methods = [
+            DatabaseMethod::LogReplay,
+            DatabaseMethod::DmsOnline,
+            DatabaseMethod::DmsOffline,
+        ];
+        let sources = [BackupSource::Blob, BackupSource::Share];
+        for (method, source, by_rehost) in itertools(methods, sources) {
+            d.database_method = method;
+            d.dms.source = source;
+            d.backups = by_rehost.then(crate::backup::BackupDesign::default);
+            let plan = plan(&d, "s", &inventory()).unwrap();
+            let of = |a: String| plan.task(&a.parse().unwrap()).unwrap_or_else(|| panic!("{a}")).clone();
+            let starts: Vec<&Task> = plan
+                .tasks()
+                .filter(|t| matches!(t.action, Action::StartLogReplay { .. } | Action::StartDms { .. }))
+                .collect();
+            assert_eq!(starts.len(), 3);
+            let switch = of("step-7/run-command/read-config".into());
+            let prepare = of("step-7/run-command/switch-connection".into());
+            for name in d.databases() {
+                let folder = crate::backup::folder_of(name);
+                let own = match name == d.database {
+                    true => String::new(),
+                    false => format!("-{folder}"),
+                };
+                let online: Address = format!("step-6/check-database/{name}").parse().unwrap();
+                assert!(switch.after.contains(&online), "the application waits for {name}");
+                let proved: Address = format!("step-7/prove/database{own}").parse().unwrap();
+                assert!(prepare.after.contains(&proved));
+                let tail = match by_rehost {
+                    true => of(format!("step-6/backup/tail{own}")),
+                    false => of(format!("step-6/person/tail-backup{own}")),
+                };
+                let stopped = Address::new(6, "check-stopped", &d.web_vm);
+                assert!(
+                    tail.after.contains(&stopped),
+                    "nothing may write to {name} after its tail"
+                );
+                // Its own folder, and nothing of another's.
+                let text = serde_json::to_string(&plan.task(&format!("step-6/check-backups/{name}").parse().unwrap()))
+                    .unwrap();
+                assert!(text.contains(&folder), "{text}");
+                let start = starts.iter().find(|t| t.address.name() == name).unwrap();
+                let text = serde_json::to_string(&start).unwrap();
+                assert!(text.contains(&folder), "{text}");
+            }
+            // Titles tell them apart.
+            let six = &plan.steps[5];
+            let titles: std::collections::BTreeSet<&str> = six.tasks.iter().map(|t| t.title.as_str()).collect();
+            assert_eq!(titles.len(), six.tasks.len());
+        }
+    }
+
+    fn itertools(
+        methods: [DatabaseMethod; 3],
+        sources: [BackupSource; 2],
+    ) -> impl Iterator<Item = (DatabaseMethod, BackupSource, bool)> {
+        methods
+            .into_iter()
+            .flat_map(move |m| sources.into_iter().map(move |s| (m, s)))
+            .flat_map(|(m, s)| [false, true].map(|b| (m, s, b)))
+    }
+
+    #[test]
+    fn more_databases_than_the_services_take_at_once_are_refused() {
+        let with = |n: usize, method, source| {
+            let mut d = smarthotel::design();
+            d.further_databases = (1..n).map(|n| format!("D{n}")).collect();
+            (d.database_method, d.dms.source) = (method, source);
+            let plan = plan(&d, "s", &inventory()).unwrap();
+            let found = plan.findings.into_iter().find(|f| f.rule.starts_with("databases-"));
+            found.map(|f| (f.rule, f.severity))
+        };
+        let said = |rule: &str, severity| Some((rule.to_owned(), severity));
+        let (lrs, share) = ("databases-lrs-limit", "databases-runtime-limit");
+        for (n, method, source, wanted) in [
+            (100, DatabaseMethod::LogReplay, BackupSource::Blob, None),
+            (
+                101,
+                DatabaseMethod::LogReplay,
+                BackupSource::Blob,
+                said(lrs, Severity::Blocking),
+            ),
+            (101, DatabaseMethod::DmsOnline, BackupSource::Blob, None),
+            (10, DatabaseMethod::DmsOnline, BackupSource::Share, None),
+            (
+                11,
+                DatabaseMethod::DmsOnline,
+                BackupSource::Share,
+                said(share, Severity::Warning),
+            ),
+            (
+                41,
+                DatabaseMethod::DmsOffline,
+                BackupSource::Share,
+                said(share, Severity::Blocking),
+            ),
+        ] {
+            assert_eq!(with(n, method, source), wanted, "{n} {method:?} {source:?}");
+        }
+        let mut d = smarthotel::design();
+        d.further_databases = vec!["SMARTHOTELDB".into()];
+        let twice = plan(&d, "s", &inventory()).unwrap().findings;
+        assert!(
+            twice
+                .iter()
+                .any(|f| f.rule == "databases-twice" && f.severity == Severity::Blocking)
+        );
     }
 
     /// Named as ts-rs names its tests, so that `cargo xtask bindings` writes the sample, too: the window's recorded data.

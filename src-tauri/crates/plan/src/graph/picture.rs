@@ -235,7 +235,10 @@ pub fn diagram(d: &Design, inventory: &Inventory) -> Diagram {
         format!("mi/{}", d.mi.name),
         NodeKind::ManagedInstance,
         &d.mi.name,
-        format!("GP {} vCores · {}", d.mi.vcores, d.database),
+        match d.further_databases.len() {
+            0 => format!("GP {} vCores · {}", d.mi.vcores, d.database),
+            n => format!("GP {} vCores · {} and {n} more", d.mi.vcores, d.database),
+        },
         Some(net(&d.mi.network)),
         false,
         true,

@@ -10,6 +10,14 @@ impl Builder<'_> {
     /// Puts its tasks into step 6, and lets backup and start wait for them.
     pub(super) fn source(&self, steps: &mut [Step]) {
         let Some(six) = steps.get_mut(5) else { return };
+        let all: Vec<Builder> = self.databases().collect();
+        // The first tasks of the step, in the order of the databases.
+        for one in all.iter().rev() {
+            one.source_of(six);
+        }
+    }
+
+    fn source_of(&self, six: &mut Step) {
         let first = self.check_source(
             "check-source",
             "The source can be moved as it is now",
@@ -22,9 +30,12 @@ impl Builder<'_> {
             .why("The source can have changed since the plan was approved; what fails late must be found before the first backup.")
             .0;
         for (kind, name) in [("person", "full-backup"), ("backup", "full")] {
-            wait(six, &Address::new(6, kind, name), &first.address);
+            wait(six, &Address::new(6, kind, &self.own(name)), &first.address);
         }
-        let starts = |t: &Task| matches!(t.action, Action::StartLogReplay { .. } | Action::StartDms { .. });
+        let starts = |t: &Task| {
+            matches!(t.action, Action::StartLogReplay { .. } | Action::StartDms { .. })
+                && t.address.name() == self.d.database
+        };
         let mut second = self
             .check_source(
                 "check-backups",
@@ -45,8 +56,10 @@ impl Builder<'_> {
 
     fn check_source(&self, kind: &str, title: &str, what: &str, backups: bool) -> T {
         let d = self.d;
+        // Before the first backup a database's own folder is not there yet.
+        let place = if backups { d } else { self.whole };
         let share = if d.from_share() {
-            d.dms.share_path.clone()
+            place.dms.share_path.clone()
         } else {
             String::new()
         };
@@ -54,17 +67,23 @@ impl Builder<'_> {
             6,
             kind,
             &d.database,
-            title,
+            &self.own_title(title),
             what,
             Action::CheckSource {
                 instance: self.mi(),
                 admin: d.mi.admin_login.clone(),
                 storage_gib: d.mi.storage_gib,
                 account: self.account(&d.backup_account),
-                container: d.backup_container.clone(),
+                container: place.backup_container.clone(),
                 subnet: self.vnet(&d.mi.network).child("subnets", &d.mi.subnet),
                 share,
                 database: d.database.clone(),
+                along: self
+                    .whole
+                    .databases()
+                    .filter(|n| *n != d.database)
+                    .map(str::to_owned)
+                    .collect(),
                 method: d.database_method,
                 pack: d.rule_pack.clone(),
                 backups,

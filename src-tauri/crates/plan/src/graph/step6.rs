@@ -10,6 +10,10 @@
 //! * Database Migration Service *offline* must be told the last file's name at its start, and takes no file that comes
 //!   later. So it starts after the tail-log backup, inside the window: longer downtime (a finding says so), no loss.
 //!
+//! Several databases go this way side by side, each with its own folder and its own tasks, and each is cut over by itself
+//! when nothing stands against it. The tail of each waits for the application to stop; the application starts only when the
+//! last of them is online.
+//!
 //! The backups are taken by a person with scripts, or by Rehost ([`BackupDesign`]). Rehost takes no log backups without end:
 //! one proves the chain, a second begins with the change window, while the machine is being shut down, so that the tail is
 //! short. Whoever keeps the log short in the weeks between goes on doing so; where those files went is checked.
@@ -19,6 +23,25 @@ use crate::backup::{BackupDesign, BackupKind, BackupPlace, SourceAfter};
 
 impl Builder<'_> {
     pub(super) fn step6(&self) -> Step {
+        let mut tasks = vec![];
+        for one in self.databases() {
+            tasks.extend(one.database_tasks().into_iter().map(|mut t| {
+                if t.0.address.kind() != "check-stopped" {
+                    t.0.title = one.own_title(&t.0.title);
+                }
+                t
+            }));
+        }
+        tasks.extend(self.forget_credential());
+        let title = if self.each.len() > 1 {
+            "Migrate the databases"
+        } else {
+            "Migrate the database"
+        };
+        step(6, title, tasks)
+    }
+
+    fn database_tasks(&self) -> Vec<T> {
         let d = self.d;
         let mi_node = format!("mi/{}", d.mi.name);
         let mut flow = vec![
@@ -31,7 +54,7 @@ impl Builder<'_> {
         }
         let offline = d.database_method == DatabaseMethod::DmsOffline;
         let restore = |name: &str, title: &str, what: &str, action: Action| {
-            task(6, "restore", name, title, what, action).nodes(&flow)
+            task(6, "restore", &self.own(name), title, what, action).nodes(&flow)
         };
 
         let mut tasks = self.full_backup();
@@ -59,42 +82,21 @@ impl Builder<'_> {
                     "Follows the restore until the first log backup is replayed.",
                     self.follow(DmsUntil::LogBackup),
                 )
-                .after(&["6/restore/full", &self.backed(BackupKind::Log)])
+                .after(&[&self.restore("full"), &self.backed(BackupKind::Log)])
                 .why("It proves that the log chain is unbroken before the change window.")
                 .secs(120, 900, NOT_PUBLISHED),
             );
         }
-        tasks.push(
-            task(
-                6,
-                "check-stopped",
-                &d.web_vm,
-                "The web site on-premises is stopped",
-                &format!("Waits until the failover has shut down {} in vCenter.", d.web_vm),
-                Action::CheckPower {
-                    vm: d.web_vm.clone(),
-                    state: "poweredOff".into(),
-                },
-            )
-            .after(&["7/gate/cutover"])
-            .why("Nothing may write to the database after the last backup.")
-            .secs(240, 900, "shutdown is the failover's first part")
-            .nodes(&[format!("vm/{}", d.web_vm)]),
-        );
+        if self.further.is_empty() {
+            tasks.push(self.stopped());
+        }
         let log = self.backed(BackupKind::Log);
         let mut before = vec![
             format!("6/check-stopped/{}", d.web_vm),
-            if offline { log } else { "6/restore/logs".into() },
+            if offline { log } else { self.restore("logs") },
         ];
         if d.backups.is_some() {
-            before.push(
-                if self.d.uploads_backups() {
-                    "6/upload/last-log"
-                } else {
-                    "6/backup/last-log"
-                }
-                .into(),
-            );
+            before.push(format!("6/{}/{}", self.brought(), self.own("last-log")));
         }
         tasks.extend(self.tail_backup(&before));
         let tail = self.backed(BackupKind::Tail);
@@ -114,7 +116,7 @@ impl Builder<'_> {
                 .back(online)
                 .no_return(),
             );
-            "6/restore/all".to_owned()
+            self.restore("all")
         } else {
             tasks.push(
                 restore(
@@ -141,14 +143,14 @@ impl Builder<'_> {
                     "Ends Log Replay Service; the database comes online on the managed instance.",
                     Action::CompleteLogReplay {
                         database: self.database(),
-                        last_file_fact: "db.tailBackup".into(),
+                        last_file_fact: self.own("db.tailBackup"),
                         application: d.web_vm.clone(),
                     },
                 )
             };
             tasks.push(
                 task(6, "complete", &d.database, "Cut over the database", what, action)
-                    .after(&["6/restore/tail"])
+                    .after(&[&self.restore("tail")])
                     .why("Until then the database can't be read or written.")
                     .secs(120, 600, NOT_PUBLISHED)
                     .back(online)
@@ -178,7 +180,60 @@ impl Builder<'_> {
             .why("The scenario verifies that the target database exists on the instance.")
             .nodes(&[mi_node]),
         );
-        step(6, "Migrate the database", tasks)
+        tasks
+    }
+
+    /// Only Rehost's own backups into the container need its credential, and the tails are the last of them.
+    fn forget_credential(&self) -> Option<T> {
+        let d = self.d;
+        let needed = d.backups.is_some() && !d.from_share() && !d.uploads_backups();
+        let tails: Vec<String> = self.databases().map(|one| one.backed(BackupKind::Tail)).collect();
+        needed.then(|| {
+            task(
+                6,
+                "forget-credential",
+                &d.backup_container,
+                "Drop the container's credential",
+                "Drops the credential on the source SQL Server that held the SAS for the backups, if Rehost made it.",
+                Action::ForgetCredential {
+                    account: self.account(&d.backup_account),
+                    container: d.backup_container.clone(),
+                },
+            )
+            .after(&tails.iter().map(String::as_str).collect::<Vec<_>>())
+            .why("A SAS that writes must not stay on a server longer than it is needed.")
+            .back("A new run makes it again.")
+            .nodes(&[format!("vm/{}", d.sql_vm)])
+        })
+    }
+
+    /// The application has stopped, and with it whatever writes.
+    fn stopped(&self) -> T {
+        let d = self.d;
+        task(
+            6,
+            "check-stopped",
+            &d.web_vm,
+            "The web site on-premises is stopped",
+            &format!("Waits until the failover has shut down {} in vCenter.", d.web_vm),
+            Action::CheckPower {
+                vm: d.web_vm.clone(),
+                state: "poweredOff".into(),
+            },
+        )
+        .after(&["7/gate/cutover"])
+        .why("Nothing may write to the database after the last backup.")
+        .secs(240, 900, "shutdown is the failover's first part")
+        .nodes(&[format!("vm/{}", d.web_vm)])
+    }
+
+    fn restore(&self, name: &str) -> String {
+        format!("6/restore/{}", self.own(name))
+    }
+
+    /// Kind of the task with which a backup of Rehost's has arrived.
+    fn brought(&self) -> &'static str {
+        if self.d.uploads_backups() { "upload" } else { "backup" }
     }
 
     /// File name of the tail-log backup: what arrived in the container, what Rehost has taken, or what the script writes to the
@@ -187,7 +242,7 @@ impl Builder<'_> {
         if self.d.from_share() && self.d.backups.is_none() {
             scripts::tail_name(&self.d.database)
         } else {
-            "${db.tailBackup}".into()
+            format!("${{{}}}", self.own("db.tailBackup"))
         }
     }
 
@@ -205,7 +260,7 @@ impl Builder<'_> {
         };
         Action::FollowLogReplay {
             database: self.database(),
-            until_fact: until_fact.into(),
+            until_fact: self.own(until_fact),
         }
     }
 
@@ -316,7 +371,7 @@ impl Builder<'_> {
                 format!("Waits until the script reports {which}."),
                 Action::CheckReported {
                     vm: d.sql_vm.clone(),
-                    key: key.into(),
+                    key: self.own(key),
                 },
             )
         } else {
@@ -327,7 +382,7 @@ impl Builder<'_> {
                     container: d.backup_container.clone(),
                     suffix: suffix.into(),
                     min: 1,
-                    fact: fact.into(),
+                    fact: self.own(fact),
                 },
             )
         };
@@ -336,18 +391,23 @@ impl Builder<'_> {
         } else {
             format!("storage/{}", d.backup_account)
         };
-        task(6, "person", name, title, &what, action).nodes(&[format!("vm/{}", d.sql_vm), place, "flow/backup".into()])
+        task(6, "person", &self.own(name), title, &what, action).nodes(&[
+            format!("vm/{}", d.sql_vm),
+            place,
+            "flow/backup".into(),
+        ])
     }
 
     /// The script for SQL Server itself, or the one that writes to the share.
     fn script(
         &self,
         container: impl Fn(&str, &str, &str) -> String,
-        share: impl Fn(&str, &str) -> String,
+        share: impl Fn(&str, &str, &str) -> String,
+        key: &str,
     ) -> Option<Script> {
         let d = self.d;
         let (language, text) = if d.from_share() {
-            ("powershell", share(&d.database, &d.dms.share_path))
+            ("powershell", share(&d.database, &d.dms.share_path, &self.own(key)))
         } else {
             ("sql", container(&d.database, &d.backup_account, &d.backup_container))
         };
@@ -361,9 +421,8 @@ impl Builder<'_> {
     /// Where a backup of this kind has arrived.
     pub(super) fn backed(&self, kind: BackupKind) -> String {
         match &self.d.backups {
-            Some(_) if self.d.uploads_backups() => format!("6/upload/{}", kind.id()),
-            Some(_) => format!("6/backup/{}", kind.id()),
-            None => format!("6/person/{}-backup", kind.id()),
+            Some(_) => format!("6/{}/{}", self.brought(), self.own(kind.id())),
+            None => format!("6/person/{}", self.own(&format!("{}-backup", kind.id()))),
         }
     }
 
@@ -374,7 +433,7 @@ impl Builder<'_> {
         let first = if self.d.from_share() {
             "2/person/integration-runtime".to_owned()
         } else if self.d.uploads_backups() {
-            format!("2/container/{}", self.d.backup_container)
+            format!("2/container/{}", self.whole.backup_container)
         } else {
             "2/sas/backup".to_owned()
         };
@@ -389,7 +448,7 @@ impl Builder<'_> {
         let full = if offline {
             self.backed(BackupKind::Full)
         } else {
-            "6/restore/full".to_owned()
+            self.restore("full")
         };
         let mut tasks = vec![];
         let mut before = vec![full];
@@ -420,12 +479,14 @@ impl Builder<'_> {
     fn back_up(&self, b: &BackupDesign, kind: BackupKind, name: &str, fact: &str, before: &[String]) -> Vec<T> {
         let d = self.d;
         let uploads = d.uploads_backups();
+        let folder = |path: &str| BackupPlace::Folder {
+            path: path.to_owned(),
+            make: self.each.len() > 1,
+        };
         let to = if d.from_share() {
-            BackupPlace::Folder {
-                path: d.dms.share_path.clone(),
-            }
+            folder(&d.dms.share_path)
         } else if uploads {
-            BackupPlace::Folder { path: b.folder.clone() }
+            folder(&b.folder)
         } else {
             BackupPlace::Container {
                 account: self.account(&d.backup_account),
@@ -481,7 +542,7 @@ impl Builder<'_> {
         let taken = task(
             6,
             "backup",
-            name,
+            &self.own(name),
             &title,
             what,
             Action::BackUp {
@@ -490,7 +551,7 @@ impl Builder<'_> {
                 to,
                 files: if striped { b.files.clamp(1, 64) } else { 1 },
                 source_after: b.source_after,
-                fact: fact.into(),
+                fact: self.own(fact),
             },
         )
         .why(why)
@@ -510,17 +571,17 @@ impl Builder<'_> {
         let uploaded = task(
             6,
             "upload",
-            name,
+            &self.own(name),
             &format!("Upload the {}", kind.words()),
             "Reads the files from the folder and brings them into the container in blocks, each checked by the service.",
             Action::UploadBackup {
                 folder: b.folder.clone(),
                 account: self.account(&d.backup_account),
                 container: d.backup_container.clone(),
-                fact: fact.into(),
+                fact: self.own(fact),
             },
         )
-        .after(&[&format!("6/backup/{name}")])
+        .after(&[&format!("6/backup/{}", self.own(name))])
         .why("The restore reads from the container. What was uploaded is not uploaded again after an interruption.")
         .secs(p50, p95, source)
         .back("Delete the files in the container.")
@@ -577,7 +638,7 @@ impl Builder<'_> {
                 "Run the script. CHECKSUM and COMPRESSION are required.".into(),
                 "Schedule the script of the next task every 15 minutes until the cutover.".into(),
             ],
-            self.script(scripts::full_backup, scripts::full_backup_to_share),
+            self.script(scripts::full_backup, scripts::full_backup_to_share, "full"),
         )
     }
 
@@ -588,7 +649,7 @@ impl Builder<'_> {
             "the first log backup",
             [".trn", "db.logBackup", "log"],
         )
-        .after(&["6/person/full-backup"])
+        .after(&[&self.backed(BackupKind::Full)])
         .why("With logs shipped continuously, the cutover needs only the tail.")
         .secs(900, 3600, "a log backup every 15 minutes")
         .person(
@@ -597,7 +658,7 @@ impl Builder<'_> {
                 "Let the log backup of the script run every 15 minutes (SQL Server Agent job).".into(),
                 "Don't run other log backups of this database: they would break the chain.".into(),
             ],
-            self.script(scripts::log_backup, scripts::log_backup_to_share),
+            self.script(scripts::log_backup, scripts::log_backup_to_share, "log"),
         )
     }
 
@@ -610,14 +671,17 @@ impl Builder<'_> {
         )
         .why("It holds the last transactions and leaves the source in RESTORING, so that nobody writes to it by mistake.")
         .secs(180, 3600, "a person's time")
-        .back(&format!("RESTORE DATABASE [{0}] WITH RECOVERY; ALTER DATABASE [{0}] SET MULTI_USER; brings the source back to life.", self.d.database))
+        .back(&format!(
+            "RESTORE DATABASE {0} WITH RECOVERY; ALTER DATABASE {0} SET MULTI_USER; brings the source back to life.",
+            scripts::name(&self.d.database)
+        ))
         .person(
             "database administrator",
             &[
                 "Stop the scheduled log backups.".into(),
                 "Copy the script and run it now: it backs up the tail of the log WITH NORECOVERY.".into(),
             ],
-            self.script(scripts::tail_backup, scripts::tail_backup_to_share),
+            self.script(scripts::tail_backup, scripts::tail_backup_to_share, "tail"),
         )
     }
 }

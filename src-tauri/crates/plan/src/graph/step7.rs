@@ -104,7 +104,7 @@ impl Builder<'_> {
                     path: d.web_config.clone(),
                     connection: d.connection_string_name.clone(),
                     sources: self.source_names(),
-                    database: d.database.clone(),
+                    databases: d.databases().map(str::to_owned).collect(),
                     write,
                 },
             )
@@ -186,7 +186,7 @@ impl Builder<'_> {
                     "4/readiness/updates",
                     "4/readiness/reboot",
                 ])
-                .after(&self.database_ready().iter().map(String::as_str).collect::<Vec<_>>())
+                .after(&self.databases_ready().iter().map(String::as_str).collect::<Vec<_>>())
                 .why("The application stops; that moment belongs to a person.")
                 .secs(600, 604_800, "a person's time")
                 .nodes(&[format!("vm/{}", d.web_vm), azure_node.clone()]),
@@ -205,7 +205,8 @@ impl Builder<'_> {
                     .why("The screenshot shows whether Windows came up.")
                     .nodes(std::slice::from_ref(&azure_node)),
                 config("read-config", false)
-                    .after(&[&format!("7/check-nic/{}", d.web_vm), &format!("6/check-database/{}", d.database)])
+                    .after(&[&format!("7/check-nic/{}", d.web_vm)])
+                    .after(&self.all_online().iter().map(String::as_str).collect::<Vec<_>>())
                     .why("What will be changed is seen before it is changed, and what is doubtful stops here.")
                     .back("Nothing to take back: it only reads, and deletes its run commands."),
                 config("switch-connection", true)

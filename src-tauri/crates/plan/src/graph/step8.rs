@@ -6,6 +6,11 @@ impl Builder<'_> {
     pub(super) fn step8(&self) -> Step {
         let d = self.d;
         let [end, end_web] = self.moved_for_good();
+        let names: Vec<&str> = d.databases().collect();
+        let moved = match names.len() {
+            1 => format!("database {} on {}", d.database, d.mi.name),
+            _ => format!("databases {} on {}", names.join(", "), d.mi.name),
+        };
         let retired = |vm: &str| format!("{vm}-migrated");
         let rename = |vm: &str| {
             task(
@@ -146,7 +151,7 @@ impl Builder<'_> {
                 rename(&d.web_vm),
                 rename(&d.sql_vm),
                 annotate(&d.web_vm, &format!("VM {} in {}", d.web_vm, d.target_group)),
-                annotate(&d.sql_vm, &format!("database {} on {}", d.database, d.mi.name)),
+                annotate(&d.sql_vm, &moved),
                 task(
                     8,
                     "gate",
@@ -214,7 +219,7 @@ impl Builder<'_> {
                     "The ledger is balanced",
                     "Compares everything that this project created with what is still there.",
                     Action::CheckLedger {
-                        keep: vec![
+                        keep: [
                             self.networking.clone(),
                             self.target.clone(),
                             self.failover.clone(),
@@ -222,9 +227,11 @@ impl Builder<'_> {
                             self.networking.resource("Microsoft.Network/routeTables", &d.mi.route_table),
                             self.vnet(&d.mi.network),
                             self.mi(),
-                            self.database(),
                             self.azure_vm(&d.web_vm),
-                        ],
+                        ]
+                        .into_iter()
+                        .chain(self.databases().map(|one| one.database()))
+                        .collect(),
                     },
                 )
                 .after(&[
@@ -458,7 +465,8 @@ impl Builder<'_> {
                     key: "key1".into(),
                 },
             )
-            .after(&[&format!("6/check-database/{}", d.database), end])
+            .after(&[end])
+            .after(&self.all_online().iter().map(String::as_str).collect::<Vec<_>>())
             .why("A SAS or a key that was given away can't be recalled in any other way.")
             .secs(5, 30, "three requests")
             .back("Sign a new SAS with the new key.")
@@ -524,19 +532,24 @@ impl Builder<'_> {
             );
             return tasks;
         }
-        let record = format!("8/migration/{}", d.database);
+        let records: Vec<String> = d.databases().map(|name| format!("8/migration/{name}")).collect();
+        let records: Vec<&str> = records.iter().map(String::as_str).collect();
         let runtime = format!("8/remove-runtime/{}", d.dms.service);
-        tasks.push(
+        tasks.extend(self.databases().map(|one| {
+            let title = match self.each.len() {
+                1 => "Delete the record of the migration".to_owned(),
+                _ => format!("Delete the record of the migration of {}", one.d.database),
+            };
             delete(
                 "migration",
-                self.migration(),
-                "Delete the record of the migration",
+                one.migration(),
+                &title,
                 "Deletes the finished migration from the service; the database stays.",
                 "A service with migrations can't be deleted.",
                 &[end],
             )
-            .nodes(std::slice::from_ref(&service)),
-        );
+            .nodes(std::slice::from_ref(&service))
+        }));
         if d.from_share() {
             tasks.push(
                 task(
@@ -547,7 +560,7 @@ impl Builder<'_> {
                     "Deletes the registered computers from the service.",
                     Action::RemoveRuntime { service: self.dms() },
                 )
-                .after(&[&record])
+                .after(&records)
                 .why("A service with a registered integration runtime can't be deleted.")
                 .secs(5, 60, NOT_PUBLISHED)
                 .back("Register the integration runtime again.")
@@ -561,7 +574,11 @@ impl Builder<'_> {
                 &format!("Delete {}", d.dms.service),
                 "Deletes the migration service; its keys end with it.",
                 "It was made for this migration only.",
-                &[if d.from_share() { &runtime } else { &record }],
+                &if d.from_share() {
+                    vec![runtime.as_str()]
+                } else {
+                    records
+                },
             )
             .nodes(&[service]),
         );

@@ -155,7 +155,64 @@ impl Pack {
             });
         }
         self.judge_dms(d, &mut out);
+        self.judge_several(d, &mut out);
         out
+    }
+
+    /// Judges the databases that are moved together. Sources: learn.microsoft.com, Log Replay Service, limitations (100
+    /// restores at once on an instance); self-hosted integration runtime (10 migrations at once on a node, 4 nodes).
+    fn judge_several(&self, d: &Design, out: &mut Vec<Finding>) {
+        let names: Vec<String> = d.databases().map(str::to_lowercase).collect();
+        let twice = names.iter().enumerate().find(|(n, name)| names[..*n].contains(name));
+        if let Some((n, _)) = twice {
+            let name = d.databases().nth(n).unwrap_or_default();
+            out.push(self.finding(
+                "databases-twice",
+                Severity::Blocking,
+                name,
+                format!("{name} is to be moved twice"),
+                "A database is moved once, and SQL Server ignores case in names. Leave it out in Inventory, Databases.".into(),
+            ));
+        }
+        let all = names.len();
+        if !d.uses_dms() && all > LRS_AT_ONCE {
+            out.push(self.finding(
+                "databases-lrs-limit",
+                Severity::Blocking,
+                &d.mi.name,
+                format!(
+                    "{all} databases are restored at once, and Log Replay Service restores {LRS_AT_ONCE} on an instance"
+                ),
+                "Leave databases out in Inventory, Databases, and move them by another project.".into(),
+            ));
+        }
+        if d.from_share() && all > RUNTIME_AT_ONCE {
+            let nodes = all.div_ceil(RUNTIME_AT_ONCE);
+            let (severity, what) = if nodes > RUNTIME_NODES {
+                (
+                    Severity::Blocking,
+                    format!(
+                        "has {RUNTIME_NODES} nodes at most. Leave databases out in Inventory, Databases, and move them by another project."
+                    ),
+                )
+            } else {
+                (
+                    Severity::Warning,
+                    format!(
+                        "needs {nodes} nodes: install it on as many computers and register each with the same key."
+                    ),
+                )
+            };
+            out.push(self.finding(
+                "databases-runtime-limit",
+                severity,
+                &d.dms.runtime_host,
+                format!(
+                    "A node of the integration runtime brings {RUNTIME_AT_ONCE} databases at once, and {all} are moved"
+                ),
+                format!("The integration runtime {what}"),
+            ));
+        }
     }
 
     /// Judges what Azure Database Migration Service would refuse late. Numbers are the service's error codes.
@@ -227,6 +284,12 @@ impl Pack {
         }
     }
 }
+
+/// Restores of Log Replay Service at once on one managed instance.
+const LRS_AT_ONCE: usize = 100;
+/// Migrations at once on one node of an integration runtime, and the nodes that one has.
+const RUNTIME_AT_ONCE: usize = 10;
+const RUNTIME_NODES: usize = 4;
 
 fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
     a.contains(&b.network()) || b.contains(&a.network())

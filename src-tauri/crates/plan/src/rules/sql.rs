@@ -612,14 +612,17 @@ pub const RULES: &[Rule] = &[
 impl Pack {
     /// Judges what a design moves from a SQL Server, and that it is there at all.
     pub fn judge_source(&self, design: &Design, instance: &SqlInstance) -> Vec<Finding> {
-        let found = instance
-            .databases
-            .iter()
-            .find(|d| d.name.eq_ignore_ascii_case(&design.database));
-        match found {
-            Some(database) => self.judge_database(design, instance, database),
-            None => self.source_missing(instance, &design.database).into_iter().collect(),
+        let (mut there, mut out) = (vec![], vec![]);
+        for name in design.databases() {
+            match instance.databases.iter().find(|d| d.name.eq_ignore_ascii_case(name)) {
+                Some(database) => there.push(database),
+                None => out.extend(self.source_missing(instance, name)),
+            }
         }
+        if !there.is_empty() {
+            out.extend(self.judge_moved(design, instance, &there));
+        }
+        out
     }
 
     /// What is said when the instance has no database of this name; none when it has one.
@@ -641,6 +644,18 @@ impl Pack {
 
     /// Judges one database as if the design moved it.
     pub fn judge_database(&self, design: &Design, instance: &SqlInstance, database: &SqlDatabase) -> Vec<Finding> {
+        let along = instance.databases.iter().filter(|d| {
+            let moved = design.databases().any(|n| n.eq_ignore_ascii_case(&d.name));
+            moved && d.name != database.name
+        });
+        let all: Vec<&SqlDatabase> = std::iter::once(database).chain(along).collect();
+        let mut found = self.judge_moved(design, instance, &all);
+        let another = |f: &Finding| all.iter().skip(1).any(|d| d.name == f.about);
+        found.retain(|f| !another(f));
+        found
+    }
+
+    fn judge_moved(&self, design: &Design, instance: &SqlInstance, databases: &[&SqlDatabase]) -> Vec<Finding> {
         let target = SqlTarget {
             storage: Some(u64::from(design.mi.storage_gib) << 30),
             ..SqlTarget::default()
@@ -655,7 +670,7 @@ impl Pack {
             target: &target,
             way: &way,
             method: design.database_method,
-            databases: &[(database, &database.name)],
+            databases: &databases.iter().map(|d| (*d, d.name.as_str())).collect::<Vec<_>>(),
         })
     }
 
