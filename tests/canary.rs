@@ -26,7 +26,13 @@ async fn no_password_hash_of_a_moved_login_is_left_anywhere() {
 async fn nothing_is_left(methods: &[&str], around: bool) {
     let _machine = together().await;
     let (labs, home) = (Home::new(), Home::new());
-    let lab = LabProcess::start(&labs, &["--record"]).await;
+    // What stands around a database that is encrypted: its certificate, too.
+    let fault = if around {
+        &["--fault", "certificate-missing"][..]
+    } else {
+        &[]
+    };
+    let lab = LabProcess::start(&labs, &[&["--record"], fault].concat()).await;
     let report = home.path("report");
     let arguments = [&["--report", report.to_str().unwrap()], methods].concat();
     if around {
@@ -50,6 +56,10 @@ async fn nothing_is_left(methods: &[&str], around: bool) {
     assert!(
         !around || secrets.iter().any(|(what, _)| what == "hash"),
         "no login was moved with its hash"
+    );
+    assert!(
+        !around || secrets.iter().any(|(what, _)| what == "privateBlob"),
+        "no certificate was brought"
     );
     let mut places = vec![
         ("standard output".to_owned(), ended.stdout.into_bytes()),
@@ -135,9 +145,17 @@ fn search(value: &Value, name: &str, found: &mut BTreeSet<(String, String)>) {
         Value::Array(a) => a.iter().for_each(|v| search(v, name, found)),
         Value::String(s) => {
             let lower = name.to_ascii_lowercase();
-            let named = ["password", "secret", "sastoken", "accountkey", "authkey1", "authkey2"]
-                .iter()
-                .any(|w| lower.ends_with(w));
+            let named = [
+                "password",
+                "secret",
+                "sastoken",
+                "accountkey",
+                "authkey1",
+                "authkey2",
+                "privateblob",
+            ]
+            .iter()
+            .any(|w| lower.ends_with(w));
             // Names of secrets are no secrets, and short values would be found by chance.
             if named && s.len() >= 12 {
                 found.insert((name.to_owned(), s.clone()));

@@ -79,6 +79,7 @@ async fn every_exchange_of_all_rehearsals_fits_microsofts_specifications() {
         "StorageAccounts_Create",
         "ManagedInstances_CreateOrUpdate",
         "ManagedDatabases_CreateOrUpdate",
+        "ManagedInstanceTdeCertificates_Create",
         "Vaults_CreateOrUpdate",
         "ReplicationProtectedItems_Create",
         "ReplicationProtectedItems_TestFailover",
@@ -89,6 +90,21 @@ async fn every_exchange_of_all_rehearsals_fits_microsofts_specifications() {
             operations.keys()
         );
     }
+}
+
+/// The certificate that Rehost makes of SQL Server's answer is one that others open, and signs what its public key proves.
+#[tokio::test]
+async fn the_certificate_that_is_uploaded_is_opened_by_a_foreign_program() {
+    let _machine = together().await;
+    let all = recordings::faults().await;
+    let brought = all.iter().find(|r| r.name == "certificate-brought").unwrap();
+    let request = |e: &&Value| e["liveRequest"]["url"].as_str().unwrap().contains("/tdeCertificates?");
+    let sent: Vec<&Value> = brought.exchanges.iter().filter(request).collect();
+    assert_eq!(sent.len(), 1);
+    let properties = &sent[0]["liveRequest"]["body"]["properties"];
+    let ended = recordings::python("python/pfx.py", &[], &properties.to_string()).await;
+    ended.must_end_with(0);
+    assert_eq!(ended.json["thumbprint"].as_str().unwrap().len(), 40);
 }
 
 /// The same exchange under the api-version whose OpenAPI file we hold.

@@ -1,10 +1,11 @@
 //! Whole rehearsals with every exchange with the resource manager kept: one for each combination of methods, and one for
 //! each fault script. Made once, for whoever asks first; foreign programs judge them.
 
-use crate::support::{Ended, Home, LabProcess, PATIENCE, top};
+use crate::support::{Ended, Home, LabProcess, PATIENCE, certificate_brought, top};
 use serde_json::Value;
 use std::{
     io::{Seek, Write},
+    path::Path,
     sync::Arc,
 };
 use tokio::{
@@ -46,19 +47,23 @@ pub async fn combinations() -> &'static [Recording] {
     MADE.get_or_init(|| {
         side_by_side(COMBINATIONS.iter().map(|(replication, database)| async move {
             let methods = ["--replication", replication, "--database", database];
-            rehearsed(format!("{replication} {database}"), &[], &methods).await
+            rehearsed(format!("{replication} {database}"), &[], &methods, None).await
         }))
     })
     .await
 }
 
-/// Rehearsals under all fault scripts, each with methods that it can be played with.
+/// Rehearsals under all fault scripts, each with methods that it can be played with; and one in which Rehost brings the
+/// certificate that a script lets be missing.
 pub async fn faults() -> &'static [Recording] {
     static MADE: OnceCell<Vec<Recording>> = OnceCell::const_new();
     MADE.get_or_init(async || {
         let scripts = Home::new().run(&["faults"]).await.must_end_with(0).json.clone();
         let scripts = scripts.as_array().unwrap().clone();
-        side_by_side(scripts.into_iter().map(|script| async move {
+        let brought = scripts.iter().find(|s| s["id"] == "certificate-missing").cloned();
+        let all = scripts.into_iter().map(|s| (s, false));
+        let all = all.chain(brought.map(|s| (s, true)));
+        side_by_side(all.map(|(script, brought)| async move {
             let id = script["id"].as_str().unwrap();
             let fits = |(replication, database): &&(&str, &str)| {
                 let wire = |v: &Value| v.as_str().unwrap_or_default().replace('-', "").to_lowercase();
@@ -84,16 +89,25 @@ pub async fn faults() -> &'static [Recording] {
                 "--backups",
                 backups,
             ];
-            rehearsed(id.to_owned(), &["--fault", id], &methods).await
+            let (name, project) = if brought {
+                ("certificate-brought", Some(certificate_brought as fn(&Path)))
+            } else {
+                (id, None)
+            };
+            rehearsed(name.to_owned(), &["--fault", id], &methods, project).await
         }))
         .await
     })
     .await
 }
 
-/// A whole rehearsal with a lab of its own; the command line plays the people who remove what is in its way.
-async fn rehearsed(name: String, lab: &[&str], run: &[&str]) -> Recording {
+/// A whole rehearsal with a lab of its own, of the sample or the project that is made; the command line plays the people who
+/// remove what is in its way.
+async fn rehearsed(name: String, lab: &[&str], run: &[&str], project: Option<fn(&Path)>) -> Recording {
     let home = Home::new();
+    if let Some(make) = project {
+        make(&home.path("p.rehost"));
+    }
     let lab = LabProcess::start(&home, &[&["--record"], lab].concat()).await;
     let ended = Ended::of(&mut lab.run(&home, &home.path("p.rehost"), run)).await;
     ended.must_end_with(0);

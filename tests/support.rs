@@ -289,11 +289,19 @@ impl LabProcess {
 pub fn around_and_proved(path: &Path) {
     let mut project = plan::smarthotel::project("around", plan::Connections::default(), 10_000, 2018);
     project.design.around = Some(plan::around::AroundDesign::default());
+    project.design.certificate = true;
     project.design.prove = Some(plan::around::ProveDesign {
         checksums: vec!["dbo.Hotels".into(), "dbo.Bookings".into()],
         checkdb: true,
         ..Default::default()
     });
+    drop(engine::ProjectFile::create(path, &project).unwrap());
+}
+
+/// A rehearsal's project in which Rehost brings the certificate of the encrypted database.
+pub fn certificate_brought(path: &Path) {
+    let mut project = plan::smarthotel::project("certificate", plan::Connections::default(), 10_000, 2018);
+    project.design.certificate = true;
     drop(engine::ProjectFile::create(path, &project).unwrap());
 }
 

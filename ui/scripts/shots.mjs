@@ -421,9 +421,9 @@ const shots = [
     query: "empty",
     screen: on("plan"),
     act: async (p) => {
-      await click("methods-databaseMethod")(p);
-      await p.click("text=Beside the database…");
+      await click("around-settings")(p);
       await p.waitForSelector('[data-testid="around-dialog"]');
+      await click("around-certificate")(p);
       await click("around-all")(p);
       await click("around-look")(p);
       await p.waitForTimeout(500);

@@ -504,7 +504,8 @@ const handlers: Handlers = {
     design.backups = backups;
     return project();
   },
-  around_save: ({ around, prove }) => {
+  around_save: ({ around, prove, certificate }) => {
+    design.certificate = certificate;
     design.around = around;
     design.prove = prove;
     return project();

@@ -75,7 +75,10 @@ export type Commands = {
   application_save: [InProject & { webConfig: string; connectionStringName: string; siteText: string }, ProjectView];
   databases_save: [InProject & { further: string[] }, ProjectView];
   backups_save: [InProject & { backups: BackupDesign | null }, ProjectView];
-  around_save: [InProject & { around: AroundDesign | null; prove: ProveDesign | null }, ProjectView];
+  around_save: [
+    InProject & { around: AroundDesign | null; prove: ProveDesign | null; certificate: boolean },
+    ProjectView,
+  ];
   connection_save: [
     InProject & {
       kind: ConnectionKind;

@@ -183,7 +183,8 @@ pub async fn dms_save(
     view(app, &open).await
 }
 
-/// Saves what is moved beside the database and how it is proved that it arrived; none = neither.
+/// Saves what is moved beside the database and how it is proved that it arrived, none = neither; and whether Rehost brings the
+/// certificate of an encrypted one.
 ///
 /// # Errors
 /// Fails when they change after a run of this project was started, and when the file refuses.
@@ -192,17 +193,19 @@ pub async fn around_save(
     project: String,
     around: Option<AroundDesign>,
     prove: Option<ProveDesign>,
+    certificate: bool,
 ) -> Result<ProjectView, UiError> {
     let open = app.opened(&project)?;
     let now = open.project().design;
-    if (now.around, now.prove) != (around.clone(), prove.clone()) && !open.file.runs()?.is_empty() {
+    let before = (now.around, now.prove, now.certificate);
+    if before != (around.clone(), prove.clone(), certificate) && !open.file.runs()?.is_empty() {
         return Err(UiError::state(
             "These settings can't be changed any more",
             "A run was started with them; what it made on the managed instance belongs to them.",
             "Choose New in Projects, and the settings before its first run.",
         ));
     }
-    open.change(|p| (p.design.around, p.design.prove) = (around, prove))?;
+    open.change(|p| (p.design.around, p.design.prove, p.design.certificate) = (around, prove, certificate))?;
     view(app, &open).await
 }
 

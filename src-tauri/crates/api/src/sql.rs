@@ -106,14 +106,14 @@ pub async fn around_look(app: &Arc<App>, project: String, around: AroundDesign) 
 
 /// What the plan must tell about the source: nothing while it was not read.
 pub(crate) fn findings(open: &Open) -> Result<Vec<Finding>, UiError> {
-    let design = open.project().design;
+    let design = open.project().planned();
     let pack = rules::pack(&design.rule_pack).unwrap_or(&rules::CURRENT);
     let read = open.file.sql()?;
     Ok(read.map_or_else(Vec::new, |r| pack.judge_source(&design, &r.instance)))
 }
 
 fn judged(open: &Open, read: SqlRead) -> SqlView {
-    let design = open.project().design;
+    let design = open.project().planned();
     let pack = rules::pack(&design.rule_pack).unwrap_or(&rules::CURRENT);
     let own = read.instance.databases.iter().filter(|d| !d.is_system());
     let databases = own.map(|database| SqlFindings {

@@ -23,7 +23,7 @@ macro_rules! commands {
             command application_save(project: String, web_config: String, connection_string_name: String, site_text: String) -> ProjectView;
             command databases_save(project: String, further: Vec<String>) -> ProjectView;
             command backups_save(project: String, backups: Option<BackupDesign>) -> ProjectView;
-            command around_save(project: String, around: Option<AroundDesign>, prove: Option<ProveDesign>) -> ProjectView;
+            command around_save(project: String, around: Option<AroundDesign>, prove: Option<ProveDesign>, certificate: bool) -> ProjectView;
             command around_look(project: String, around: AroundDesign) -> Vec<AroundObject>;
             command connection_save(project: String, kind: ConnectionKind, connections: Connections, secret: Option<Typed>, proxy_password: Option<Typed>) -> ConnectionsView;
             command connection_test(project: String, kind: ConnectionKind) -> ConnectionTest;

@@ -98,6 +98,7 @@ const KEYS: &[&str] = &[
     "key2",
     "passphrase",
     "primarykey",
+    "privateblob",
     "privatekey",
     "protectedparameters",
     "protectedsettings",

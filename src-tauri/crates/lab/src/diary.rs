@@ -157,6 +157,8 @@ fn without_passwords(body: &str) -> String {
         *password = Value::from("Not-kept-in-the-diary-0");
     }
     for pointer in [
+        "/privateBlob",
+        "/certPassword",
         "/sourceSqlConnection/password",
         "/backupConfiguration/sourceLocation/fileShare/password",
         "/backupConfiguration/sourceLocation/azureBlob/accountKey",
@@ -380,6 +382,8 @@ mod tests {
         let kept = without_passwords(body);
         assert!(!kept.contains("S3cret"), "{kept}");
         assert!(kept.contains("Server=tcp:mi,1433;Initial Catalog=db"), "{kept}");
+        let upload = r#"{"properties":{"privateBlob":"S3cret+Blob","certPassword":"S3cret-Passw0rd"}}"#;
+        assert!(!without_passwords(upload).contains("S3cret"));
         assert_eq!(without_passwords("<xml/>"), "<xml/>");
         let call = "<a><username>u</username><password xsi:type=\"xsd:string\">S3cret</password></a>";
         let kept = without_passwords(call);

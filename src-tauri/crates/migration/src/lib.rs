@@ -12,6 +12,7 @@
 mod arm;
 mod around;
 mod backup;
+mod certificate;
 mod checks;
 mod cutover;
 mod database;
@@ -172,6 +173,7 @@ impl Runner for Migration {
                 Arc::new(checks::Check(around::Prove(links)))
             }
             Action::CheckSource { .. } => Arc::new(checks::Check(source::Source(links))),
+            Action::BringCertificate { .. } => Arc::new(certificate::Bring(links)),
             Action::MoveAround { .. } => Arc::new(around::Move(links)),
             Action::CheckReplication { .. } => Arc::new(checks::Check(replication::Health(links))),
             Action::EnsureRole { .. }

@@ -7,9 +7,11 @@
 //!   the folder can be opened. Whether it may write there is told by the first backup, still before the restore is started.
 //! * Which database a file is of is what msdb remembers; of files that it does not know, their name says it when it is one
 //!   that Rehost's scripts give. On a share the file's own header has the last word.
+//! * A managed instance does not show the certificates that were uploaded to it. The one that encrypts the database is taken to
+//!   be there when the run has brought it, or when a person chose Retry after this check asked for it.
 //! * A managed instance that Rehost does not reach keeps nobody from moving: what only it could tell is said to be unknown.
 
-use crate::{Links, checks::Look, storage, words};
+use crate::{Links, certificate, checks::Look, storage, words};
 use azure::Blobs;
 use engine::{Ctx, Failure, FailureClass, Observed};
 use plan::{
@@ -48,6 +50,8 @@ struct Parts<'a> {
     method: DatabaseMethod,
     pack: &'a str,
     backups: bool,
+    /// The run brings the certificate before the restore.
+    certificate: bool,
 }
 
 /// Findings of the rules that stop a run, as the failure of a task: the first with its words, the others by their titles.
@@ -160,6 +164,7 @@ impl Source {
                 method,
                 pack,
                 backups,
+                certificate,
             } => Ok(Parts {
                 instance,
                 admin,
@@ -173,6 +178,7 @@ impl Source {
                 method: *method,
                 pack,
                 backups: *backups,
+                certificate: *certificate,
             }),
             _ => Err(words::misplaced(&ctx.task)),
         }
@@ -202,7 +208,10 @@ impl Source {
                 Err(e) => Err(e),
             };
             match looked {
-                Ok(own) => target.learn(&own),
+                Ok(own) => {
+                    target.learn(&own);
+                    target.certificates.iter_mut().for_each(|c| c.extend(certificate::known(ctx)));
+                }
                 Err(e) => ctx.evidence(format!(
                     "The managed instance itself could not be looked into, so that its certificates, its settings and the space \
                      in use are not judged: {} {}",
@@ -365,6 +374,7 @@ impl Look for Source {
             } else {
                 BackupSource::Share
             },
+            certificate: p.certificate && !p.backups,
             ..SqlWay::default()
         };
         let account = self.0.arm(ctx).get(p.account).await.map_err(words::azure)?;
@@ -439,6 +449,15 @@ impl Look for Source {
         // Each is judged by a task of its own.
         let of_another = |f: &Finding| p.along.iter().any(|n| n.eq_ignore_ascii_case(&f.about));
         found.retain(|f| f.severity == Severity::Blocking && !of_another(f));
+        if let Some(thumbprint) = &database.certificate {
+            if found.iter().any(|f| f.rule == "sql-tde") {
+                certificate::asked(ctx, thumbprint);
+            } else if certificate::was_asked(ctx, thumbprint) {
+                ctx.evidence(format!(
+                    "A person was asked for the certificate {thumbprint} and chose Retry. Whether it is there shows when the restore begins: a managed instance does not show it."
+                ));
+            }
+        }
         if !found.is_empty() {
             return Err(blocked(&found));
         }

@@ -378,6 +378,9 @@ pub struct Design {
     /// How Rehost proves that the database arrived, through [`Connections::sql`]; none = not at all.
     #[serde(default)]
     pub prove: Option<ProveDesign>,
+    /// Rehost brings the certificate that encrypts the database (TDE) to the managed instance, through [`Connections::sql`].
+    #[serde(default)]
+    pub certificate: bool,
     /// Days for which the powered-off source VMs are kept.
     pub keep_source_days: u16,
     /// Folder of the datacenter into which the retired source VMs are moved; empty = they stay where they are.
@@ -531,7 +534,7 @@ impl Project {
     pub fn planned(&self) -> Design {
         let mut design = self.design.clone();
         if self.connections.sql.server.trim().is_empty() {
-            (design.backups, design.around, design.prove) = (None, None, None);
+            (design.backups, design.around, design.prove, design.certificate) = (None, None, None, false);
         }
         design
     }

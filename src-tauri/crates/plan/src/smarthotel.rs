@@ -78,6 +78,7 @@ pub fn design() -> Design {
         backups: None,
         around: None,
         prove: None,
+        certificate: false,
         dms: DmsDesign {
             service: "ContosoDMS".into(),
             share_path: r"\\CONTOSOFILE\SmartHotelDB".into(),

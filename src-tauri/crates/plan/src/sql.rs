@@ -139,6 +139,10 @@ pub struct SqlCertificate {
     /// Upper-case hex.
     pub thumbprint: String,
     pub expires: Option<String>,
+    /// What protects its private key, `pvt_key_encryption_type`: `MK` the master key of `master`, `PW` a password of its own,
+    /// `NA` there is none. None = not read.
+    #[serde(default)]
+    pub key: Option<String>,
     /// When its private key was backed up last; none = never.
     pub key_backed_up: Option<String>,
 }

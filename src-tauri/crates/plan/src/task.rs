@@ -560,6 +560,15 @@ pub enum Action {
         pack: String,
         /// The backups that are there are judged as well, and the SAS by which Log Replay Service reads them.
         backups: bool,
+        /// [`Action::BringCertificate`] comes before the restore.
+        #[serde(default)]
+        certificate: bool,
+    },
+    /// Brings the certificate that encrypts the database, with its private key, from the source to the managed instance. Both
+    /// are in memory only: no file, fact or report ever holds them. Not needed where the database is not encrypted.
+    BringCertificate {
+        instance: ResourceId,
+        database: String,
     },
     /// Makes on the managed instance, as its administrator, what of one kind stands around the database on the source. On
     /// the source it only reads.

@@ -246,45 +246,6 @@ pub fn drop_credential(container: &str) -> Result<String, SqlError> {
     Ok(format!("DROP CREDENTIAL {}", name(container)?))
 }
 
-/// The statement that exports the certificate of an encrypted database (TDE) with its private key, to files that SQL
-/// Server writes. A managed instance needs it before the restore begins (Azure: `tdeCertificates` of the instance).
-///
-/// # Errors
-/// [`SqlError::Config`] for what can't be a name.
-pub fn export_certificate(
-    certificate: &str,
-    file: &str,
-    key_file: &str,
-    password: &Secret<String>,
-) -> Result<Secret<String>, SqlError> {
-    Ok(Secret::new(format!(
-        "BACKUP CERTIFICATE {} TO FILE = {} WITH PRIVATE KEY (FILE = {}, ENCRYPTION BY PASSWORD = {})",
-        name(certificate)?,
-        quote::literal(file),
-        quote::literal(key_file),
-        quote::literal(password.expose())
-    )))
-}
-
-/// The statement that imports it on another SQL Server.
-///
-/// # Errors
-/// [`SqlError::Config`] for what can't be a name.
-pub fn import_certificate(
-    certificate: &str,
-    file: &str,
-    key_file: &str,
-    password: &Secret<String>,
-) -> Result<Secret<String>, SqlError> {
-    Ok(Secret::new(format!(
-        "CREATE CERTIFICATE {} FROM FILE = {} WITH PRIVATE KEY (FILE = {}, DECRYPTION BY PASSWORD = {})",
-        name(certificate)?,
-        quote::literal(file),
-        quote::literal(key_file),
-        quote::literal(password.expose())
-    )))
-}
-
 /// A backup as msdb remembers it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -632,8 +593,6 @@ mod tests {
         for there in [true, false] {
             out.push(shown(credential(CONTAINER, &secret, there)));
         }
-        out.push(shown(export_certificate(database, file, file, &secret)));
-        out.push(shown(import_certificate(database, file, file, &secret)));
         out.into_iter().map(|s| s.unwrap()).collect()
     }
 

@@ -73,6 +73,13 @@ pub enum SqlError {
     /// The server sends on from one address to the next without end.
     #[error("{server} sends on again and again, at last to {to}")]
     Redirects { server: String, to: String },
+    /// SQL Server does not give a certificate with its private key, or gives what is none.
+    #[error("the certificate {certificate} of {server} can't be read with its private key: {detail}")]
+    PrivateKey {
+        server: String,
+        certificate: String,
+        detail: String,
+    },
     /// The answer is not what the protocol says.
     #[error("the answer of {server} can't be read: {detail}")]
     Protocol { server: String, detail: String },
@@ -196,6 +203,7 @@ impl SqlError {
             Self::Redirects { .. } => "SqlRedirects".into(),
             Self::Broken { .. } => "SqlBroken".into(),
             Self::Cancelled { .. } => "SqlCancelled".into(),
+            Self::PrivateKey { .. } => "SqlPrivateKey".into(),
             Self::Protocol { .. } => "SqlProtocol".into(),
             Self::Login { number, .. } | Self::Statement { number, .. } => format!("Sql{number}"),
         }
@@ -263,7 +271,7 @@ impl SqlError {
         match self {
             Self::Cancelled { .. } => ErrorClass::Cancelled,
             Self::Unreachable { .. } | Self::Broken { .. } => ErrorClass::Transient,
-            Self::Certificate { .. } | Self::Login { .. } => ErrorClass::Auth,
+            Self::Certificate { .. } | Self::Login { .. } | Self::PrivateKey { .. } => ErrorClass::Auth,
             Self::Statement { number, .. } => match number {
                 // Deadlock, lock time-out, starting, resources of Azure, failed over.
                 1205 | 1222 | 6005 | 10928 | 10929 | 40197 | 40501 | 40613 | 49918..=49920 => ErrorClass::Transient,
@@ -337,6 +345,10 @@ impl SqlError {
             Self::Redirects { .. } => (
                 "The server sends on without end",
                 "Ask the administrator of the managed instance for its connection type; with Proxy it answers at its own address.".to_owned(),
+            ),
+            Self::PrivateKey { certificate, .. } => (
+                "The certificate can't be brought",
+                format!("The database administrator gives the login of Connections the right: GRANT CONTROL ON CERTIFICATE::{0} TO … in master, or membership in sysadmin. Or by hand: BACKUP CERTIFICATE {0} TO FILE = '…' WITH PRIVATE KEY (FILE = '…', ENCRYPTION BY PASSWORD = '…'); make a .pfx of it; Add-AzSqlManagedInstanceTransparentDataEncryptionCertificate; and take the choice away in Plan, Beside the database.", crate::quote::identifier(certificate).unwrap_or_default()),
             ),
             Self::Protocol { server, .. } => (
                 "SQL Server's answer can't be read",

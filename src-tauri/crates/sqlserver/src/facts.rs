@@ -244,6 +244,7 @@ async fn instance(client: &mut Client) -> Result<SqlInstance, SqlError> {
             name: c.word("name"),
             thumbprint: c.bytes("thumbprint").unwrap_or_default(),
             expires: c.text("expiry_date"),
+            key: c.text("pvt_key_encryption_type"),
             key_backed_up: c.text("pvt_key_last_backup_date"),
         })
         .collect();

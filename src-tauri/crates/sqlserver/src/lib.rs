@@ -5,6 +5,7 @@
 //! * [`error`]: what can go wrong, in words for who can change it;
 //! * [`quote`]: names and texts inside of statements;
 //! * [`backup`]: backups with their progress and proof;
+//! * [`certificate`]: the certificate of an encrypted database with its private key, read without a file;
 //! * [`facts`]: what is known of an instance and its databases before anything is moved.
 //! * [`around`]: logins, jobs and what else stands beside a database, read on one instance and made on another;
 //! * [`prove`]: what a database holds, measured before and after.
@@ -14,6 +15,7 @@
 pub mod around;
 pub mod backup;
 mod cells;
+pub mod certificate;
 pub mod client;
 pub mod connection;
 pub mod error;

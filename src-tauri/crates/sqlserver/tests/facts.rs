@@ -412,3 +412,55 @@ async fn a_thousand_databases_are_read_within_ten_seconds() {
     );
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
+
+/// The one certificate of the lab that is a real one.
+#[tokio::test]
+async fn a_certificate_is_read_with_its_private_key_where_the_version_gives_it() {
+    let (lab, a) = lab().await;
+    let password = secrets::Secret::from("Canary-Pvk-'1");
+    let of = |year: u16, certificate: &'static str| Spec {
+        year,
+        databases: vec![Database {
+            certificate,
+            ..Database::default()
+        }],
+        ..spec(&a)
+    };
+    let (place, port) = lab.start_sql(of(2012, "SmartHotelCert")).await.unwrap();
+    let options = dba(&a, port);
+    for (year, gives) in [(2012, true), (2025, true), (2008, false)] {
+        lab.replace_sql(place, of(year, "SmartHotelCert")).unwrap();
+        let mut client = sqlserver::Client::connect(&options).await.unwrap();
+        let found = facts::read_one(&mut client, "SmartHotelDB").await.unwrap();
+        assert_eq!(found.certificates[0].key.as_deref(), Some("MK"));
+        let thumbprint = database(&found, "SmartHotelDB").certificate.clone().unwrap();
+        let read = sqlserver::certificate::read(&mut client, &thumbprint, &password).await;
+        if !gives {
+            let e = read.unwrap_err();
+            assert!(e.is_unknown_here() && !e.to_string().contains("Canary"), "{e}");
+            continue;
+        }
+        let read = read.unwrap();
+        assert_eq!((read.name.as_str(), &read.thumbprint), ("SmartHotelCert", &thumbprint));
+        assert!(read.pfx(&password).unwrap().expose().len() > 2000);
+        let other = sqlserver::certificate::read(&mut client, &"AB".repeat(20), &password).await;
+        assert!(
+            other
+                .unwrap_err()
+                .to_string()
+                .contains("no certificate with this thumbprint")
+        );
+    }
+    // One whose key nobody gives.
+    lab.replace_sql(place, of(2016, "HotelKey")).unwrap();
+    let mut client = sqlserver::Client::connect(&options).await.unwrap();
+    let found = facts::read_one(&mut client, "SmartHotelDB").await.unwrap();
+    let thumbprint = database(&found, "SmartHotelDB").certificate.clone().unwrap();
+    let e = sqlserver::certificate::read(&mut client, &thumbprint, &password)
+        .await
+        .unwrap_err();
+    assert!(
+        e.advice().hint.contains("GRANT CONTROL ON CERTIFICATE::[HotelKey]"),
+        "{e:?}"
+    );
+}

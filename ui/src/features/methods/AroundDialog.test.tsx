@@ -22,7 +22,12 @@ function show(project: ProjectView, call: unknown, onClose: () => void, onConnec
   );
 }
 
-const design = { around: null, prove: null, mi: { name: "contoso-sqlmi", adminLogin: "contosoadmin" } };
+const design = {
+  around: null,
+  prove: null,
+  certificate: false,
+  mi: { name: "contoso-sqlmi", adminLogin: "contosoadmin" },
+};
 
 it("leads to the connections when one is missing", async () => {
   const project = { path: "/p.rehost", design, connections: connections("azureCli") } as unknown as ProjectView;
@@ -30,6 +35,7 @@ it("leads to the connections when one is missing", async () => {
   show(project, vi.fn(), vi.fn(), onConnect);
   expect(screen.getByTestId("around-missing")).toBeVisible();
   expect(screen.queryByTestId("around-servers")).toBeNull();
+  expect(screen.queryByTestId("around-certificate")).toBeNull();
   await userEvent.setup().click(screen.getByTestId("around-connect"));
   expect(onConnect).toHaveBeenCalled();
 });
@@ -52,6 +58,7 @@ it("saves what is moved and how it is proved", async () => {
   show(project, call, onClose, vi.fn());
   expect(screen.getByTestId("around-servers")).toHaveTextContent("contoso-sqlmi as its administrator contosoadmin");
   const user = userEvent.setup();
+  await user.click(screen.getByTestId("around-certificate"));
   await user.click(screen.getByTestId("around-all"));
   await user.click(screen.getByTestId("around-jobs"));
   await user.type(screen.getByTestId("around-leave-out"), "logins/a=b; c{enter}  {enter}roles/x");
@@ -72,5 +79,6 @@ it("saves what is moved and how it is proved", async () => {
       domains: { CONTOSO: "contoso.com" },
     },
     prove: { rows: "metadata", checksums: ["dbo.Hotels"], checkdb: true },
+    certificate: true,
   });
 });

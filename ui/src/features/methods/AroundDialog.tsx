@@ -63,6 +63,7 @@ export function AroundDialog({ project, onClose, onConnect }: Props) {
   const { t } = useTranslation();
   const save = useCommand("around_save");
   const { around, prove } = project.design;
+  const [certificate, setCertificate] = useState(project.design.certificate);
   const [kinds, setKinds] = useState<AroundKind[]>(around?.kinds ?? []);
   const [leaveOut, setLeaveOut] = useState(lines(around?.leaveOut ?? []));
   const [domains, setDomains] = useState(
@@ -95,6 +96,7 @@ export function AroundDialog({ project, onClose, onConnect }: Props) {
                 project: project.path,
                 around: kinds.length ? chosen : null,
                 prove: proved ? { rows, checksums: list(checksums), checkdb } : null,
+                certificate,
               },
               { onSuccess: onClose },
             );
@@ -114,6 +116,14 @@ export function AroundDialog({ project, onClose, onConnect }: Props) {
                     })}
                   </p>
                   {toConnections}
+                  <Field hint={t("around.certificateText", { instance: project.design.mi.name })}>
+                    <Checkbox
+                      label={t("around.certificate")}
+                      data-testid="around-certificate"
+                      checked={certificate}
+                      onChange={(_, data) => setCertificate(data.checked === true)}
+                    />
+                  </Field>
                 </>
               ) : (
                 <Notice title={t("around.missing")}>

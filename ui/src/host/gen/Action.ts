@@ -103,4 +103,8 @@ along: Array<string>, method: DatabaseMethod, pack: string,
 /**
  * The backups that are there are judged as well, and the SAS by which Log Replay Service reads them.
  */
-backups: boolean, } | { "do": "moveAround", kind: AroundKind, instance: ResourceId, admin: string, database: string, around: AroundDesign, } | { "do": "listGroup", group: ResourceId, };
+backups: boolean, 
+/**
+ * [`Action::BringCertificate`] comes before the restore.
+ */
+certificate: boolean, } | { "do": "bringCertificate", instance: ResourceId, database: string, } | { "do": "moveAround", kind: AroundKind, instance: ResourceId, admin: string, database: string, around: AroundDesign, } | { "do": "listGroup", group: ResourceId, };

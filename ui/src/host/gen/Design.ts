@@ -66,6 +66,10 @@ around: AroundDesign | null,
  */
 prove: ProveDesign | null, 
 /**
+ * Rehost brings the certificate that encrypts the database (TDE) to the managed instance, through [`Connections::sql`].
+ */
+certificate: boolean, 
+/**
  * Days for which the powered-off source VMs are kept.
  */
 keepSourceDays: number, 

@@ -9,6 +9,11 @@ export type SqlCertificate = { name: string,
  */
 thumbprint: string, expires: string | null, 
 /**
+ * What protects its private key, `pvt_key_encryption_type`: `MK` the master key of `master`, `PW` a password of its own,
+ * `NA` there is none. None = not read.
+ */
+key: string | null, 
+/**
  * When its private key was backed up last; none = never.
  */
 keyBackedUp: string | null, };

@@ -201,12 +201,12 @@ async fn the_plan_tells_what_stands_against_its_database() {
 async fn what_is_moved_beside_the_database_is_chosen_and_needs_a_connection() {
     let mut b = bench().await;
     let choice = json!({ "project": b.project, "around": { "kinds": ["logins", "users"], "leaveOut": [], "domains": {} },
-        "prove": { "rows": "counted", "checksums": [], "checkdb": false } });
+        "prove": { "rows": "counted", "checksums": [], "checkdb": false }, "certificate": true });
     let kinds = |plan: &PlanView| -> Vec<String> {
         let tasks = plan
             .plan
             .tasks()
-            .filter(|t| matches!(t.address.kind(), "around" | "measure" | "prove"));
+            .filter(|t| matches!(t.address.kind(), "around" | "measure" | "prove" | "certificate"));
         tasks.map(|t| t.address.to_string()).collect()
     };
     let project: ProjectView = b.desk.call("around_save", choice).await.unwrap();
@@ -218,6 +218,7 @@ async fn what_is_moved_beside_the_database_is_chosen_and_needs_a_connection() {
     b.save("sql", json!("x")).await.unwrap();
     let with: PlanView = b.desk.call("plan_get", json!({ "project": b.project })).await.unwrap();
     let want = [
+        "step-6/certificate/SmartHotelDB",
         "step-6/measure/source",
         "step-7/prove/database",
         "step-7/around/logins",
@@ -280,6 +281,19 @@ async fn what_fails_late_is_read_before_the_run_and_gone_when_it_is_cured() {
         let found = view.plan.findings.iter().find(|f| f.rule == rule).unwrap();
         assert_eq!(found.severity, severity, "{fault}");
         assert!(!found.who.is_empty() && !found.command.is_empty(), "{found:?}");
+        if fault == "certificate-missing" {
+            // What the run brings is told, and warned of no more.
+            for (certificate, rules) in [(true, ["sql-tde-brought"]), (false, ["sql-tde-later"])] {
+                let choice = json!({ "project": b.project, "around": null, "prove": null, "certificate": certificate });
+                b.desk.call::<ProjectView>("around_save", choice).await.unwrap();
+                let findings = plan().await.plan.findings;
+                let of_tde = findings.iter().map(|f| f.rule.as_str());
+                let said: Vec<&str> = of_tde
+                    .filter(|r| r.starts_with("sql-tde") && *r != "sql-tde-backup")
+                    .collect();
+                assert_eq!(said, rules);
+            }
+        }
         let start = json!({ "project": b.project, "planHash": view.hash });
         let refused = b.desk.call::<RunState>("run_start", start).await.unwrap_err();
         let says = refused.detail.contains(found.title.as_str());

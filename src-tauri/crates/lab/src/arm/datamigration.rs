@@ -16,6 +16,7 @@ use super::{Answer, Refusal, Req, Resp, authorization, last, location, lro, pare
 use crate::{
     cloud::Blob,
     people::lies_in,
+    tds::certificate,
     world::{World, plus},
 };
 
@@ -1066,6 +1067,17 @@ fn go_on(world: &mut World, key: &str) {
         }
         return;
     };
+    if m.files[at].full()
+        && let Some(why) = certificate::missing(world, &m.source_database)
+    {
+        world.cloud.database_migrations.insert(key.to_owned(), m);
+        return end(
+            world,
+            key,
+            State::Failed,
+            Some(trouble("2009", format!("MigrationRestoreFailed: {why}"))),
+        );
+    }
     let position = m.last_restored().map(|f| f.blob.log.1);
     let f = &mut m.files[at];
     let gap = match position {

@@ -18,6 +18,8 @@ pub(crate) enum Style {
     /// Both headers, `…/managedInstanceAzureAsyncOperation/{id}`.
     ManagedInstance,
     ManagedDatabase,
+    /// Location only, `…/managedInstanceTdeCertificateOperationResults/{id}`.
+    TdeCertificate,
     /// Location only.
     Storage,
     /// Both headers below the vault.
@@ -184,6 +186,11 @@ pub(crate) fn headers(world: &World, req: &Req, id: &str) -> Vec<(&'static str, 
             provider("Microsoft.Sql", "managedDatabaseOperationResults"),
             15,
         ),
+        Style::TdeCertificate => (
+            None,
+            provider("Microsoft.Sql", "managedInstanceTdeCertificateOperationResults"),
+            15,
+        ),
         Style::Storage => (
             None,
             format!("{}&monitor=true", provider("Microsoft.Storage", "asyncoperations")),
@@ -249,6 +256,7 @@ pub(crate) fn poll(world: &World, req: &Req, low: &[&str]) -> Option<Answer> {
         "operations" if low.contains(&"locations") => !req.query.contains_key("monitor"),
         "managedinstanceoperationresults"
         | "manageddatabaseoperationresults"
+        | "managedinstancetdecertificateoperationresults"
         | "operationresults"
         | "asyncoperations"
         | "replicationoperationresults" => false,

@@ -3,6 +3,7 @@
 
 pub(crate) mod app_config;
 pub(crate) mod authorization;
+pub(crate) mod certificates;
 pub(crate) mod compute;
 pub(crate) mod datamigration;
 pub(crate) mod jobs;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{Answer, Refusal, Req, Resp, last, location, lro, network, parent, text};
 use crate::{
     blob::{self, SasError},
+    tds::certificate,
     world::{World, plus},
 };
 
@@ -80,6 +81,9 @@ pub(crate) fn handle(world: &mut World, req: &Req, low: &[&str]) -> Option<Answe
             .ok_or_else(|| Refusal::not_found(req)),
         ["managedinstances", _] if req.method == Method::PUT => put_instance(world, req),
         ["managedinstances", _] if req.method == Method::DELETE => delete_instance(world, req, &here),
+        ["managedinstances", _, "tdecertificates"] if req.method == Method::POST => {
+            super::certificates::upload(world, req, &parent(&here, 1))
+        }
         ["managedinstances", _, "operations"] if get => {
             let id = parent(&here, 1);
             if world.cloud.get(&id).is_some() {
@@ -884,6 +888,11 @@ fn next_file(world: &mut World, key: &str) {
             "FullBackupNotFound: the container has log backups but no full backup.",
         );
     }
+    if full(&file)
+        && let Some(why) = certificate::missing(world, last(&r.id))
+    {
+        return fail(world, key, &format!("MissingThumbprint: {why}"));
+    }
     // What lies behind a gap waits for the file that is missing.
     let reached = world.cloud.positions.get(key).copied();
     if !full(&file) && reached.is_some_and(|p| begins(world, &r, &file) > p) {
@@ -1115,13 +1124,16 @@ fn details(world: &World, id: &str) -> Option<Value> {
 impl World {
     /// Puts a managed instance with one database there, without the hours that it takes.
     pub(crate) fn put_managed_instance(&mut self, admin: &str, password: &str, database: &str) {
-        let id = format!(
-            "/subscriptions/{}/resourceGroups/ContosoRG/providers/{KIND}/contoso-sqlmi",
-            self.cloud.subscription
+        let group = format!("/subscriptions/{}/resourceGroups/ContosoRG", self.cloud.subscription);
+        let id = format!("{group}/providers/{KIND}/contoso-sqlmi");
+        self.cloud.store(
+            json!({ "id": group, "name": "ContosoRG", "type": "Microsoft.Resources/resourceGroups", "location": "eastus2",
+            "properties": { "provisioningState": "Succeeded" } }),
         );
         let properties = json!({ "state": "Ready", "administratorLogin": admin });
-        self.cloud
-            .store(json!({ "id": id, "name": "contoso-sqlmi", "type": KIND, "properties": properties }));
+        self.cloud.store(
+            json!({ "id": id, "name": "contoso-sqlmi", "type": KIND, "location": "eastus2", "properties": properties }),
+        );
         self.cloud.store(
             json!({ "id": format!("{id}/databases/{database}"), "name": database, "type": DATABASES,
             "properties": { "status": "Online" } }),

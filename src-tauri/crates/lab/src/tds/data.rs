@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::statements::Session;
+use super::{certificate, statements::Session};
 use crate::{LabDatabase, LabError, world::guid};
 
 /// How an instance wants its connections.
@@ -497,6 +497,23 @@ impl Instance {
                 Ok(i64::from(session(&context).sysadmin))
             })?;
         }
+        if self.spec.year >= 2012 {
+            // Of the lab's certificates one is real; of the others there is nothing to give.
+            let real = certificates(&self.spec)
+                .into_iter()
+                .find(|(name, _)| *name == certificate::NAME);
+            let real = real.map_or(0, |(_, id)| id);
+            self.engine.create_scalar_function("certencoded", 1, flags, move |c| {
+                Ok((Some(real) == c.get::<Option<i64>>(0)?).then(|| certificate::DER.to_vec()))
+            })?;
+            let context = self.context.clone();
+            self.engine
+                .create_scalar_function("certprivatekey", 2, flags, move |c| {
+                    let password: String = c.get(1)?;
+                    let given = session(&context).sysadmin && Some(real) == c.get::<Option<i64>>(0)?;
+                    Ok(given.then(|| certificate::sealed(&password)))
+                })?;
+        }
         self.engine.create_scalar_function("binary_checksum", -1, flags, |c| {
             let mut sum: u32 = 0x811c_9dc5;
             for i in 0..c.len() {
@@ -714,13 +731,7 @@ impl Instance {
             })
             .collect();
         let all: Vec<(i64, &Database)> = (1..).zip(system.iter().chain(&spec.databases)).collect();
-        let mut certificates: Vec<&str> = all
-            .iter()
-            .map(|(_, d)| d.certificate)
-            .filter(|c| !c.is_empty())
-            .collect();
-        certificates.sort_unstable();
-        certificates.dedup();
+        let certificates = certificates(&spec);
 
         let rows = all
             .iter()
@@ -855,13 +866,12 @@ impl Instance {
         )?;
         let rows = certificates
             .iter()
-            .zip(260..)
             .map(|(name, id)| {
                 let expiry = text("2030-01-01T00:00:00");
                 vec![
                     text("master"),
                     text(name),
-                    int(id),
+                    int(*id),
                     text("MK"),
                     expiry,
                     thumbprint(name),
@@ -1167,8 +1177,18 @@ pub(super) fn text(t: &str) -> Sql {
     Sql::Text(t.to_owned())
 }
 
+/// The certificates by which databases are encrypted, with their ids.
+fn certificates(spec: &Spec) -> Vec<(&'static str, i64)> {
+    let all = spec.databases.iter().map(|d| d.certificate);
+    let names: BTreeSet<&str> = all.filter(|c| !c.is_empty()).collect();
+    names.into_iter().zip(260..).collect()
+}
+
 /// A certificate's thumbprint, always the same for a name.
 pub(super) fn thumbprint(name: &str) -> Sql {
+    if name == certificate::NAME {
+        return Sql::Blob(hex::decode(certificate::thumbprint()).unwrap_or_default());
+    }
     Sql::Blob(guid(7, name).as_bytes().repeat(2)[..20].to_vec())
 }
 

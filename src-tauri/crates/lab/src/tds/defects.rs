@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{
+    certificate,
     data::{Instance, civil, int, text},
     managed,
 };
@@ -15,8 +16,6 @@ use crate::{
     world::World,
 };
 
-/// Name of the certificate by which SmartHotelDB is encrypted.
-const CERTIFICATE: &str = "SmartHotelCert";
 /// Another database's backup, in the wrong folder.
 pub(crate) const STRANGER: &str = "Payroll_full_01.bak";
 
@@ -76,7 +75,7 @@ impl World {
         match defect {
             Defect::MemoryOptimised => database.memory_optimised = on,
             Defect::Outgrown => database.data_mib = if on { 1 << 20 } else { 512 },
-            Defect::Encrypted if on => database.certificate = CERTIFICATE,
+            Defect::Encrypted if on => database.certificate = certificate::NAME,
             Defect::Contained if on => database.contained = true,
             Defect::Newer if on => spec.year = 2025,
             Defect::NoTcp if on => {
@@ -125,16 +124,9 @@ impl World {
     fn adapt_target(&mut self, defect: Defect) -> Result<(), LabError> {
         let instances = &mut self.onprem.instances;
         match (defect, instances.get_mut(managed::PLACE)) {
-            (Defect::Encrypted, Some(target)) => target.add(
-                "sys.certificates",
-                &[
-                    ("#db", text("master")),
-                    ("name", text(CERTIFICATE)),
-                    ("certificate_id", int(300)),
-                    ("pvt_key_encryption_type", text("MK")),
-                    ("thumbprint", super::data::thumbprint(CERTIFICATE)),
-                ],
-            ),
+            (Defect::Encrypted, _) => {
+                self.managed.certificates.insert(certificate::thumbprint());
+            }
             (Defect::Contained, Some(target)) => {
                 let name = || text("contained database authentication");
                 target.update("sys.configurations", "value", int(1), "name", name());

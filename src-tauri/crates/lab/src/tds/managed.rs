@@ -4,6 +4,7 @@
 use super::data::{Database, Instance, Scope, Spec, Table, int, sid, text};
 use crate::world::World;
 use rusqlite::types::Value as Sql;
+use std::collections::BTreeSet;
 
 /// Place of the managed instance among the instances.
 pub(crate) const PLACE: usize = 1;
@@ -17,6 +18,10 @@ pub struct Managed {
     pub password: String,
     /// Table of which a row is lost at the restore; for rehearsals of a proof that fails.
     pub lose_row: Option<String>,
+    /// Thumbprints of the certificates that were uploaded to it, upper-case hex. `sys.certificates` does not show them.
+    pub certificates: BTreeSet<String>,
+    /// The files in which they came, with their passwords. For tests.
+    pub uploads: Vec<(String, String)>,
     /// Its databases are restored once more: what was missing is there.
     pub(crate) again: bool,
     /// Batches that a diary has brought back and nobody has carried out yet: login, database, text.

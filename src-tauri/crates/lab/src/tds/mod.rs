@@ -5,6 +5,7 @@
 
 pub(crate) mod backups;
 mod catalog;
+pub(crate) mod certificate;
 pub mod data;
 pub(crate) mod defects;
 pub mod managed;

@@ -310,6 +310,15 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             calls.push("SELECT (source and managed instance)".into());
             (rights, calls)
         }
+        // On SQL Server itself CONTROL on the certificate, which members of `sysadmin` have.
+        Action::BringCertificate { instance, database } => {
+            let (rights, mut calls) = one(
+                format!("{}/tdeCertificates/action", kind(instance)),
+                format!("POST {}{}/tdeCertificates", kind(instance), name(instance)),
+            );
+            calls.insert(0, format!("SELECT CERTENCODED, CERTPRIVATEKEY ({database}, source)"));
+            (rights, calls)
+        }
         Action::MoveAround { instance, kind: of, .. } => {
             let (rights, mut calls) = one(
                 format!("{}/read", kind(instance)),

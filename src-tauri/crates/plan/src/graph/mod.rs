@@ -17,6 +17,7 @@
 mod appliance;
 mod around;
 mod builder;
+mod certificate;
 mod derive;
 mod migrate;
 mod migrated;
@@ -102,6 +103,7 @@ pub fn plan(design: &Design, subscription: &str, inventory: &Inventory) -> Resul
     };
     b.around(&mut plan.steps);
     b.source(&mut plan.steps);
+    b.certificate(&mut plan.steps);
     look_first(&mut plan, design);
     check(&plan)?;
     Ok(plan)

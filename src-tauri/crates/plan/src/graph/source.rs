@@ -87,6 +87,7 @@ impl Builder<'_> {
                 method: d.database_method,
                 pack: d.rule_pack.clone(),
                 backups,
+                certificate: d.certificate,
             },
         )
         .secs(10, 60, "a few requests")

@@ -20,7 +20,9 @@ pub struct SqlTarget {
     pub used: u64,
     /// Names of its databases.
     pub databases: Option<Vec<String>>,
-    /// Thumbprints of the certificates in it, upper-case hex.
+    /// Thumbprints of the certificates that are known to be in it, upper-case hex; none = nobody has looked. What was uploaded
+    /// for a restore is not shown by the instance itself (`sys.certificates`; learn.microsoft.com: Migrate TDE certificate,
+    /// 2023-04-06).
     pub certificates: Option<Vec<String>>,
     /// `sp_configure 'contained database authentication'`.
     pub contained: Option<bool>,
@@ -72,6 +74,8 @@ pub struct SqlWay {
     pub share_writable: Option<bool>,
     pub port_445: Option<bool>,
     pub port_1433: Option<bool>,
+    /// Rehost brings the certificate of an encrypted database to the managed instance before the restore.
+    pub certificate: bool,
     /// TCP/IP is on; false = SQL Browser knows the instance, and says no port.
     pub tcp: Option<bool>,
 }
@@ -137,6 +141,10 @@ const MEMORY: Source = Source {
     page: "github.com/microsoft/azuredatastudio/issues/17332",
     date: "2026-11",
 };
+const TDE: Source = Source {
+    page: "learn.microsoft.com: Migrate a certificate of a TDE-protected database to Azure SQL Managed Instance; CERTPRIVATEKEY (Transact-SQL)",
+    date: "2023-04-06",
+};
 const OURS: Source = Source {
     page: "Rehost's own caution",
     date: "2026-11",
@@ -171,6 +179,45 @@ fn by_share(case: &SqlCase) -> bool {
 
 fn folder(path: &str) -> &str {
     path.rsplit_once(['/', '\\']).map_or("", |(folder, _)| folder)
+}
+
+/// The certificate that encrypts a database, when the managed instance is not known to have it.
+fn certificate<'a>(c: &SqlCase, d: &'a SqlDatabase) -> Option<&'a str> {
+    let thumbprint = d.certificate.as_deref()?;
+    let mut known = c.target.certificates.iter().flatten();
+    let there = known.any(|t| t.eq_ignore_ascii_case(thumbprint));
+    (!there).then_some(thumbprint)
+}
+
+/// Its name and thumbprint for a sentence.
+fn named(c: &SqlCase, thumbprint: &str) -> String {
+    let known = c.instance.certificates.iter().find(|k| k.thumbprint == *thumbprint);
+    let name = known.map_or("a key that master does not show", |k| &k.name);
+    format!("It is {name} with the thumbprint {thumbprint}")
+}
+
+/// Why SQL Server gives the private key of a certificate to nobody who asks by a statement; none = it does.
+fn key_kept(c: &SqlCase, thumbprint: &str) -> Option<String> {
+    if (1..11).contains(&c.instance.major()) {
+        let version = &c.instance.version;
+        return Some(format!(
+            "SQL Server {version} writes private keys to files only; 2012 was the first to give them to a statement"
+        ));
+    }
+    let Some(known) = c.instance.certificates.iter().find(|k| k.thumbprint == *thumbprint) else {
+        return Some(format!(
+            "master shows no certificate with the thumbprint {thumbprint}: it is the key of a provider (EKM), or the login may not see it"
+        ));
+    };
+    match known.key.as_deref() {
+        None | Some("MK") => None,
+        Some("NA") => Some(format!("{} has no private key on this server", known.name)),
+        Some("PW") => Some(format!(
+            "The private key of {} is protected by a password of its own",
+            known.name
+        )),
+        Some(other) => Some(format!("The private key of {} is protected by {other}", known.name)),
+    }
 }
 
 fn gib(bytes: u64) -> String {
@@ -442,15 +489,13 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "sql-tde", severity: Blocking,
         title: "{db} is encrypted by a certificate that the managed instance does not have",
-        cause: "{found}. The restore would end with MissingThumbprint or error 33111.",
+        cause: "{found}. The restore would end with MissingThumbprint or error 33111. A managed instance does not show what was uploaded to it: whoever has done it chooses Retry, and is believed.",
         who: DBA,
         command: "BACKUP CERTIFICATE … TO FILE = '…' WITH PRIVATE KEY (FILE = '…', ENCRYPTION BY PASSWORD = '…'); make a .pfx of it; then Add-AzSqlManagedInstanceTransparentDataEncryptionCertificate",
         source: DMS_ISSUES,
         judge: Judge::Database(|c, d, _| {
-            let (thumbprint, there) = (d.certificate.as_ref()?, c.target.certificates.as_ref()?);
-            let missing = !there.iter().any(|t| t.eq_ignore_ascii_case(thumbprint));
-            let name = c.instance.certificates.iter().find(|k| k.thumbprint == *thumbprint);
-            missing.then(|| format!("It is {} with the thumbprint {thumbprint}", name.map_or("a key that master does not show", |n| &n.name)))
+            let thumbprint = certificate(c, d).filter(|_| c.target.certificates.is_some() && !c.way.certificate)?;
+            Some(named(c, thumbprint))
         }),
     },
     Rule {
@@ -461,9 +506,30 @@ pub const RULES: &[Rule] = &[
         command: "BACKUP CERTIFICATE … TO FILE = '…' WITH PRIVATE KEY (FILE = '…', ENCRYPTION BY PASSWORD = '…'); make a .pfx of it; once the managed instance is there: Add-AzSqlManagedInstanceTransparentDataEncryptionCertificate",
         source: DMS_ISSUES,
         judge: Judge::Database(|c, d, _| {
-            let thumbprint = d.certificate.as_ref().filter(|_| c.target.certificates.is_none())?;
+            let thumbprint = certificate(c, d).filter(|_| c.target.certificates.is_none() && !c.way.certificate)?;
             Some(format!("The certificate has the thumbprint {thumbprint}"))
         }),
+    },
+    Rule {
+        id: "sql-tde-brought", severity: Information,
+        title: "{db} is encrypted: the run brings its certificate to the managed instance",
+        cause: "{found}. Rehost reads it with its private key from the source, without any file, and hands both to Azure before the restore is started.",
+        who: DBA,
+        command: "Nothing to do. To do it by hand, take the choice away in Plan, Beside the database.",
+        source: TDE,
+        judge: Judge::Database(|c, d, _| {
+            let thumbprint = certificate(c, d).filter(|t| c.way.certificate && key_kept(c, t).is_none())?;
+            Some(named(c, thumbprint))
+        }),
+    },
+    Rule {
+        id: "sql-tde-key", severity: Blocking,
+        title: "Rehost can't bring the certificate of {db} to the managed instance",
+        cause: "{found}.",
+        who: DBA,
+        command: "BACKUP CERTIFICATE … TO FILE = '…' WITH PRIVATE KEY (FILE = '…', ENCRYPTION BY PASSWORD = '…'), with DECRYPTION BY PASSWORD where it has one of its own; make a .pfx of it; Add-AzSqlManagedInstanceTransparentDataEncryptionCertificate; and take the choice away in Plan, Beside the database",
+        source: TDE,
+        judge: Judge::Database(|c, d, _| key_kept(c, certificate(c, d).filter(|_| c.way.certificate)?)),
     },
     Rule {
         id: "sql-tde-backup", severity: Warning,
@@ -596,6 +662,7 @@ impl Pack {
         };
         let way = SqlWay {
             backups: design.dms.source,
+            certificate: design.certificate,
             ..SqlWay::default()
         };
         self.judge_sql(&SqlCase {

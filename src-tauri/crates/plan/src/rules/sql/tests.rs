@@ -77,6 +77,7 @@ fn good() -> Fixture {
                 name: "Hotel".into(),
                 thumbprint: "AB12".into(),
                 expires: None,
+                key: Some("MK".into()),
                 key_backed_up: Some("2026-01-01T00:00:00".into()),
             }],
             ..SqlInstance::default()
@@ -110,6 +111,7 @@ fn good() -> Fixture {
             share_writable: Some(true),
             port_445: Some(true),
             port_1433: Some(true),
+            certificate: false,
             tcp: Some(true),
         },
         method: DatabaseMethod::DmsOnline,
@@ -189,7 +191,9 @@ const ROWS: &[(&str, Change, Change)] = &[
     ("sql-contained", |f| { f.target.contained = Some(true); f.database.contained = Some(true) }, |f| f.database.contained = Some(true)),
     ("sql-contained-later", |f| f.database.contained = Some(true), |f| { f.target.contained = None; f.database.contained = Some(true) }),
     ("sql-tde", |f| { f.target.certificates = Some(vec![]); f.database.certificate = None; f.other.certificate = None }, |f| f.target.certificates = Some(vec![])),
-    ("sql-tde-later", |_| {}, |f| f.target.certificates = None),
+    ("sql-tde-later", |f| { f.target.certificates = None; f.way.certificate = true }, |f| f.target.certificates = None),
+    ("sql-tde-brought", |f| f.way.certificate = true, |f| { f.target.certificates = None; f.way.certificate = true }),
+    ("sql-tde-key", |f| { f.target.certificates = None; f.instance.certificates[0].key = Some("PW".into()) }, |f| { f.target.certificates = None; f.way.certificate = true; f.instance.certificates[0].key = Some("PW".into()) }),
     ("sql-tde-backup", |f| f.instance.certificates.clear(), |f| f.instance.certificates[0].key_backed_up = None),
     ("sql-recovery", |f| { f.method = DatabaseMethod::LogReplay; f.database.recovery = "SIMPLE".into() }, |f| f.database.recovery = "SIMPLE".into()),
     ("sql-no-backup", |f| f.database.backups = SqlBackups::default(), |f| f.database.backups = SqlBackups { known: true, ..SqlBackups::default() }),
@@ -317,4 +321,40 @@ fn a_target_is_learned_from_its_own_facts() {
     let mut blind = SqlTarget::default();
     blind.learn(&f.instance);
     assert_eq!(blind.certificates, None);
+}
+
+#[test]
+fn what_is_brought_by_the_run_is_said_and_what_cannot_be_read_stops_it() {
+    let mut f = good();
+    f.target.certificates = Some(vec![]);
+    f.way.certificate = true;
+    assert_eq!(f.finding("sql-tde"), None);
+    let said = f.finding("sql-tde-brought").unwrap();
+    assert!(said.detail.contains("Hotel with the thumbprint AB12"), "{said:?}");
+    let stops: [(Change, &str); 4] = [
+        (|f| f.instance.version = "10.50.6000.34".into(), "files only"),
+        (|f| f.instance.certificates.clear(), "master shows no certificate"),
+        (|f| f.instance.certificates[0].key = Some("NA".into()), "no private key"),
+        (
+            |f| f.instance.certificates[0].key = Some("PW".into()),
+            "a password of its own",
+        ),
+    ];
+    for (change, words) in stops {
+        let mut f = good();
+        f.target.certificates = None;
+        f.way.certificate = true;
+        change(&mut f);
+        assert_eq!(f.finding("sql-tde-brought"), None);
+        let found = f.finding("sql-tde-key").unwrap();
+        assert!(found.detail.contains(words), "{found:?}");
+        // Whoever has brought it by hand needs none of that.
+        f.target.certificates = Some(vec!["ab12".into()]);
+        assert_eq!(f.finding("sql-tde-key"), None);
+    }
+    let mut f = good();
+    f.target.certificates = None;
+    f.instance.certificates[0].key = None;
+    f.way.certificate = true;
+    assert_eq!(f.finding("sql-tde-key"), None, "nobody has read what protects it");
 }
