@@ -389,3 +389,37 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn strings_of_every_database_that_was_moved_are_switched_each_to_its_own() {
+    let file = br#"<configuration><connectionStrings>
+  <add name="DefaultConnection" connectionString="Server=SQLVM;Database=SmartHotelDB;Integrated Security=True" />
+  <add name="Reports" connectionString="Server=SQLVM;Initial Catalog=smarthotelREPORTS;User ID=r;Password=p" />
+  <add name="Payroll" connectionString="Server=SQLVM;Database=Payroll;Integrated Security=True" />
+</connectionStrings></configuration>"#;
+    let mut wanted = wanted("n");
+    let to = managed_instance(
+        "mi.example.net",
+        "SmartHotelReports",
+        "contosoadmin",
+        &Secret::from("n"),
+    );
+    wanted.databases.push((
+        "SmartHotelReports".into(),
+        ConnectionString::parse(to.expose()).unwrap(),
+    ));
+    let switch = Switch::compute(&read(file).unwrap(), &wanted).unwrap();
+    let names: Vec<&str> = switch.changes.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(names, ["DefaultConnection", "Reports"]);
+    let after = switch.apply(file).unwrap();
+    let text = std::str::from_utf8(&after).unwrap();
+    for part in [
+        "Initial Catalog=SmartHotelReports",
+        "Database=SmartHotelDB",
+        "Server=SQLVM;Database=Payroll",
+    ] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    assert_eq!(text.matches("mi.example.net").count(), 2);
+    assert_eq!(switch.undo(&after).unwrap(), file);
+}

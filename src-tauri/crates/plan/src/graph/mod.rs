@@ -633,7 +633,12 @@ mod tests {
                 BackupSource::Blob,
                 said(lrs, Severity::Blocking),
             ),
-            (101, DatabaseMethod::DmsOnline, BackupSource::Blob, None),
+            (
+                101,
+                DatabaseMethod::DmsOnline,
+                BackupSource::Blob,
+                said("databases-dms-folder", Severity::Warning),
+            ),
             (10, DatabaseMethod::DmsOnline, BackupSource::Share, None),
             (
                 11,

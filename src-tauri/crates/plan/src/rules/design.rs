@@ -186,6 +186,15 @@ impl Pack {
                 "Leave databases out in Inventory, Databases, and move them by another project.".into(),
             ));
         }
+        if all > 1 && d.uses_dms() && !d.from_share() {
+            out.push(self.finding(
+                "databases-dms-folder",
+                Severity::Warning,
+                &d.dms.service,
+                "Database Migration Service is told a folder of the container for each database".into(),
+                "Microsoft documents a folder for each database, but not how the service is told of it: that CONTAINER/FOLDER is taken as the container's name is unverified. If the start is refused, nothing is lost; use Log Replay Service or a share instead.".into(),
+            ));
+        }
         if d.from_share() && all > RUNTIME_AT_ONCE {
             let nodes = all.div_ceil(RUNTIME_AT_ONCE);
             let (severity, what) = if nodes > RUNTIME_NODES {
