@@ -430,6 +430,15 @@ const shots = [
     },
   },
   {
+    name: "plan-application",
+    query: "empty",
+    screen: on("plan"),
+    act: async (p) => {
+      await click("application-settings")(p);
+      await click("application-by-person")(p);
+    },
+  },
+  {
     name: "plan-backups",
     query: "empty",
     screen: on("plan"),

@@ -492,8 +492,8 @@ const handlers: Handlers = {
       whyNot,
       remarks: [],
     })),
-  application_save: ({ webConfig, connectionStringName, siteText }) => {
-    Object.assign(design, { webConfig, connectionStringName, siteText });
+  application_save: ({ webConfig, connectionStringName, siteText, byPerson }) => {
+    Object.assign(design, { webConfig, connectionStringName, siteText, switchedByPerson: byPerson });
     return project();
   },
   databases_save: ({ further }) => {

@@ -72,7 +72,10 @@ export type Commands = {
   methods_set: [InProject & { replication: ReplicationMethod; databaseMethod: DatabaseMethod }, ProjectView];
   dms_save: [InProject & { dms: DmsDesign; sqlPassword: string | null; sharePassword: string | null }, ProjectView];
   around_look: [InProject & { around: AroundDesign }, AroundObject[]];
-  application_save: [InProject & { webConfig: string; connectionStringName: string; siteText: string }, ProjectView];
+  application_save: [
+    InProject & { webConfig: string; connectionStringName: string; siteText: string; byPerson: boolean },
+    ProjectView,
+  ];
   databases_save: [InProject & { further: string[] }, ProjectView];
   backups_save: [InProject & { backups: BackupDesign | null }, ProjectView];
   around_save: [

@@ -210,7 +210,7 @@ pub async fn around_save(
 }
 
 /// Saves where the application's configuration is, which connection string must be in it (empty = any), and which text the
-/// site shows when it works (empty = any).
+/// site shows when it works (empty = any), and whether a person switches it instead of Rehost.
 ///
 /// # Errors
 /// Fails when the path is not that of a file on a drive, when they change after a run of this project was started, and when
@@ -221,6 +221,7 @@ pub async fn application_save(
     web_config: String,
     connection_string_name: String,
     site_text: String,
+    by_person: bool,
 ) -> Result<ProjectView, UiError> {
     let open = app.opened(&project)?;
     let [web_config, connection_string_name, site_text] =
@@ -236,7 +237,8 @@ pub async fn application_save(
     let now = open.project().design;
     let same = now.web_config == web_config
         && now.connection_string_name == connection_string_name
-        && now.site_text == site_text;
+        && now.site_text == site_text
+        && now.switched_by_person == by_person;
     if !same && !open.file.runs()?.is_empty() {
         return Err(UiError::state(
             "These settings can't be changed any more",
@@ -248,6 +250,7 @@ pub async fn application_save(
         p.design.web_config = web_config;
         p.design.connection_string_name = connection_string_name;
         p.design.site_text = site_text;
+        p.design.switched_by_person = by_person;
     })?;
     view(app, &open).await
 }

@@ -667,6 +667,19 @@ async fn filled(app: &Arc<App>, open: &Open, plan: &Plan, template: &str) -> Res
         _ => None,
     });
     let mut known = HashMap::new();
+    if template.contains("${secret:connection/") || template.contains("${mi.fqdn}") {
+        let facts = state(app, &open.path.display().to_string()).await?.facts;
+        let fact = |name: &str| facts.get(name).and_then(|v| v.as_str()).ok_or_else(not_issued);
+        let (host, user) = (fact("mi.fqdn")?, fact("mi.admin")?);
+        known.insert("mi.fqdn".into(), Secret::from(host));
+        if template.contains("${secret:connection/") {
+            let password = app.secret(open, SecretName::MiAdmin).await?.ok_or_else(not_issued)?;
+            for (n, database) in project.design.databases().enumerate() {
+                let string = sqlserver::connection::managed_instance(host, database, user, &password);
+                known.insert(format!("secret:connection/{n}"), string);
+            }
+        }
+    }
     if !signatures.is_empty() || runtime.is_some() {
         let facts = state(app, &open.path.display().to_string()).await?.facts;
         let arm = match open.followed() {

@@ -20,7 +20,7 @@ macro_rules! commands {
             command rehearse_sample(options: RehearsalOptions) -> ProjectView;
             command methods_set(project: String, replication: ReplicationMethod, database_method: DatabaseMethod) -> ProjectView;
             command dms_save(project: String, dms: DmsDesign, sql_password: Option<Typed>, share_password: Option<Typed>) -> ProjectView;
-            command application_save(project: String, web_config: String, connection_string_name: String, site_text: String) -> ProjectView;
+            command application_save(project: String, web_config: String, connection_string_name: String, site_text: String, by_person: bool) -> ProjectView;
             command databases_save(project: String, further: Vec<String>) -> ProjectView;
             command backups_save(project: String, backups: Option<BackupDesign>) -> ProjectView;
             command around_save(project: String, around: Option<AroundDesign>, prove: Option<ProveDesign>, certificate: bool) -> ProjectView;

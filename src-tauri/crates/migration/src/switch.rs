@@ -207,8 +207,8 @@ impl SwitchConfig {
 
     fn wanted(&self, ctx: &Ctx, job: &Job) -> Result<Wanted, Failure> {
         let to = |database: &String| {
-            let to = template::text(&self.0, ctx, &format!("${{connection:{database}}}"))?;
-            let to = ConnectionString::parse(&to).map_err(|e| {
+            let to = template::connection(&self.0, ctx, database)?;
+            let to = ConnectionString::parse(to.expose()).map_err(|e| {
                 Failure::permanent(
                     "Internal",
                     "The new connection string is none",

@@ -97,20 +97,19 @@ fn lookup(links: &Links, ctx: &Ctx, name: &str) -> Result<String, Failure> {
             )
         });
     }
-    if let Some(database) = name.strip_prefix("connection:") {
-        let host = fact(ctx, "mi.fqdn")?;
-        let user = fact(ctx, "mi.admin")?;
-        let password = Secret::new(lookup(links, ctx, "secret:mi-admin")?);
-        return Ok(
-            sqlserver::connection::managed_instance(&host, database, &user, &password)
-                .expose()
-                .clone(),
-        );
-    }
     if let Some(account) = name.strip_prefix("blob:") {
         return Ok(links.arm.connection().blob_url.replace("{account}", account));
     }
     fact(ctx, name)
+}
+
+/// The application's new connection string to a database on the managed instance.
+pub(crate) fn connection(links: &Links, ctx: &Ctx, database: &str) -> Result<Secret<String>, Failure> {
+    let (host, user) = (fact(ctx, "mi.fqdn")?, fact(ctx, "mi.admin")?);
+    let password = Secret::new(lookup(links, ctx, "secret:mi-admin")?);
+    Ok(sqlserver::connection::managed_instance(
+        &host, database, &user, &password,
+    ))
 }
 
 fn fact(ctx: &Ctx, name: &str) -> Result<String, Failure> {
@@ -182,17 +181,13 @@ pub fn secret_names(plan: &Plan) -> BTreeSet<String> {
         let text = match &task.action {
             Action::Put { body, .. } | Action::StartDms { body, .. } => body.to_string(),
             Action::RunCommand { parameters, .. } => parameters.iter().map(|p| p.value.as_str()).collect(),
-            Action::SwitchConfig { databases, .. } => {
-                databases.iter().map(|d| format!("${{connection:{d}}}")).collect()
-            }
+            Action::SwitchConfig { .. } => "${secret:mi-admin}".to_owned(),
             _ => continue,
         };
         for name in text.split("${").skip(1).filter_map(|r| r.split('}').next()) {
             // The account's key is asked for when it is needed.
             if let Some(secret) = name.strip_prefix("secret:").filter(|s| *s != "account-key") {
                 names.insert(secret.to_owned());
-            } else if name.starts_with("connection:") {
-                names.insert("mi-admin".to_owned());
             }
         }
     }

@@ -172,6 +172,29 @@ async fn exactly_the_connection_string_is_switched_and_put_back() {
     lab.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_switches_it_and_no_run_command_is_sent() {
+    let lab = support::lab(Options {
+        speed: 10_000,
+        record: true,
+        ..Options::default()
+    })
+    .await;
+    let design = plan::Design {
+        switched_by_person: true,
+        ..smarthotel::design()
+    };
+    let plan = plan_of(&lab, &design, &Inventory::default());
+    let state = run_whole(&lab, plan, runner(&lab), Vec::new).await;
+    let decided = ["step-7/gate/switch-connection", "step-7/gate/site"];
+    let gates = state.tasks.iter().filter(|t| decided.contains(&t.address.as_str()));
+    assert_eq!(gates.filter(|t| t.status == engine::TaskStatus::Done).count(), 2);
+    let sent = lab.exchanges().into_iter().map(|e| e["liveRequest"].clone());
+    let commands = sent.filter(|r| r["method"] != "GET" && r["url"].as_str().unwrap().contains("/runCommand"));
+    assert_eq!(commands.collect::<Vec<_>>(), [Value::Null; 0]);
+    lab.stop().await;
+}
+
 /// The switch, when its command may stand there from before.
 async fn play_done(lab: &Lab, runner: &Migration, facts: &mut BTreeMap<String, Value>) {
     let (ended, _) = play(lab, runner, SWITCH, facts).await;

@@ -349,6 +349,10 @@ pub struct Design {
     pub web_config: String,
     /// The connection string that must be among those that are switched; empty = any that leads to the database.
     pub connection_string_name: String,
+    /// A person switches the application, signed in to the migrated machine, with a script; otherwise Rehost does, by managed
+    /// run commands.
+    #[serde(default)]
+    pub switched_by_person: bool,
     /// A text that the site shows when it works; empty = any.
     #[serde(default)]
     pub site_text: String,

@@ -238,6 +238,35 @@ pub fn probe() -> String {
     include_str!("scripts/probe.ps1").to_owned()
 }
 
+/// For a person who is signed in to the migrated machine: shows which strings would change, and after a `yes` backs up and
+/// writes. `required` must be among them; empty = any. The new strings are placeholders, filled when a person copies it.
+pub fn switch_by_hand(path: &str, required: &str, sources: &[String], databases: &[&str]) -> String {
+    let quoted = |t: &str| format!("'{}'", t.replace('\'', "''"));
+    let sources: Vec<String> = sources.iter().map(|s| quoted(s)).collect();
+    let mut text = format!(
+        "$path = {}\n$required = {}\n$sources = @({})\n$databases = @{{}}\n",
+        quoted(path),
+        quoted(required),
+        sources.join(", ")
+    );
+    for (n, name) in databases.iter().enumerate() {
+        text += &format!("$databases[{}] = @'\n${{secret:connection/{n}}}\n'@\n", quoted(name));
+    }
+    text + include_str!("scripts/switch_by_hand.ps1")
+}
+
+/// The probe for a person who is signed in to the migrated machine.
+pub fn probe_by_hand(path: &str, name: &str, site_text: &str) -> String {
+    let quoted = |t: &str| format!("'{}'", t.replace('\'', "''"));
+    format!(
+        "& {{\n{}\n}} -Path {} -Name {} -Server '${{mi.fqdn}}' -Text {}\n",
+        probe(),
+        quoted(path),
+        quoted(name),
+        quoted(site_text)
+    )
+}
+
 /// Functions that the role scripts share. Each can run again: what is there is completed, what is right is left alone, and
 /// what somebody else has set is never replaced.
 const ROLE: &str = r#"function Set-Role($name, $ids) {

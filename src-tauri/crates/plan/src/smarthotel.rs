@@ -66,6 +66,7 @@ pub fn design() -> Design {
         further_databases: vec![],
         web_config: r"C:\inetpub\SmartHotel.Registration.Web\web.config".into(),
         connection_string_name: "DefaultConnection".into(),
+        switched_by_person: false,
         site_text: "SmartHotel".into(),
         vcenter_role: "Azure_Site_Recovery".into(),
         vcenter_principal: r"CONTOSO\svc-asr".into(),

@@ -13,7 +13,7 @@ it("saves where the configuration is and what the site shows", async () => {
   const call = vi.fn(() => Promise.resolve({}));
   const project = {
     path: "/p.rehost",
-    design: { webConfig: "C:\\web.config", connectionStringName: "Main", siteText: "" },
+    design: { webConfig: "C:\\web.config", connectionStringName: "Main", siteText: "", switchedByPerson: false },
   } as unknown as ProjectView;
   const onClose = vi.fn();
   render(
@@ -28,6 +28,7 @@ it("saves where the configuration is and what the site shows", async () => {
   const user = userEvent.setup();
   await user.clear(screen.getByTestId("application-name"));
   await user.type(screen.getByTestId("application-text"), "Welcome");
+  await user.click(screen.getByTestId("application-by-person"));
   await user.click(screen.getByTestId("application-save"));
   await waitFor(() => expect(onClose).toHaveBeenCalled());
   expect(call).toHaveBeenCalledWith("application_save", {
@@ -35,5 +36,6 @@ it("saves where the configuration is and what the site shows", async () => {
     webConfig: "C:\\web.config",
     connectionStringName: "",
     siteText: "Welcome",
+    byPerson: true,
   });
 });

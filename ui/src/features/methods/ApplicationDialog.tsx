@@ -9,6 +9,8 @@ import {
   DialogTitle,
   Field,
   Input,
+  Radio,
+  RadioGroup,
 } from "@fluentui/react-components";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
@@ -24,6 +26,7 @@ export function ApplicationDialog({ project, onClose }: { project: ProjectView; 
   const [webConfig, setWebConfig] = useState(design.webConfig);
   const [connectionStringName, setName] = useState(design.connectionStringName);
   const [siteText, setSiteText] = useState(design.siteText);
+  const [byPerson, setByPerson] = useState(design.switchedByPerson);
   return (
     <Dialog open onOpenChange={(_, data) => data.open || onClose()}>
       <DialogSurface className={s.dialog}>
@@ -31,7 +34,10 @@ export function ApplicationDialog({ project, onClose }: { project: ProjectView; 
           onSubmit={(event) => {
             event.preventDefault();
             if (save.isPending) return;
-            save.mutate({ project: project.path, webConfig, connectionStringName, siteText }, { onSuccess: onClose });
+            save.mutate(
+              { project: project.path, webConfig, connectionStringName, siteText, byPerson },
+              { onSuccess: onClose },
+            );
           }}
         >
           <DialogBody>
@@ -60,6 +66,19 @@ export function ApplicationDialog({ project, onClose }: { project: ProjectView; 
                   value={siteText}
                   onChange={(_, data) => setSiteText(data.value)}
                 />
+              </Field>
+              <Field
+                label={t("application.by")}
+                hint={t(byPerson ? "application.personText" : "application.rehostText")}
+              >
+                <RadioGroup
+                  layout="horizontal"
+                  value={byPerson ? "person" : "rehost"}
+                  onChange={(_, data) => setByPerson(data.value === "person")}
+                >
+                  <Radio value="rehost" label={t("backups.rehost")} />
+                  <Radio value="person" label={t("backups.person")} data-testid="application-by-person" />
+                </RadioGroup>
               </Field>
               {save.error ? <ErrorCard error={save.error} /> : null}
             </DialogContent>

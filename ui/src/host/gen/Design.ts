@@ -33,6 +33,11 @@ webConfig: string,
  */
 connectionStringName: string, 
 /**
+ * A person switches the application, signed in to the migrated machine, with a script; otherwise Rehost does, by managed
+ * run commands.
+ */
+switchedByPerson: boolean, 
+/**
  * A text that the site shows when it works; empty = any.
  */
 siteText: string, 

@@ -151,6 +151,27 @@ async fn further_databases_are_chosen_before_the_first_run() {
 }
 
 #[tokio::test]
+async fn the_script_that_switches_by_hand_is_filled_when_the_instance_is_known() {
+    let b = bench().await;
+    let path = b.desk.path("by-hand.rehost");
+    let sample = plan::smarthotel::project("by-hand", b.connections.clone(), 1, 1);
+    drop(engine::ProjectFile::create(&path, &sample).unwrap());
+    let open: ProjectView = b.desk.call("project_open", json!({ "path": path })).await.unwrap();
+    let settings = json!({ "project": open.path, "webConfig": r"C:\web.config", "connectionStringName": "", "siteText": "", "byPerson": true });
+    let view: ProjectView = b.desk.call("application_save", settings).await.unwrap();
+    assert!(view.design.switched_by_person);
+    for address in ["step-7/gate/switch-connection", "step-7/gate/site"] {
+        let asked = json!({ "project": open.path, "address": address });
+        let early = b
+            .desk
+            .call::<serde_json::Value>("task_script", asked)
+            .await
+            .unwrap_err();
+        assert_eq!(early.title, "There is no run yet", "{early:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_plan_tells_what_stands_against_its_database() {
     let mut b = bench().await;
     let a = b.lab.addresses();

@@ -20,7 +20,7 @@ impl Builder<'_> {
     pub(super) fn around(&self, steps: &mut [Step]) {
         let [.., six, seven, _] = steps else { return };
         let online = self.all_online();
-        let switch = Address::new(7, "run-command", "switch-connection");
+        let switch = self.switched();
         let shutdown = Address::new(7, "shutdown", &self.d.sql_vm);
         if self.d.around.is_none() && self.d.prove.is_none() {
             return;

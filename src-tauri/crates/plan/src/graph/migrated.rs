@@ -119,7 +119,7 @@ impl Builder<'_> {
                     "Stops replication and deletes the seed disks; the new VM stays.",
                     Action::Delete { id: item, always: false },
                 )
-                .after(&["7/run-command/probe"])
+                .after(&[&self.answers()])
                 .why("It ends the replication and its cost; the site has answered from Azure.")
                 .secs(180, 900, NOT_PUBLISHED)
                 .back("None: WEBVM on-premises can still be powered on, but would have to be replicated anew.")

@@ -614,6 +614,35 @@ mod tests {
     }
 
     #[test]
+    fn a_person_can_switch_the_application_in_its_machine() {
+        for mut d in designs() {
+            d.switched_by_person = true;
+            d.prove = Some(crate::around::ProveDesign::default());
+            let plan = plan(&d, "s", &inventory()).unwrap();
+            assert!(!plan.tasks().any(|t| t.address.kind() == "run-command"));
+            let of = |a: &str| plan.task(&a.parse().unwrap()).unwrap();
+            let (switch, site) = (of("step-7/gate/switch-connection"), of("step-7/gate/site"));
+            assert!(switch.after.contains(&Address::new(7, "prove", "database")));
+            assert!(site.after.contains(&switch.address));
+            // What can't be taken back waits for the site.
+            let last = match d.replication {
+                ReplicationMethod::InMageRcm => "commit",
+                ReplicationMethod::VMwareCbt => "complete",
+            };
+            assert!(of(&format!("step-7/{last}/WEBVM")).after.contains(&site.address));
+            for t in [switch, site] {
+                let Actor::Person {
+                    script: Some(script), ..
+                } = &t.actor
+                else {
+                    panic!("{t:?}")
+                };
+                assert_eq!(script.run_on, "WEBVM");
+            }
+        }
+    }
+
+    #[test]
     fn more_databases_than_the_services_take_at_once_are_refused() {
         let with = |n: usize, method, source| {
             let mut d = smarthotel::design();

@@ -204,6 +204,11 @@ impl Builder<'_> {
                     .after(&[&format!("7/check-vm/{}", d.web_vm)])
                     .why("The screenshot shows whether Windows came up.")
                     .nodes(std::slice::from_ref(&azure_node)),
+            ];
+        if d.switched_by_person {
+            tasks.extend(self.switched_by_person());
+        } else {
+            tasks.extend([
                 config("read-config", false)
                     .after(&[&format!("7/check-nic/{}", d.web_vm)])
                     .after(&self.all_online().iter().map(String::as_str).collect::<Vec<_>>())
@@ -225,7 +230,8 @@ impl Builder<'_> {
                 ], &["tcp=ok", "sql=ok", "http=200", "text=ok"])
                     .after(&["7/run-command/iisreset", &format!("7/check-boot/{}", d.web_vm)])
                     .why("It proves VM, network, IIS and database together."),
-            ];
+            ]);
+        }
         if d.replication == ReplicationMethod::VMwareCbt {
             self.turn_boot_diagnostics_on(&mut tasks);
         }
@@ -263,6 +269,95 @@ impl Builder<'_> {
             .nodes(&[format!("vm/{}", d.web_vm)]),
         ]);
         step(7, "Migrate the VM", tasks)
+    }
+
+    /// A person switches the application in the machine, and sees it answer; Rehost has no way in then, and believes it.
+    fn switched_by_person(&self) -> [T; 2] {
+        let d = self.d;
+        let node = format!("azvm/{}", d.web_vm);
+        let databases: Vec<&str> = d.databases().collect();
+        let by_person =
+            |name: &str, question: &str, [accept, reject, safe]: [&str; 3], instructions: &[String], text: String| {
+                let script = Script {
+                    language: "powershell".into(),
+                    run_on: d.web_vm.clone(),
+                    text,
+                };
+                task(
+                    7,
+                    "gate",
+                    name,
+                    question,
+                    "A person does it in the machine, and says when it is done.",
+                    gate(question, accept, reject, safe),
+                )
+                .person("administrator of the web server", instructions, Some(script))
+                .secs(600, 3600, "a person's time")
+                .nodes(std::slice::from_ref(&node))
+            };
+        let sign_in = format!(
+            "Sign in to {} in Azure as an administrator, and open Windows PowerShell as administrator.",
+            d.web_vm
+        );
+        [
+            by_person(
+                "switch-connection",
+                "Does the application use the managed instance?",
+                [
+                    "The connection strings lead to the managed instance, and IIS was restarted.",
+                    "Nothing goes on, and the application stays down; choose Retry when it is done.",
+                    "Each file has a backup beside it; the databases on the managed instance wait.",
+                ],
+                &[
+                    sign_in.clone(),
+                    "Copy the script and run it: it holds the new connection strings with the password, handle it as one.".into(),
+                    "Read which strings would change, and type yes. It backs up each file, writes, and runs IISRESET /RESTART.".into(),
+                    "To go back, copy the backup over the file, and run IISRESET /RESTART.".into(),
+                ],
+                scripts::switch_by_hand(&d.web_config, &d.connection_string_name, &self.source_names(), &databases),
+            )
+            .after(&[&format!("7/check-nic/{}", d.web_vm)])
+            .after(&self.all_online().iter().map(String::as_str).collect::<Vec<_>>())
+            .why("The application must use the migrated database.")
+            .back("Copy the backup over each file, and run IISRESET /RESTART."),
+            by_person(
+                "site",
+                "Does the site answer from Azure?",
+                [
+                    "The site works with the managed instance.",
+                    "Nothing goes on; choose Retry when it works.",
+                    "On-premises everything is still there, powered off.",
+                ],
+                &[
+                    sign_in,
+                    "Copy the script and run it: it must print tcp=ok, sql=ok, http=200 and text=ok.".into(),
+                    "Look at the site as its users do.".into(),
+                ],
+                scripts::probe_by_hand(&d.web_config, &d.connection_string_name, &d.site_text),
+            )
+            .after(&["7/gate/switch-connection", &format!("7/check-boot/{}", d.web_vm)])
+            .why("It proves VM, network, IIS and database together."),
+        ]
+    }
+
+    /// The task with which the application uses the managed instance.
+    pub(super) fn switched(&self) -> Address {
+        let kind = if self.d.switched_by_person {
+            "gate"
+        } else {
+            "run-command"
+        };
+        Address::new(7, kind, "switch-connection")
+    }
+
+    /// Address of the task after which the site answers from Azure.
+    pub(super) fn answers(&self) -> String {
+        let at = if self.d.switched_by_person {
+            "gate/site"
+        } else {
+            "run-command/probe"
+        };
+        format!("7/{at}")
     }
 
     /// By which names the application may know the source server.
@@ -396,7 +491,7 @@ impl Builder<'_> {
                         follow: self.job(),
                     },
                 )
-                .after(&["7/run-command/probe"])
+                .after(&[&self.answers()])
                 .why("It completes the migration of the VM.")
                 .secs(120, 600, NOT_PUBLISHED)
                 .back("None: WEBVM on-premises can still be powered on, but Site Recovery can't go to another recovery point.")

@@ -119,7 +119,15 @@ impl Builder<'_> {
             ReplicationMethod::VMwareCbt => self.leave_migrate(),
         };
         tasks.extend(self.database_cleanup(&end));
-        tasks.extend([
+        let commands: Vec<T> = match d.switched_by_person {
+            true => vec![],
+            false => ["switch-connection", "iisreset", "probe"].map(command).into(),
+        };
+        let deleted: Vec<String> = commands
+            .iter()
+            .map(|t| format!("8/run-command/{}", t.0.address.name()))
+            .collect();
+        tasks.push(
             delete(
                 "test-network",
                 self.vnet(&d.test_network),
@@ -129,10 +137,8 @@ impl Builder<'_> {
             )
             .after(&[&end])
             .nodes(&[format!("net/{}", d.test_network)]),
-            command("switch-connection"),
-            command("iisreset"),
-            command("probe"),
-        ]);
+        );
+        tasks.extend(commands);
         tasks.extend(self.leave_vcenter());
         tasks.extend([
                 task(
@@ -240,10 +246,8 @@ impl Builder<'_> {
                     &format!("8/remove-vm/{}", d.web_vm),
                     &format!("8/remove-vm/{}", d.sql_vm),
                     &format!("8/remove-vm/{}", d.appliance),
-                    &format!("8/run-command/rehost-switch-connection-{}", d.application.to_ascii_lowercase()),
-                    &format!("8/run-command/rehost-iisreset-{}", d.application.to_ascii_lowercase()),
-                    &format!("8/run-command/rehost-probe-{}", d.application.to_ascii_lowercase()),
                 ])
+                .after(&deleted.iter().map(String::as_str).collect::<Vec<_>>())
                 .after(&self.database_gone().iter().map(String::as_str).collect::<Vec<_>>())
                 .after(&self.grants().iter().map(|g| format!("8/role/{}", g.role)).collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>())
                 .why("It proves to the change board that nothing temporary was left behind."),

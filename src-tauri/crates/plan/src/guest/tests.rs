@@ -368,6 +368,18 @@ fn the_scripts_for_windows_are_powershell() {
     assert!(parses(&crate::scripts::readiness()));
     assert!(parses(&crate::scripts::config()));
     assert!(parses(&crate::scripts::probe()));
+    let path = r"C:\it's here\web.config";
+    let by_hand = crate::scripts::switch_by_hand(path, "Main", &["SQLVM".into(), "10.0.0.4".into()], &["A'b]", "C"]);
+    assert!(parses(&by_hand), "{by_hand}");
+    for part in [
+        r"$path = 'C:\it''s here\web.config'",
+        "$databases['A''b]'] = @'\n${secret:connection/0}\n'@",
+        "$databases['C'] = @'\n${secret:connection/1}\n'@",
+        "$sources = @('SQLVM', '10.0.0.4')",
+    ] {
+        assert!(by_hand.contains(part), "{part} is missing in {by_hand}");
+    }
+    assert!(parses(&crate::scripts::probe_by_hand(path, "Main", "it's up")));
 }
 
 #[test]
