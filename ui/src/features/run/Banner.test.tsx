@@ -60,6 +60,18 @@ it("says what to decide, why it is safe, and offers exactly that", async () => {
   expect(decide).toHaveBeenCalledWith(gate.address);
 });
 
+it("leads to the instructions of what a person does before deciding", async () => {
+  const onShow = vi.fn();
+  const byHand = {
+    ...gate,
+    actor: { who: "person" as const, role: "web administrator", instructions: ["Run it"], script: null },
+  };
+  const m = recorded(plan([byHand]), run([state(gate.address, { status: "needsPerson" })]));
+  show(m, <Banner run={m} live onShow={onShow} onDecide={vi.fn()} />);
+  await userEvent.click(screen.getByRole("button", { name: "Show instructions" }));
+  expect(onShow).toHaveBeenCalledWith(gate.address);
+});
+
 it("says that nothing is needed when nothing is", () => {
   const m = model(state("step-1/vm/test", { status: "running" }), state(gate.address));
   show(m, <Banner run={m} live onShow={vi.fn()} onDecide={vi.fn()} />);

@@ -52,6 +52,9 @@ export function Banner({ run, live, onShow, onDecide }: Props) {
           actions: (
             <>
               {evidence ? <Button onClick={() => onShow(evidence)}>{t("banner.evidence")}</Button> : null}
+              {need.task.actor.who === "person" ? (
+                <Button onClick={() => onShow(address)}>{t("banner.instructions")}</Button>
+              ) : null}
               <Button appearance="primary" data-testid="gate-review" onClick={() => onDecide(address)}>
                 {t("banner.review")}
               </Button>
