@@ -342,12 +342,14 @@ impl TaskKind for BackUp {
             }
             let sas = storage::recorded_sas(&self.links, ctx, "backup", account, container).await?;
             self.links.arm.protect(&sas);
-            let made = backup::ensure_credential(&mut source, &credential(&self.links, account, container), &sas)
-                .await
-                .map_err(|e| sql(&e))?;
-            if made {
+            let name = credential(&self.links, account, container);
+            // Noted before it is made: who comes after a crash in between must know whose it is.
+            if !backup::has_credential(&mut source, &name).await.map_err(|e| sql(&e))? {
                 ctx.set_fact(CREDENTIAL, true);
             }
+            backup::ensure_credential(&mut source, &name, &sas)
+                .await
+                .map_err(|e| sql(&e))?;
         }
         let standby = match (p.kind, p.source_after) {
             (BackupKind::Tail, SourceAfter::ReadOnly) => backup::undo_file(&state, p.database),

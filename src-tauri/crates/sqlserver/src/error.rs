@@ -348,7 +348,7 @@ impl SqlError {
             ),
             Self::PrivateKey { certificate, .. } => (
                 "The certificate can't be brought",
-                format!("The database administrator gives the login of Connections the right: GRANT CONTROL ON CERTIFICATE::{0} TO … in master, or membership in sysadmin. Or by hand: BACKUP CERTIFICATE {0} TO FILE = '…' WITH PRIVATE KEY (FILE = '…', ENCRYPTION BY PASSWORD = '…'); make a .pfx of it; Add-AzSqlManagedInstanceTransparentDataEncryptionCertificate; and take the choice away in Plan, Beside the database.", crate::quote::identifier(certificate).unwrap_or_default()),
+                format!("The database administrator gives the login of Connections the right: GRANT CONTROL ON CERTIFICATE::{0} TO … in master (unverified), or membership in sysadmin. Or by hand: BACKUP CERTIFICATE {0} TO FILE = '…' WITH PRIVATE KEY (FILE = '…', ENCRYPTION BY PASSWORD = '…'); make a .pfx of it; Add-AzSqlManagedInstanceTransparentDataEncryptionCertificate; and take the choice away in Plan, Beside the database.", crate::quote::identifier(certificate).unwrap_or_default()),
             ),
             Self::Protocol { server, .. } => (
                 "SQL Server's answer can't be read",

@@ -310,7 +310,8 @@ pub(super) fn derive(action: &Action) -> (Vec<String>, Vec<String>) {
             calls.push("SELECT (source and managed instance)".into());
             (rights, calls)
         }
-        // On SQL Server itself CONTROL on the certificate, which members of `sysadmin` have.
+        // On SQL Server itself CONTROL on the certificate, which members of `sysadmin` have. Unverified: that CONTROL is
+        // enough (Microsoft only says "access to the private key"), and the right's name in Azure.
         Action::BringCertificate { instance, database } => {
             let (rights, mut calls) = one(
                 format!("{}/tdeCertificates/action", kind(instance)),
